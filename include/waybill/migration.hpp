@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Migration, Run and Report: the engine as a host sees it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "waybill/destination.hpp"
+#include "waybill/options.hpp"
+#include "waybill/progress.hpp"
+#include "waybill/source.hpp"
+#include "waybill/tracker.hpp"
+#include "waybill/transform.hpp"
+
+namespace waybill {
+
+/// How a run ended.
+struct Report {
+  Snapshot snapshot;   ///< the last one
+  int exit_code = 0;   ///< of snapshot.state, see exit_code()
+  std::string message; ///< one line: why it ended so
+};
+
+/// What a run would do, found by listing both sides and asking the ledger; nothing is recorded or moved.
+struct Plan {
+  int64_t items = 0;          ///< listed
+  uint64_t bytes = 0;
+  int64_t to_create = 0;      ///< nothing at the destination
+  int64_t to_update = 0;      ///< would replace what this ledger wrote, or, with overwrite always, what is there
+  int64_t to_compare = 0;     ///< something is there; the transfer looks closer before it decides
+  int64_t unchanged = 0;      ///< already there and the same
+  int64_t excluded = 0;
+  int64_t refused = 0;        ///< cannot move: see refused_by_class
+  int64_t occupied = 0;       ///< would fail: the destination holds something else
+  uint64_t bytes_to_move = 0;
+  int64_t objects_in_parts = 0;
+  std::map<std::string, int64_t> refused_by_class;
+  std::map<int, int64_t> size_histogram;  ///< by ⌈log2(size)⌉; −1 for empty items
+  struct Example {
+    Key key;
+    ErrorClass error_class = ErrorClass::none;
+    std::string reason;
+  };
+  std::vector<Example> examples;  ///< the first 1,000 that would not move
+};
+
+/// The plan as a JSON object, one line.
+std::string to_json(const Plan& plan);
+
+/// A live or ended run.
+///
+/// *Thread safety:* every method may be called from any thread. *Lifetime:* keeps what it needs of its Migration alive;
+/// destroying a live Run interrupts it as interrupt() does, and joins.
+class Run {
+ public:
+  virtual ~Run();
+  virtual uint64_t id() const = 0;
+  /// The accounts now, read from the ledger. Under 10 ms.
+  virtual Snapshot snapshot() const = 0;
+  /// Stops: in-flight transfers may end within Options::drain_ms, then are aborted. Returns at once; see wait().
+  virtual void cancel() = 0;
+  /// As cancel(), but the run can be carried on with Options::resume_paused.
+  virtual void pause() = 0;
+  /// As cancel(), but the run is left `interrupted`: the next start carries it on. What a host calls from its Ctrl-C.
+  virtual void interrupt() = 0;
+  /// Waits for the end, at most `timeout`; nothing if it has not come. Errors: what a callback threw; whatever kept the
+  /// run from its end is not thrown but in the report; failed_precondition from a callback.
+  virtual std::optional<Report> wait(std::chrono::milliseconds timeout) = 0;
+  /// Waits for the end.
+  Report wait();
+};
+
+/// What moves, from where to where, and in which ledger.
+///
+/// *Thread safety:* one thread at a time; the Runs it gives out are independent. *Lifetime:* shares its parts.
+class Migration {
+ public:
+  /// Errors of the calls below, not of this one: it does no I/O.
+  Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::shared_ptr<Tracker> tracker);
+  /// From URLs, see connectors.hpp. Errors: configuration.
+  Migration(std::string_view source_url, std::string_view destination_url, std::string_view tracker_url);
+  ~Migration();
+  Migration(Migration&&) noexcept;
+  Migration& operator=(Migration&&) noexcept;
+
+  Migration& set_name(std::string name);
+  Migration& set_transform(std::shared_ptr<Transform> transform);
+
+  /// Begins a copy, or carries on with the one that did not end, and returns once the lease is held and both stores were
+  /// checked. Errors, before anything is moved or recorded: configuration, missing, permission, auth, network (stores);
+  /// tracker, locked (ledger); failed_precondition/locked (the migration is paused, see Options::resume_paused).
+  std::unique_ptr<Run> start(const Options& options = {}, Callbacks callbacks = {});
+  /// start() and wait().
+  Report run(const Options& options = {}, Callbacks callbacks = {});
+
+  /// Begins a verify run: source listing ⋈ ledger ⋈ destination listing. Errors: as start; failed_precondition (nothing
+  /// has been copied with this ledger; a copy is under way or did not end).
+  std::unique_ptr<Run> start_verify(VerifyLevel level = VerifyLevel::checksum, const Options& options = {},
+                                    Callbacks callbacks = {});
+  /// start_verify() and wait().
+  Report verify(VerifyLevel level = VerifyLevel::checksum, const Options& options = {}, Callbacks callbacks = {});
+
+  /// What a copy would do. Records nothing, moves nothing; needs no ledger to be there yet (a tracker URL that does not
+  /// exist is not made). Errors: as start.
+  Plan plan(const Options& options = {});
+
+  Source& source() const;
+  Destination& destination() const;
+  Tracker& tracker() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace waybill

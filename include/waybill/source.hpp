@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Source: where items come from. A connector author implements list() and one of read() or stream(); everything else
+// has a default. The conformance suite in tests/conformance runs on any implementation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "waybill/context.hpp"
+#include "waybill/item.hpp"
+
+namespace waybill {
+
+/// What to list. All fields empty: everything.
+struct ListRequest {
+  std::string scope;   ///< a unit of listing that split() gave out; "" is the whole store
+  Key after;           ///< only keys greater than this one, where Capabilities::start_after
+  Key before;          ///< only keys less than this one, where Capabilities::start_after; "" is no bound
+  std::string resume;  ///< Page::resume of an earlier listing with the same scope, after and before
+};
+
+/// Some consecutive entries of a listing. May be empty without being the last one.
+struct Page {
+  std::vector<Item> items;
+  /// Goes on after this page in a later process; opaque. "" where the lister cannot: a resumed run then lists the scope
+  /// from its last recorded key (start_after) or again.
+  std::string resume;
+  bool is_last = false;
+};
+
+/// A listing under way. Used by one thread at a time; destroyed when no longer needed, also before its end.
+class Lister {
+ public:
+  virtual ~Lister();
+  /// The next page; must not be called after is_last. May block. Retryable errors leave the lister where it was: the
+  /// call may be repeated. Errors: missing, permission, auth, network, cancelled.
+  virtual Page next(Context& context) = 0;
+};
+
+enum class Order : int {
+  none = 0,      ///< any order
+  byte_key = 1,  ///< strictly ascending by key, bytewise, within a scope and partition
+};
+
+/// What a positioned read found.
+struct ReadResult {
+  size_t count = 0;                    ///< bytes filled; less than asked for only at the end of the item
+  std::optional<uint64_t> total_size;  ///< of the whole item, as the store says with this answer
+  SourceStamp stamp;                   ///< of the revision that these bytes belong to; same fields as the listing fills
+  Attributes attributes;               ///< filled at offset 0 at least
+};
+
+/// A sequential read under way. Used by one thread at a time.
+class Stream {
+ public:
+  virtual ~Stream();
+  /// Fills up to `out.size()` bytes and returns how many; 0 exactly at the end. May block.
+  /// Errors: as Source::read. A body that ends before its announced length is network/data_loss, never an end.
+  virtual size_t read(std::span<std::byte> out, Context& context) = 0;
+  /// How many bytes there will be, if that is known.
+  virtual std::optional<uint64_t> size() const { return std::nullopt; }
+  /// The revision being read; the default is an empty stamp (nothing to compare).
+  virtual SourceStamp stamp() const { return {}; }
+  virtual Attributes attributes() const { return {}; }
+};
+
+/// Where an item lives, for a copy inside the store.
+struct Locator {
+  std::string scheme;    ///< "s3"
+  std::string endpoint;  ///< scheme, host and port
+  std::string bucket;
+  Key key;
+  std::string version;
+  std::string etag;      ///< of the listed revision; "" if unknown
+};
+
+/// Source: any store that can be listed and read.
+///
+/// *Thread safety:* every method may be called from many threads at once. *Lifetime:* outlives every Lister and Stream
+/// it gave out. *Blocking:* all calls that take a Context may block and obey its cancellation within one second.
+class Source {
+ public:
+  struct Capabilities {
+    bool positioned = true;     ///< read() works; otherwise only stream()
+    Order order = Order::none;  ///< of listings
+    bool start_after = false;   ///< ListRequest::after and ::before are honoured
+    bool lists_stamps = true;   ///< the listing fills the stamp that read() reports
+  };
+
+  virtual ~Source();
+
+  virtual Capabilities capabilities() const = 0;
+
+  /// Who this source is, for the fingerprint of a migration: kind, bucket or root, and prefix, for example
+  /// "s3://bucket/prefix/" or "file:///data/". No endpoint, no credentials; the same text for the same place.
+  virtual std::string identity() const = 0;
+
+  /// The endpoint that retry budgets and concurrency are kept for: scheme, host and port, or "file".
+  virtual std::string endpoint() const = 0;
+
+  /// Is the store reachable and readable? Called once before a run, before anything is recorded; one cheap request.
+  /// Errors: configuration, missing, permission, auth, network. The default does nothing.
+  virtual void check(Context& context);
+
+  virtual std::unique_ptr<Lister> list(const ListRequest& request, Context& context) = 0;
+
+  /// Positioned, repeatable, concurrent. Fills `out` from byte `offset`; less only at the end of the item. Reading at
+  /// or past the end gives count 0. Errors: missing, permission, auth, network, timeout, throttled, server,
+  /// source_changed (where the store can tell that `item.stamp` is no longer current), unimplemented.
+  virtual ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context);
+
+  /// In order; a retry starts again. The default reads through read(); sources that cannot position implement this one.
+  virtual std::unique_ptr<Stream> stream(const Item& item, Context& context);
+
+  /// The item as it is now, or nothing if it is gone. Used to look again at an item that changed while it was read.
+  /// The default reads zero bytes at offset 0.
+  virtual std::optional<Item> stat(const ItemId& id, Context& context);
+
+  /// Where the item lives, for copies inside the store. The default is nowhere.
+  virtual std::optional<Locator> locator(const Item& item);
+};
+
+}  // namespace waybill

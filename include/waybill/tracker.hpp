@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tracker: keeps the ledger of one migration. The ledger is the only queue and the only truth: listing inserts rows,
+// claiming takes them, one commit() writes everything that happened, and every number anybody sees is read from it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "waybill/destination.hpp"
+#include "waybill/error.hpp"
+#include "waybill/item.hpp"
+#include "waybill/progress.hpp"
+
+namespace waybill {
+
+/// What a ledger is about. Two runs belong to one ledger exactly if their fingerprints are equal.
+struct MigrationInfo {
+  std::string id;           ///< 16 hexadecimal digits; made by the tracker at the first bind()
+  std::string name;
+  std::string fingerprint;  ///< source and destination identity, key mapping, transform, version mode; compared as text
+  std::string source;       ///< identities, and
+  std::string destination;
+  std::string source_url;   ///< the redacted URLs they were opened by, "" for stores opened in code
+  std::string destination_url;
+  int64_t created_at_ms = 0;
+};
+
+/// What the listing of the destination said about an item's key. Stored: numbers never change.
+enum class DestinationSeen : int {
+  unknown = 0,  ///< the destination was not listed for it
+  absent = 1,   ///< nothing was there
+  ours = 2,     ///< what this ledger wrote, and it has not been touched since
+  present = 3,  ///< something that this ledger did not write; the transfer looks closer
+};
+
+/// A row of the ledger: what is known of an item.
+struct ItemRecord {
+  ItemId id;
+  SourceStamp stamp;
+  ItemState state = ItemState::pending;
+  Basis basis = Basis::none;
+  Change change = Change::created;
+  DestinationSeen seen = DestinationSeen::unknown;
+  bool gone_at_source = false;  ///< copied once; no longer listed
+  bool waived = false;
+  bool left = false;            ///< vanished, and a later run has passed: in nobody's frame any more
+  ErrorClass error_class = ErrorClass::none;  ///< of a failed or vanished item
+  uint32_t revision = 1;        ///< grows each time the source's stamp is found changed after a copy
+  uint64_t run = 0;             ///< the last run that saw or owed it
+  Digest digest;                ///< of the source's content as it was copied
+  std::optional<Stored> stored; ///< what the destination acknowledged
+  std::optional<int64_t> copied_at_ms;    ///< whole seconds are kept
+  std::optional<int64_t> verified_at_ms;  ///< whole seconds are kept
+};
+
+/// Why an item failed.
+struct Failure {
+  ErrorClass error_class = ErrorClass::internal;
+  ErrorCode code = ErrorCode::unknown;
+  std::string message;
+  bool retryable = false;
+  int http_status = 0;
+  std::string provider_code;
+  std::string request_id;
+  uint32_t attempts = 0;  ///< made in the run that gave up
+  int64_t at_ms = 0;
+};
+
+/// A new content of a row, and what it took to get there. The tracker inserts or replaces the row, keeps the counters
+/// of both frames from what the row was and is, and releases the claim on it.
+struct ItemChange {
+  ItemRecord record;
+  uint32_t attempts = 0;         ///< made for this outcome
+  uint32_t attempts_failed = 0;  ///< of these
+  std::optional<Failure> failure;  ///< kept while the row is failed or vanished
+};
+
+/// How far the listing of a scope has come.
+struct ListingRecord {
+  std::string scope;
+  std::string resume;      ///< Page::resume of the last recorded page
+  std::string partition;   ///< with last_key: the last recorded item
+  Key last_key;
+  bool is_listed = false;  ///< the scope has been listed to its end
+};
+
+/// An object in parts that is open at the destination.
+struct UploadRecord {
+  ItemId id;
+  std::string upload_id;
+  uint64_t part_size = 0;
+  SourceStamp stamp;            ///< of the revision being written
+  std::vector<PartInfo> parts;  ///< finished, flushed and committed; by number
+};
+
+/// A change of an upload: `begin` opens it (replacing an older one of the item), `parts` are added, `ended` removes it.
+struct UploadChange {
+  ItemId id;
+  std::optional<UploadRecord> begin;
+  std::vector<PartInfo> parts;
+  bool ended = false;
+};
+
+enum class FindingKind : int { missing = 0, extra = 1, size = 2, checksum = 3, metadata = 4, unknown = 5, changed_at_source = 6 };
+const char* to_string(FindingKind kind) noexcept;
+
+/// One difference that a verify run found.
+struct Finding {
+  uint64_t run = 0;
+  FindingKind kind = FindingKind::unknown;
+  ItemId id;
+  std::string detail;  ///< one line: what was expected and what is there
+};
+
+/// A run, as history keeps it.
+struct RunRecord {
+  uint64_t run = 0;  ///< from 1
+  Phase phase = Phase::copy;
+  RunState state = RunState::created;
+  std::string reason;
+  int64_t started_at_ms = 0;
+  std::optional<int64_t> ended_at_ms;
+  double active_seconds = 0;
+  bool listing_complete = false;
+  std::string options;         ///< redacted JSON object
+  std::string engine_version;
+};
+
+/// One transaction of typed records: all or nothing. New kinds of records are new members.
+struct Batch {
+  std::optional<RunRecord> run;          ///< inserted (run unknown yet: its frame begins at zero) or replaced
+  std::vector<ItemChange> items;
+  std::vector<ListingRecord> listings;   ///< of the run in force
+  std::vector<UploadChange> uploads;
+  std::vector<Finding> findings;
+  std::vector<Event> events;             ///< seq is set by the tracker
+  std::optional<LiveState> live;         ///< replaces the last one and beats the heart
+  std::vector<uint64_t> served_requests; ///< ids of requests that were obeyed or refused
+
+  bool empty() const noexcept {
+    return !run && items.empty() && listings.empty() && uploads.empty() && findings.empty() && events.empty() && !live &&
+           served_requests.empty();
+  }
+};
+
+/// An item taken from the queue.
+struct Claimed {
+  ItemRecord record;
+  /// A process that died may have been writing it: what is at the destination may be its work.
+  bool maybe_in_flight = false;
+};
+
+struct Query {
+  std::vector<ItemState> states;  ///< empty: all
+  std::optional<ErrorClass> error_class;
+  std::optional<std::string> partition;
+  Key prefix;
+  std::optional<uint64_t> not_seen_since;  ///< only rows whose run is less than this one
+};
+
+struct ScanRow {
+  ItemRecord record;
+  std::optional<Failure> failure;
+};
+
+struct ScanPage {
+  std::vector<ScanRow> rows;
+  std::string resume;  ///< for the next page; opaque
+  bool is_last = false;
+};
+
+enum class Verb : int { pause = 0, cancel = 1 };
+const char* to_string(Verb verb) noexcept;
+
+/// What another process asks of the owner.
+struct Request {
+  uint64_t id = 0;  ///< ascending
+  Verb verb = Verb::pause;
+  std::string who;  ///< user@host, for the log
+  int64_t at_ms = 0;
+};
+
+struct LeaseOptions {
+  std::chrono::milliseconds lease{30'000};
+  /// Take the ledger from an owner that holds its lock but has not beaten for a whole lease on our own clock (a stopped
+  /// process). acquire() then watches it for that long. Default: refuse at once.
+  bool take_over = false;
+};
+
+/// Tracker: keeps the ledger of one migration.
+///
+/// *Thread safety:* every method may be called from any thread. *Blocking:* every method may wait for the disk, and for
+/// a writer of another process; none waits for longer than ten seconds (`tracker`, retryable). *Lifetime:* outlives the
+/// runs on it. *Fork:* a handle used in a forked child throws `forked`.
+///
+/// Errors of every method: tracker (the ledger cannot be read or written: retryable where waiting may help, as with a
+/// full disk; not retryable where it is corrupt). Of writes: fenced (the epoch is not the newest), failed_precondition
+/// (opened read-only).
+class Tracker {
+ public:
+  virtual ~Tracker();
+
+  /// Makes this ledger the one of `wanted`, or checks that it is: at the first call the ledger takes it over and gives
+  /// it an id. Errors: configuration (the ledger belongs to another migration: both are named).
+  virtual MigrationInfo bind(const MigrationInfo& wanted) = 0;
+  /// What the ledger is about, or nothing before the first bind().
+  virtual std::optional<MigrationInfo> migration() = 0;
+
+  /// Becomes the owner: returns a new epoch, above every earlier one. Claims and live state of earlier owners are void;
+  /// a run that was left running is recorded as `interrupted`. Errors: locked (code aborted; names host, pid, and age of
+  /// the heartbeat) within one second, unless take_over.
+  virtual uint64_t acquire(const LeaseOptions& options) = 0;
+  /// Gives ownership up. No error if it is already lost.
+  virtual void release(uint64_t epoch) noexcept = 0;
+
+  /// Writes everything in `batch`, or nothing; on return it is durable. Returns the new seq.
+  virtual uint64_t commit(uint64_t epoch, const Batch& batch) = 0;
+
+  /// Takes up to `limit` pending items of the present run's frame, in key order, round robin over partitions, none that
+  /// is claimed already. That they were taken is durable on return (not by whom: a crash leaves them pending).
+  virtual std::vector<Claimed> claim(uint64_t epoch, size_t limit) = 0;
+
+  /// The rows of `ids`, in order.
+  virtual std::vector<std::optional<ItemRecord>> lookup(std::span<const ItemId> ids) = 0;
+  /// Rows in order of (partition, key, version), a page of at most `limit`. `resume` is "" or ScanPage::resume.
+  virtual ScanPage scan(const Query& query, const std::string& resume, size_t limit) = 0;
+  /// Open uploads, by id.
+  virtual std::vector<UploadRecord> uploads() = 0;
+  virtual std::optional<UploadRecord> upload(const ItemId& id) = 0;
+  /// Listing records of the present run.
+  virtual std::vector<ListingRecord> listings() = 0;
+  /// Findings of a run, from the `offset`-th on.
+  virtual std::vector<Finding> findings(uint64_t run, uint64_t offset, size_t limit) = 0;
+  /// Events with a seq above `after`, ascending.
+  virtual std::vector<Event> events(uint64_t after, size_t limit) = 0;
+  /// All runs, newest first.
+  virtual std::vector<RunRecord> runs(size_t limit) = 0;
+  /// The accounts at one instant. Costs the same at ten items and ten million (under 10 ms).
+  virtual Snapshot snapshot() = 0;
+
+  /// Asks the owner for something, from any process; it reads requests at least with each heartbeat. Where no owner is
+  /// alive, the request is carried out at once on the ledger (pause and cancel change the state of a run that is not
+  /// ended). Errors: failed_precondition (there is nothing to pause or cancel).
+  virtual void request(Verb verb, std::string_view who) = 0;
+  /// Requests not yet served, oldest first. Cheap enough for every second.
+  virtual std::vector<Request> requests() = 0;
+};
+
+}  // namespace waybill
