@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// AWS Signature Version 4, in headers and in the query. The time is given by the caller, who knows the skew of the
+// server's clock. Proven by AWS's published vectors (tests/aws/sigv4_vectors.hpp).
+//
+// The path is signed as it is sent for S3 (no normalisation, no second encoding); for other services it is normalised
+// and encoded once more, as the specification says.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "aws/credentials.hpp"
+#include "waybill/item.hpp"
+
+namespace waybill::aws {
+
+/// Payload hash of a body that is not signed (S3 over https).
+inline constexpr std::string_view unsigned_payload = "UNSIGNED-PAYLOAD";
+/// Payload hash of no bytes.
+inline constexpr std::string_view empty_payload_hash =
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// Encodes names and values, sorts by them, joins with '=' and '&': the one query string to send and to sign. A
+/// parameter without a value gets its '=' too.
+std::string canonical_query(std::span<const std::pair<std::string, std::string>> parameters);
+
+/// What is signed of a request.
+struct SigningInput {
+  std::string_view method;
+  std::string_view path;   ///< as sent, encoded; "" is "/"
+  std::string_view query;  ///< from canonical_query(); also what is sent
+  /// To be signed, in any order and case; "host" has to be among them. All are signed but authorization, connection,
+  /// expect and user-agent, which intermediaries may change.
+  std::span<const std::pair<std::string, std::string>> headers;
+  std::string_view payload_hash;  ///< lower-case hexadecimal SHA-256 of the body, or unsigned_payload
+};
+
+/// Signs for one region and service.
+///
+/// *Thread safety:* any thread; the signing key of the day is computed once and shared. *Blocking:* never.
+class Signer {
+ public:
+  struct Options {
+    bool path_as_sent = false;         ///< sign the path verbatim
+    bool content_sha256_header = false;  ///< add x-amz-content-sha256 and sign it
+    bool token_after_signing = false;  ///< add the session token without signing it
+  };
+
+  /// Both options of S3 are on if `service` is "s3".
+  Signer(std::string region, std::string service);
+  Signer(std::string region, std::string service, Options options);
+  ~Signer();
+
+  const std::string& region() const noexcept { return region_; }
+
+  /// Appends x-amz-date, x-amz-content-sha256 (S3), x-amz-security-token (where there is one) and Authorization to
+  /// `headers`, which must hold what `input.headers` refers to or be apart from it. `seconds` since 1970.
+  void sign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
+            std::vector<std::pair<std::string, std::string>>& headers) const;
+
+  /// The whole query string of a presigned URL that is valid for `expires_s` seconds (1 to 604,800).
+  std::string presign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
+                      int64_t expires_s) const;
+
+  /// The steps on the way to the signature that sign() and presign() would make, for tests and for showing a user why a
+  /// store disagrees. Holds no secret but the session token.
+  struct Steps {
+    std::string canonical_request;
+    std::string string_to_sign;
+    std::string signature;
+  };
+  Steps explain(const SigningInput& input, const Credentials& credentials, int64_t seconds) const;
+  Steps explain_presign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
+                        int64_t expires_s) const;
+
+ private:
+  struct Key;
+
+  std::shared_ptr<const Key> key(const Credentials& credentials, std::string_view day) const;
+  std::string string_to_sign(std::string_view canonical_request, std::string_view time) const;
+
+  std::string region_;
+  std::string service_;
+  Options options_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Key> key_;  // guarded by mutex_
+};
+
+}  // namespace waybill::aws
