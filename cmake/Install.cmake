@@ -19,7 +19,14 @@ install(FILES "${PROJECT_BINARY_DIR}/waybillConfig.cmake" "${PROJECT_BINARY_DIR}
         DESTINATION "${waybill_cmake_dir}" COMPONENT Development)
 
 list(JOIN waybill_sanitizer_options " " waybill_pc_sanitizer_options)
-# An absolute install folder stays as it is; a relative one moves with the prefix.
+# The prefix is found from where the file lies, so that a moved or staged install works; an absolute library folder is a
+# fixed place.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(waybill_pc_prefix "${CMAKE_INSTALL_PREFIX}")
+else()
+  file(RELATIVE_PATH waybill_pc_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+  set(waybill_pc_prefix "\${pcfiledir}/${waybill_pc_prefix}")
+endif()
 cmake_path(APPEND waybill_pc_includedir "\${prefix}" "${CMAKE_INSTALL_INCLUDEDIR}")
 cmake_path(APPEND waybill_pc_libdir "\${prefix}" "${CMAKE_INSTALL_LIBDIR}")
 configure_file(cmake/waybill.pc.in "${PROJECT_BINARY_DIR}/waybill.pc" @ONLY)

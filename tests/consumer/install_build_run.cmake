@@ -19,9 +19,8 @@ run("${work_dir}/build/consumer" "${work_dir}/run-cmake")
 
 file(GLOB_RECURSE pc_file "${prefix}/*/waybill.pc")
 cmake_path(GET pc_file PARENT_PATH pc_dir)
-# --define-prefix: the prefix is where the file lies now, not where the build expected it.
 execute_process(
-  COMMAND "${CMAKE_COMMAND}" -E env "PKG_CONFIG_PATH=${pc_dir}" pkg-config --define-prefix --cflags --libs waybill
+  COMMAND "${CMAKE_COMMAND}" -E env "PKG_CONFIG_PATH=${pc_dir}" pkg-config --cflags --libs waybill
   OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 separate_arguments(flags UNIX_COMMAND "${flags}")
 run("${compiler}" -std=c++20 "${CMAKE_CURRENT_LIST_DIR}/main.cpp" ${flags} -o "${work_dir}/consumer")
