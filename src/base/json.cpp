@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The JSON forms of a snapshot (the fields of `waybill status --json`), an event, the options and a plan, and the check
+// of the options' ranges. Times are RFC 3339 with Z, keys are printable(), what is not known is null. One line, UTF-8:
+// text that is not valid UTF-8 gets replacement characters rather than an exception.
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+#include "base/text.hpp"
+#include "waybill/migration.hpp"
+#include "waybill/options.hpp"
+#include "waybill/progress.hpp"
+
+namespace waybill {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+template <typename T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json time_or_null(const std::optional<int64_t>& ms) {
+  return ms ? Json(internal::format_rfc3339(*ms)) : Json(nullptr);
+}
+
+Json run_json(const Snapshot& snapshot) {
+  const bool is_known = snapshot.run != 0;
+  Json owner = nullptr;
+  if (snapshot.owner) {
+    owner = {{"host", snapshot.owner->host},
+             {"pid", snapshot.owner->pid},
+             {"boot_id", snapshot.owner->boot_id},
+             {"process_start", snapshot.owner->process_start},
+             {"epoch", snapshot.owner->epoch}};
+  }
+  Json run;
+  run["id"] = is_known ? Json(snapshot.run) : Json(nullptr);
+  run["phase"] = is_known ? Json(to_string(snapshot.phase)) : Json(nullptr);
+  run["state"] = is_known ? Json(to_string(snapshot.state)) : Json(nullptr);
+  run["reason"] = snapshot.reason.empty() ? Json(nullptr) : Json(snapshot.reason);
+  run["started_at"] = time_or_null(snapshot.started_at_ms);
+  run["ended_at"] = time_or_null(snapshot.ended_at_ms);
+  run["active_seconds"] = is_known ? Json(snapshot.active_seconds) : Json(nullptr);
+  run["heartbeat_at"] = time_or_null(snapshot.heartbeat_at_ms);
+  run["owner"] = std::move(owner);
+  return run;
+}
+
+Json items_json(const ItemAccounts& items) {
+  return {{"discovered", items.discovered}, {"excluded", items.excluded},       {"eligible", items.eligible},
+          {"pending", items.pending},       {"in_progress", items.in_progress}, {"done", items.done},
+          {"new", items.created},           {"updated", items.updated},         {"unchanged", items.unchanged},
+          {"failed", items.failed},         {"waived", items.waived},           {"vanished", items.vanished},
+          {"outstanding", items.outstanding}};
+}
+
+Json in_flight_json(const std::vector<InFlight>& in_flight) {
+  Json list = Json::array();
+  for (const InFlight& item : in_flight) {
+    list.push_back({{"partition", printable(item.partition)},
+                    {"key", printable(item.key)},
+                    {"bytes_done", item.bytes_done},
+                    {"bytes_total", or_null(item.bytes_total)},
+                    {"attempt", item.attempt},
+                    {"started_at", internal::format_rfc3339(item.started_at_ms)}});
+  }
+  return list;
+}
+
+const char* word(Overwrite overwrite) noexcept {
+  switch (overwrite) {
+    case Overwrite::own:
+      return "own";
+    case Overwrite::never:
+      return "never";
+    case Overwrite::always:
+      return "always";
+  }
+  return "unknown";
+}
+
+const char* word(DigestChoice digest) noexcept {
+  switch (digest) {
+    case DigestChoice::crc64nvme:
+      return "crc64nvme";
+    case DigestChoice::sha256:
+      return "sha256";
+  }
+  return "unknown";
+}
+
+template <typename T>
+void check_range(const char* name, T value, T lowest, T highest) {
+  if (value >= lowest && value <= highest) return;
+  throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+              std::string(name) + " is " + std::to_string(value) + "; it must be from " + std::to_string(lowest) +
+                  " to " + std::to_string(highest));
+}
+
+}  // namespace
+
+std::string to_json(const Snapshot& snapshot) {
+  Json eta = nullptr;
+  if (snapshot.live.eta_low_seconds && snapshot.live.eta_high_seconds) {
+    eta = {{"low", *snapshot.live.eta_low_seconds}, {"high", *snapshot.live.eta_high_seconds}};
+  }
+  Json phases = Json::array();
+  if (snapshot.run != 0) {
+    phases.push_back({{"phase", to_string(snapshot.phase)}, {"state", to_string(snapshot.state)}});
+  }
+  Json json;
+  json["schema_version"] = Snapshot::schema_version;
+  json["migration"] = {{"id", snapshot.migration.empty() ? Json(nullptr) : Json(snapshot.migration)},
+                       {"name", snapshot.name},
+                       {"source", snapshot.source},
+                       {"destination", snapshot.destination}};
+  json["run"] = run_json(snapshot);
+  json["phases"] = std::move(phases);
+  json["items"] = items_json(snapshot.items);
+  json["references"] = Json::object();
+  json["findings"] = Json(snapshot.findings);
+  json["bytes"] = {{"total", snapshot.bytes_total}, {"done", snapshot.bytes_done}};
+  json["attempts"] = {{"total", snapshot.attempts_total}, {"failed", snapshot.attempts_failed}};
+  json["ratios"] = {{"progress", or_null(snapshot.progress())},
+                    {"completeness", or_null(snapshot.completeness())},
+                    {"success", or_null(snapshot.success())}};
+  json["rate"] = {{"items_per_second", snapshot.live.items_per_second},
+                  {"bytes_per_second", snapshot.live.bytes_per_second}};
+  json["eta_seconds"] = std::move(eta);
+  json["listing_complete"] = snapshot.listing_complete;
+  json["last_event_at"] = time_or_null(snapshot.last_event_at_ms);
+  json["stalled_since"] = time_or_null(snapshot.live.stalled_since_ms);
+  json["in_flight"] = in_flight_json(snapshot.live.in_flight);
+  json["seq"] = snapshot.seq;
+  return dump(json);
+}
+
+std::string to_json(const Event& event) {
+  Json json;
+  json["seq"] = event.seq;
+  json["at"] = internal::format_rfc3339(event.at_ms);
+  json["run"] = event.run;
+  json["kind"] = to_string(event.kind);
+  json["level"] = to_string(event.level);
+  json["text"] = event.text;
+  Json data = event.data.empty() ? Json(nullptr) : Json::parse(event.data, nullptr, false);
+  json["data"] = data.is_discarded() ? Json(nullptr) : std::move(data);
+  return dump(json);
+}
+
+std::string to_json(const Options& options) {
+  Json json;
+  json["concurrency"] = options.concurrency;
+  json["max_concurrency"] = options.max_concurrency;
+  json["body_budget_bytes"] = options.body_budget_bytes;
+  json["part_size_bytes"] = options.part_size_bytes;
+  json["part_threshold_bytes"] = options.part_threshold_bytes;
+  json["max_attempts"] = options.max_attempts;
+  json["retry_base_ms"] = options.retry_base_ms;
+  json["retry_cap_ms"] = options.retry_cap_ms;
+  json["overwrite"] = word(options.overwrite);
+  json["digest"] = word(options.digest);
+  json["include"] = options.include;
+  json["exclude"] = options.exclude;
+  json["max_size_bytes"] = options.max_size_bytes;
+  json["commit_interval_ms"] = options.commit_interval_ms;
+  json["lease_ms"] = options.lease_ms;
+  json["heartbeat_ms"] = options.heartbeat_ms;
+  json["take_over"] = options.take_over;
+  json["resume_paused"] = options.resume_paused;
+  json["tracker_patience_ms"] = options.tracker_patience_ms;
+  json["drain_ms"] = options.drain_ms;
+  return dump(json);
+}
+
+std::string to_json(const Plan& plan) {
+  Json histogram = Json::object();
+  for (const auto& [log2_size, count] : plan.size_histogram) histogram[std::to_string(log2_size)] = count;
+  Json examples = Json::array();
+  for (const Plan::Example& example : plan.examples) {
+    examples.push_back({{"key", printable(example.key)},
+                        {"class", to_string(example.error_class)},
+                        {"reason", example.reason}});
+  }
+  Json json;
+  json["items"] = plan.items;
+  json["bytes"] = plan.bytes;
+  json["to_create"] = plan.to_create;
+  json["to_update"] = plan.to_update;
+  json["to_compare"] = plan.to_compare;
+  json["unchanged"] = plan.unchanged;
+  json["excluded"] = plan.excluded;
+  json["refused"] = plan.refused;
+  json["occupied"] = plan.occupied;
+  json["bytes_to_move"] = plan.bytes_to_move;
+  json["objects_in_parts"] = plan.objects_in_parts;
+  json["refused_by_class"] = Json(plan.refused_by_class);
+  json["size_histogram"] = std::move(histogram);
+  json["examples"] = std::move(examples);
+  return dump(json);
+}
+
+void validate(const Options& options) {
+  constexpr uint64_t mib = uint64_t{1} << 20;
+  constexpr int64_t day_ms = 86'400'000;
+  check_range("concurrency", options.concurrency, 0, 512);
+  check_range("max_concurrency", options.max_concurrency, 1, 512);
+  check_range("body_budget_bytes", options.body_budget_bytes, 8 * mib, UINT64_MAX);
+  check_range("part_size_bytes", options.part_size_bytes, 5 * mib, 5 * 1024 * mib);
+  check_range("part_threshold_bytes", options.part_threshold_bytes, uint64_t{0}, 64 * mib);
+  check_range("max_attempts", options.max_attempts, 1, 100);
+  check_range("retry_base_ms", options.retry_base_ms, int64_t{0}, day_ms);
+  check_range("retry_cap_ms", options.retry_cap_ms, options.retry_base_ms, day_ms);
+  check_range("overwrite", static_cast<int>(options.overwrite), 0, 2);
+  check_range("digest", static_cast<int>(options.digest), 0, 1);
+  check_range("commit_interval_ms", options.commit_interval_ms, int64_t{10}, int64_t{10'000});
+  check_range("lease_ms", options.lease_ms, int64_t{30}, day_ms);
+  check_range("heartbeat_ms", options.heartbeat_ms, int64_t{10}, options.lease_ms / 3);
+  check_range("tracker_patience_ms", options.tracker_patience_ms, int64_t{0}, day_ms);
+  check_range("drain_ms", options.drain_ms, int64_t{0}, int64_t{60'000});
+  for (const std::string& glob : options.include) {
+    if (glob.empty()) throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, "include has an empty glob");
+  }
+  for (const std::string& glob : options.exclude) {
+    if (glob.empty()) throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, "exclude has an empty glob");
+  }
+}
+
+}  // namespace waybill
