@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An object in parts: one sparse file in the staging folder, written at offsets, renamed when it is whole. Its id is
+// the file's name. Beside it, "<id>.parts" tells which parts are whole: a line "<number> -" before a part is written
+// and "<number> <size> <crc>" after it. The lines are there to resume; what is durable is known to the ledger, which
+// commits a part after a flush.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "connectors/filesystem/dirty.hpp"
+#include "connectors/filesystem/root.hpp"
+#include "connectors/filesystem/staging.hpp"
+#include "waybill/destination.hpp"
+
+namespace waybill::filesystem {
+
+class FileUpload final : public PartUpload {
+ public:
+  /// Begins the upload, or goes on with plan.upload_id. Errors: as Destination::begin_parts.
+  FileUpload(const Root& root, StagingFolder& staging, Dirty& dirty, Key key, const PartPlan& plan,
+             const WriteOptions& options, Context& context);
+
+  std::string id() const override { return file_.name(); }
+  std::vector<PartInfo> existing(Context& context) override;
+  PartInfo write(uint32_t number, uint64_t offset, const Body& body, Context& context) override;
+  Stored complete(std::span<const PartInfo> parts, Context& context) override;
+  void abort(Context& context) override;
+
+ private:
+  void check_present() const;
+  void note(const std::string& line);
+
+  const Root& root_;
+  Dirty& dirty_;
+  Key key_;
+  std::optional<uint64_t> size_;
+  WriteOptions options_;
+  StagedFile file_;
+  StagedFile parts_;
+  std::optional<Stored> stored_;  // once complete: the answer to a repeated complete()
+};
+
+}  // namespace waybill::filesystem
