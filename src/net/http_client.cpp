@@ -1,0 +1,770 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One easy handle per call, driven by a multi handle of its own: that is what curl_easy_perform does inside, but here
+// the loop also waits on the Context's cancel descriptor, so that a stalled call ends at once. Handles live on a stack,
+// last in first out, each with its connection; options are set again only where a request differs from the last one
+// on the same handle.
+#include "net/http_client.hpp"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <set>
+
+#include "base/text.hpp"
+#include "base/uri.hpp"
+#include "waybill/error.hpp"
+#include "waybill/version.hpp"
+
+namespace waybill::internal {
+namespace {
+
+using Clock = Context::Clock;
+
+constexpr auto idle_limit = std::chrono::seconds(4);  // under the ~5 s after which S3 closes
+constexpr long expect_timeout_ms = 300;               // servers that know "100 Continue" say it in a round trip
+constexpr uint64_t big_body_bytes = 1 << 20;
+constexpr long big_buffer_bytes = 256 << 10;
+constexpr long small_buffer_bytes = 16 << 10;
+constexpr size_t error_text_bytes = 64 << 10;
+constexpr size_t header_block_bytes = 256 << 10;
+constexpr auto poll_slice = std::chrono::milliseconds(200);
+
+void initialize_curl() {
+  // Not undone: curl's initialization belongs to the process, and the host may use curl as well.
+  static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (code != CURLE_OK) throw Error(ErrorCode::internal, ErrorClass::internal, "libcurl cannot be initialized");
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+std::string first_set(std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (std::string value = environment(name); !value.empty()) return value;
+  }
+  return {};
+}
+
+/// Scheme and authority of a URL, and the host alone without port and brackets.
+struct Origin {
+  std::string_view text;
+  std::string_view host;
+  bool is_https = false;
+};
+
+// Nothing if it is not an http or https URL with a host.
+std::optional<Origin> origin_of(std::string_view url) {
+  Origin origin;
+  const size_t scheme = url.find("://");
+  if (scheme == std::string_view::npos) return {};
+  origin.is_https = equals_ignoring_case(url.substr(0, scheme), "https");
+  if (!origin.is_https && !equals_ignoring_case(url.substr(0, scheme), "http")) return {};
+  const size_t start = scheme + 3;
+  const size_t end = std::min(url.find_first_of("/?#", start), url.size());
+  origin.text = url.substr(0, end);
+  std::string_view authority = url.substr(start, end - start);
+  if (authority.empty() || authority.find('@') != std::string_view::npos) return {};
+  if (authority.front() == '[') {
+    origin.host = authority.substr(1, authority.find(']') - 1);
+  } else {
+    origin.host = authority.substr(0, authority.find(':'));
+  }
+  return origin;
+}
+
+bool is_loopback(std::string_view host) {
+  if (equals_ignoring_case(host, "localhost") || host == "::1") return true;
+  // 127.0.0.0/8 written as four numbers; "127.example.com" is not that.
+  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+/// "GET http://host/path" for messages: no query, which may be signed.
+std::string describe(const HttpRequest& request) {
+  return request.method + " " + redact_url(request.url.substr(0, request.url.find('?')));
+}
+
+/// Hosts that are being looked up, so that a hundred new connections ask the resolver once and find the rest in the
+/// DNS cache.
+class LookupGate {
+ public:
+  /// Waits while another call looks up `host`. False if cancelled.
+  bool enter(const std::string& host, Context& context) {
+    std::unique_lock lock(mutex_);
+    while (!hosts_.insert(host).second) {
+      done_.wait_for(lock, poll_slice);
+      if (context.cancelled()) return false;
+    }
+    return true;
+  }
+  void leave(const std::string& host) {
+    {
+      const std::lock_guard lock(mutex_);
+      hosts_.erase(host);
+    }
+    done_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable done_;
+  std::set<std::string> hosts_;  // guarded by mutex_
+};
+
+/// DNS and TLS-session caches for all handles of a client.
+class Share {
+ public:
+  Share() : share_(curl_share_init()) {
+    if (share_ == nullptr) throw std::bad_alloc();
+    curl_share_setopt(share_, CURLSHOPT_LOCKFUNC, &lock);
+    curl_share_setopt(share_, CURLSHOPT_UNLOCKFUNC, &unlock);
+    curl_share_setopt(share_, CURLSHOPT_USERDATA, this);
+    curl_share_setopt(share_, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+    curl_share_setopt(share_, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+  }
+  ~Share() { curl_share_cleanup(share_); }
+  Share(const Share&) = delete;
+  Share& operator=(const Share&) = delete;
+
+  CURLSH* get() const noexcept { return share_; }
+
+ private:
+  static void lock(CURL*, curl_lock_data data, curl_lock_access, void* self) {
+    static_cast<Share*>(self)->mutexes_[data].lock();
+  }
+  static void unlock(CURL*, curl_lock_data data, void* self) { static_cast<Share*>(self)->mutexes_[data].unlock(); }
+
+  CURLSH* share_;
+  std::array<std::mutex, CURL_LOCK_DATA_LAST> mutexes_;
+};
+
+enum class Verb { get, head, send_memory, send_stream };
+
+/// What a client's handles have in common.
+struct Shared {
+  HttpOptions options;
+  std::string proxy_http;
+  std::string proxy_https;
+  std::string no_proxy;
+  Share share;
+  LookupGate gate;
+};
+
+/// One easy handle with its connection, and the call that it is busy with.
+class Handle {
+ public:
+  explicit Handle(Shared& shared);
+  ~Handle();
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  /// One try. `response` is complete if CURLE_OK is returned.
+  CURLcode run(const HttpRequest& request, const Origin& origin, Context& context, HttpResponse& response,
+               std::string& headers);
+
+  /// Whether the last try died before a byte of the answer came, on a connection that earlier calls had used.
+  bool died_idle(CURLcode code) const;
+  bool opened_connection() const;
+  /// Why a callback stopped the transfer, if one did.
+  bool too_long() const noexcept { return too_long_; }
+  bool enough() const noexcept { return enough_; }
+  bool stalled() const noexcept { return stalled_; }
+  std::exception_ptr reader_error() const noexcept { return reader_error_; }
+  std::string reason(CURLcode code) const;
+
+  Clock::time_point idle_since;
+
+ private:
+  template <typename Value>
+  void set(CURLoption option, Value value) {
+    if (curl_easy_setopt(easy_, option, value) != CURLE_OK) {
+      throw Error(ErrorCode::internal, ErrorClass::internal,
+                  "libcurl refused option " + std::to_string(static_cast<int>(option)));
+    }
+  }
+  void prepare(const HttpRequest& request, const Origin& origin);
+  void prepare_origin(const Origin& origin);
+  uint64_t prepare_body(const HttpRequest& request);
+  void prepare_headers(const HttpRequest& request, uint64_t body_size, bool has_body);
+  CURLcode drive(Context& context, std::chrono::milliseconds stall_timeout);
+  bool is_stalled(Clock::time_point now, std::chrono::milliseconds timeout);
+  void release_gate();
+  void finish(const HttpRequest& request);
+
+  size_t take_header(std::string_view line);
+  size_t take_body(std::span<const char> data);
+  size_t give_body(std::span<char> out);
+  int seek_body(curl_off_t offset);
+  static size_t on_header(char* data, size_t size, size_t count, void* self);
+  static size_t on_body(char* data, size_t size, size_t count, void* self);
+  static size_t on_read(char* data, size_t size, size_t count, void* self);
+  static int on_seek(void* self, curl_off_t offset, int origin);
+  static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
+
+  Shared& shared_;
+  CURL* easy_;
+  CURLM* multi_;
+  std::array<char, CURL_ERROR_SIZE> error_text_{};
+
+  // What was set for the last request.
+  std::string origin_;
+  std::string method_;
+  std::optional<Verb> verb_;
+  long buffer_bytes_ = 0;
+  std::string header_text_;
+  std::vector<size_t> header_starts_;  // of each line in header_text_
+  std::vector<curl_slist> header_list_;
+
+  // The call under way.
+  const HttpRequest* request_ = nullptr;
+  HttpResponse* response_ = nullptr;
+  std::string* headers_ = nullptr;
+  std::string gate_host_;
+  uint64_t read_offset_ = 0;
+  uint64_t bytes_in_ = 0;
+  std::exception_ptr reader_error_;
+  bool too_long_ = false;  // more than max_response_bytes, or headers without end
+  bool enough_ = false;    // what was wanted is there, the rest is not read
+  bool stalled_ = false;
+  uint64_t window_bytes_ = 0;
+  Clock::time_point window_start_;
+};
+
+Handle::Handle(Shared& shared) : shared_(shared), easy_(curl_easy_init()), multi_(curl_multi_init()) {
+  if (easy_ == nullptr || multi_ == nullptr) {
+    curl_easy_cleanup(easy_);
+    curl_multi_cleanup(multi_);
+    throw std::bad_alloc();
+  }
+  const HttpOptions& options = shared.options;
+  set(CURLOPT_ERRORBUFFER, error_text_.data());
+  set(CURLOPT_SHARE, shared.share.get());
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_PATH_AS_IS, 1L);
+  set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+  set(CURLOPT_TCP_KEEPALIVE, 1L);
+  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  set(CURLOPT_SSL_VERIFYPEER, 1L);
+  set(CURLOPT_SSL_VERIFYHOST, 2L);
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout_ms));
+  // curl counts whole seconds and reuses up to and including this one.
+  set(CURLOPT_MAXAGE_CONN, static_cast<long>(idle_limit.count() - 1));
+  set(CURLOPT_EXPECT_100_TIMEOUT_MS, expect_timeout_ms);
+#if LIBCURL_VERSION_NUM >= 0x075700
+  // A cancelled call does not wait for the resolver's thread, which ends and frees its things by itself.
+  set(CURLOPT_QUICK_EXIT, 1L);
+#endif
+  set(CURLOPT_USERAGENT, options.user_agent.c_str());
+  set(CURLOPT_NOPROXY, shared.no_proxy.c_str());
+  if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
+  set(CURLOPT_HEADERFUNCTION, &Handle::on_header);
+  set(CURLOPT_HEADERDATA, this);
+  set(CURLOPT_WRITEFUNCTION, &Handle::on_body);
+  set(CURLOPT_WRITEDATA, this);
+  set(CURLOPT_READFUNCTION, &Handle::on_read);
+  set(CURLOPT_READDATA, this);
+  set(CURLOPT_SEEKFUNCTION, &Handle::on_seek);
+  set(CURLOPT_SEEKDATA, this);
+  set(CURLOPT_OPENSOCKETFUNCTION, &Handle::on_open_socket);
+  set(CURLOPT_OPENSOCKETDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 1L);
+}
+
+Handle::~Handle() {
+  curl_easy_cleanup(easy_);
+  curl_multi_cleanup(multi_);
+}
+
+void Handle::prepare_origin(const Origin& origin) {
+  if (origin.text == origin_) return;
+  origin_ = origin.text;
+  // "" is no proxy at all, whatever the environment says.
+  const std::string& proxy = origin.is_https ? shared_.proxy_https : shared_.proxy_http;
+  set(CURLOPT_PROXY, is_loopback(origin.host) ? "" : proxy.c_str());
+}
+
+// Contiguous bytes go out as POST fields, whatever the method is called: curl then sends a small body together with the
+// headers in one write, and sends it again by itself after a connection died idle.
+uint64_t Handle::prepare_body(const HttpRequest& request) {
+  std::span<const std::byte> memory;
+  const Body* windowed = nullptr;
+  bool has_body = request.method == "PUT" || request.method == "POST";  // these say Content-Length: 0 at least
+  if (const auto* bytes = std::get_if<std::span<const std::byte>>(&request.body)) {
+    memory = *bytes;
+    has_body = true;
+  } else if (const auto* body = std::get_if<const Body*>(&request.body)) {
+    has_body = true;
+    if ((*body)->is_contiguous()) {
+      memory = (*body)->data();
+    } else {
+      windowed = *body;
+    }
+  }
+  const Verb verb = windowed != nullptr            ? Verb::send_stream
+                    : has_body                     ? Verb::send_memory
+                    : request.method == "HEAD"     ? Verb::head
+                                                   : Verb::get;
+  if (verb != verb_ || request.method != method_) {
+    verb_.reset();
+    set(CURLOPT_HTTPGET, 1L);  // takes NOBODY and UPLOAD back
+    set(CURLOPT_CUSTOMREQUEST, nullptr);
+    if (verb == Verb::head) set(CURLOPT_NOBODY, 1L);
+    if (verb == Verb::send_memory) set(CURLOPT_POST, 1L);
+    if (verb == Verb::send_stream) set(CURLOPT_UPLOAD, 1L);
+    if (verb != Verb::head && request.method != "GET") set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
+    verb_ = verb;
+    method_ = request.method;
+  }
+  if (verb == Verb::send_memory) {
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(memory.size()));
+    set(CURLOPT_POSTFIELDS, memory.empty() ? "" : reinterpret_cast<const char*>(memory.data()));
+    return memory.size();
+  }
+  if (verb == Verb::send_stream) {
+    set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(windowed->size()));
+    return windowed->size();
+  }
+  return 0;
+}
+
+// The list is built in memory of our own: curl only reads it, and it changes with every signature.
+void Handle::prepare_headers(const HttpRequest& request, uint64_t body_size, bool has_body) {
+  header_text_.clear();
+  header_list_.clear();
+  header_starts_.clear();
+  bool has_type = false;
+  for (const auto& [name, value] : request.headers) {
+    if (name.find_first_of("\r\n:") != std::string::npos || value.find_first_of("\r\n") != std::string::npos ||
+        value.find('\0') != std::string::npos) {
+      throw Error(ErrorCode::invalid_argument, ErrorClass::unsupported,
+                  describe(request) + ": the header '" + printable(name) + "' cannot be sent with a line break in it");
+    }
+    has_type = has_type || equals_ignoring_case(name, "content-type");
+    header_starts_.push_back(header_text_.size());
+    header_text_ += name;
+    header_text_ += value.empty() ? ";" : ": ";
+    header_text_ += value;
+    header_text_ += '\0';
+  }
+  const auto add = [&](std::string_view line) {
+    header_starts_.push_back(header_text_.size());
+    header_text_ += line;
+    header_text_ += '\0';
+  };
+  // Waiting for "100 Continue" is worth a round trip only where an early refusal saves sending much.
+  if (has_body && body_size < big_body_bytes) add("Expect:");
+  if (has_body && !has_type) add("Content-Type:");
+  for (const size_t start : header_starts_) header_list_.push_back({header_text_.data() + start, nullptr});
+  for (size_t i = 1; i < header_list_.size(); ++i) header_list_[i - 1].next = &header_list_[i];
+  set(CURLOPT_HTTPHEADER, header_list_.empty() ? nullptr : header_list_.data());
+}
+
+void Handle::prepare(const HttpRequest& request, const Origin& origin) {
+  prepare_origin(origin);
+  set(CURLOPT_URL, request.url.c_str());
+  const uint64_t body_size = prepare_body(request);
+  prepare_headers(request, body_size, *verb_ == Verb::send_memory || *verb_ == Verb::send_stream);
+  const uint64_t expected = std::max<uint64_t>(body_size, request.out ? request.out->size() : 0);
+  const long buffer_bytes = expected >= big_body_bytes ? big_buffer_bytes : small_buffer_bytes;
+  if (buffer_bytes != buffer_bytes_) {
+    buffer_bytes_ = buffer_bytes;
+    set(CURLOPT_BUFFERSIZE, buffer_bytes);
+    set(CURLOPT_UPLOAD_BUFFERSIZE, std::max(buffer_bytes, 64l << 10));
+  }
+}
+
+CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& context, HttpResponse& response,
+                     std::string& headers) {
+  request_ = &request;
+  response_ = &response;
+  headers_ = &headers;
+  read_offset_ = 0;
+  bytes_in_ = 0;
+  reader_error_ = nullptr;
+  too_long_ = enough_ = stalled_ = false;
+  error_text_[0] = '\0';
+  // A handle that still has its connection needs no look-up.
+  const bool has_connection = origin.text == origin_ && Clock::now() - idle_since < idle_limit;
+  prepare(request, origin);
+  if (!has_connection) {
+    std::string host(origin.host);
+    if (!shared_.gate.enter(host, context)) return CURLE_ABORTED_BY_CALLBACK;
+    gate_host_ = std::move(host);
+  }
+  const int timeout_ms = request.stall_timeout_ms > 0 ? request.stall_timeout_ms : shared_.options.stall_timeout_ms;
+  CURLcode code = CURLE_OUT_OF_MEMORY;
+  if (curl_multi_add_handle(multi_, easy_) == CURLM_OK) {
+    code = drive(context, std::chrono::milliseconds(timeout_ms));
+    curl_multi_remove_handle(multi_, easy_);
+  }
+  release_gate();
+  if (code == CURLE_WRITE_ERROR && enough_) code = CURLE_OK;
+  if (code == CURLE_OK) finish(request);
+  return code;
+}
+
+CURLcode Handle::drive(Context& context, std::chrono::milliseconds stall_timeout) {
+  window_start_ = Clock::now();
+  window_bytes_ = 0;
+  curl_waitfd cancel{context.cancel_fd(), CURL_WAIT_POLLIN, 0};
+  const unsigned extra = cancel.fd >= 0 ? 1 : 0;
+  while (true) {
+    int running = 0;
+    if (curl_multi_perform(multi_, &running) != CURLM_OK) return CURLE_FAILED_INIT;
+    if (running == 0) break;
+    if (context.cancelled()) return CURLE_ABORTED_BY_CALLBACK;
+    // Without a descriptor to wait on, cancellation is looked for five times a second.
+    auto wait = extra != 0 ? stall_timeout / 2 : poll_slice;
+    wait = std::min<std::chrono::milliseconds>(wait, std::chrono::seconds(1));
+    if (context.deadline() != Clock::time_point::max()) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(context.deadline() - Clock::now());
+      wait = std::clamp(left, std::chrono::milliseconds(1), wait);
+    }
+    int ready = 0;
+    if (curl_multi_poll(multi_, &cancel, extra, static_cast<int>(wait.count()), &ready) != CURLM_OK) {
+      return CURLE_FAILED_INIT;
+    }
+    if (is_stalled(Clock::now(), stall_timeout)) {
+      stalled_ = true;
+      return CURLE_OPERATION_TIMEDOUT;
+    }
+  }
+  int left = 0;
+  const CURLMsg* message = curl_multi_info_read(multi_, &left);
+  return message != nullptr ? message->data.result : CURLE_FAILED_INIT;
+}
+
+bool Handle::is_stalled(Clock::time_point now, std::chrono::milliseconds timeout) {
+  if (now - window_start_ < timeout) return false;
+  curl_off_t sent = 0;
+  curl_easy_getinfo(easy_, CURLINFO_SIZE_UPLOAD_T, &sent);
+  const uint64_t moved = bytes_in_ + static_cast<uint64_t>(sent);
+  const auto least = static_cast<uint64_t>(shared_.options.stall_min_bytes_per_s) *
+                     static_cast<uint64_t>(timeout.count()) / 1000;
+  if (moved - window_bytes_ < least) return true;
+  window_start_ = now;
+  window_bytes_ = moved;
+  return false;
+}
+
+void Handle::release_gate() {
+  if (gate_host_.empty()) return;
+  shared_.gate.leave(gate_host_);
+  gate_host_.clear();
+}
+
+void Handle::finish(const HttpRequest& request) {
+  HttpResponse& response = *response_;
+  if (const auto length = parse_uint(response.header("content-length"))) response.content_length = *length;
+  const bool has_no_body = request.method == "HEAD" || response.status == 204 || response.status == 304;
+  const std::string coding = to_lower(response.header("transfer-encoding"));
+  response.length_verified = has_no_body || response.content_length.has_value() || coding.ends_with("chunked");
+}
+
+bool Handle::opened_connection() const {
+  long count = 0;
+  curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &count);
+  return count > 0;
+}
+
+bool Handle::died_idle(CURLcode code) const {
+  const bool broke = code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING;
+  return broke && bytes_in_ == 0 && !opened_connection() && reader_error_ == nullptr;
+}
+
+std::string Handle::reason(CURLcode code) const {
+  return printable(error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code));
+}
+
+size_t Handle::take_header(std::string_view line) {
+  bytes_in_ += line.size();
+  release_gate();
+  std::string& block = *headers_;
+  const std::string_view text = trim(line);
+  if (line.starts_with("HTTP/")) {
+    // A new answer: what came before was "100 Continue" or a proxy's.
+    block.clear();
+    response_->status = 0;
+    const size_t space = text.find(' ');
+    if (space != std::string_view::npos) {
+      response_->status = static_cast<int>(parse_uint(text.substr(space + 1, 3)).value_or(0));
+    }
+    return line.size();
+  }
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return line.size();
+  if (block.size() + text.size() > header_block_bytes) {
+    too_long_ = true;
+    return 0;
+  }
+  const size_t name = block.size();
+  block.append(text.substr(0, colon));
+  for (size_t i = name; i < block.size(); ++i) {
+    if (block[i] >= 'A' && block[i] <= 'Z') block[i] = static_cast<char>(block[i] - 'A' + 'a');
+  }
+  block += '\0';
+  block.append(trim(text.substr(colon + 1)));
+  // curl hands NUL bytes of values through.
+  std::replace(block.begin() + static_cast<std::ptrdiff_t>(name + colon + 1), block.end(), '\0', ' ');
+  block += '\0';
+  return line.size();
+}
+
+// Returning less than was given stops the transfer.
+size_t Handle::take_body(std::span<const char> data) {
+  bytes_in_ += data.size();
+  HttpResponse& response = *response_;
+  const bool is_success = response.status >= 200 && response.status < 300;
+  if (is_success && request_->out) {
+    const auto at = static_cast<size_t>(response.body_bytes);
+    const size_t count = std::min(data.size(), request_->out->size() - at);
+    if (count > 0) std::memcpy(request_->out->data() + at, data.data(), count);
+    response.body_bytes += count;
+    if (count == data.size()) return count;
+    response.overflow = enough_ = true;
+    return 0;
+  }
+  const size_t limit = is_success ? static_cast<size_t>(request_->max_response_bytes) : error_text_bytes;
+  const size_t count = std::min(data.size(), limit - response.text.size());
+  response.text.append(data.data(), count);
+  response.body_bytes = response.text.size();
+  if (count == data.size()) return count;
+  // An error's text may be cut, an answer may not.
+  (is_success ? too_long_ : enough_) = true;
+  return 0;
+}
+
+size_t Handle::give_body(std::span<char> out) {
+  const Body& body = *std::get<const Body*>(request_->body);
+  try {
+    const auto count = static_cast<size_t>(std::min<uint64_t>(out.size(), body.size() - read_offset_));
+    size_t filled = 0;
+    while (filled < count) {
+      const size_t got = body.read(read_offset_, std::as_writable_bytes(out.subspan(filled, count - filled)));
+      if (got == 0) {
+        throw Error(ErrorCode::data_loss, ErrorClass::network,
+                    "the body ended after " + std::to_string(read_offset_) + " of " + std::to_string(body.size()) +
+                        " bytes")
+            .set_retryable();
+      }
+      read_offset_ += got;
+      filled += got;
+    }
+    return count;
+  } catch (...) {
+    reader_error_ = std::current_exception();
+    return CURL_READFUNC_ABORT;
+  }
+}
+
+int Handle::seek_body(curl_off_t offset) {
+  read_offset_ = static_cast<uint64_t>(offset);
+  return CURL_SEEKFUNC_OK;
+}
+
+// curl's callbacks: C frames lie between them and run(), so nothing may be thrown through.
+size_t Handle::on_header(char* data, size_t size, size_t count, void* self) {
+  try {
+    return static_cast<Handle*>(self)->take_header({data, size * count});
+  } catch (...) {
+    static_cast<Handle*>(self)->reader_error_ = std::current_exception();
+    return 0;
+  }
+}
+
+size_t Handle::on_body(char* data, size_t size, size_t count, void* self) {
+  try {
+    return static_cast<Handle*>(self)->take_body({data, size * count});
+  } catch (...) {
+    static_cast<Handle*>(self)->reader_error_ = std::current_exception();
+    return 0;
+  }
+}
+
+size_t Handle::on_read(char* data, size_t size, size_t count, void* self) {
+  return static_cast<Handle*>(self)->give_body({data, size * count});
+}
+
+int Handle::on_seek(void* self, curl_off_t offset, int origin) {
+  return origin == SEEK_SET ? static_cast<Handle*>(self)->seek_body(offset) : CURL_SEEKFUNC_FAIL;
+}
+
+// The name is known when the first socket is opened: others may now look it up in the cache.
+curl_socket_t Handle::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) {
+  static_cast<Handle*>(self)->release_gate();
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+bool is_certificate_error(CURLcode code) {
+  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_ISSUER_ERROR ||
+         code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_PINNEDPUBKEYNOTMATCH;
+}
+
+Error network_error(CURLcode code, const std::string& what, const std::string& reason) {
+  if (is_certificate_error(code)) {
+    return Error(ErrorCode::unavailable, ErrorClass::network,
+                 what + ": the server's certificate is not accepted: " + reason +
+                     "; set AWS_CA_BUNDLE to the file of its authority if it is a private one");
+  }
+  switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+      return Error(ErrorCode::deadline_exceeded, ErrorClass::timeout, what + ": " + reason).set_retryable();
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+      return Error(ErrorCode::invalid_argument, ErrorClass::configuration, what + ": " + reason);
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_PROXY:
+      return Error(ErrorCode::unavailable, ErrorClass::network, what + ": " + reason).set_retryable();
+    case CURLE_PARTIAL_FILE:
+      return Error(ErrorCode::data_loss, ErrorClass::network, what + ": the answer was cut short: " + reason)
+          .set_retryable();
+    case CURLE_OUT_OF_MEMORY:
+      return Error(ErrorCode::resource_exhausted, ErrorClass::local_io, what + ": out of memory").set_retryable();
+    default:
+      return Error(ErrorCode::unavailable, ErrorClass::network, what + ": " + reason).set_retryable();
+  }
+}
+
+[[noreturn]] void throw_failure(const Handle& handle, CURLcode code, const HttpRequest& request, Context& context,
+                                const HttpOptions& options) {
+  if (handle.reader_error() != nullptr) std::rethrow_exception(handle.reader_error());
+  const std::string what = describe(request);
+  if (code == CURLE_ABORTED_BY_CALLBACK) {
+    try {
+      context.check();
+    } catch (Error& error) {
+      error.prepend(what);
+      throw;
+    }
+  }
+  if (handle.too_long()) {
+    throw Error(ErrorCode::resource_exhausted, ErrorClass::server,
+                what + ": the answer is longer than " + std::to_string(request.max_response_bytes) + " bytes");
+  }
+  if (handle.stalled()) {
+    const int timeout_ms = request.stall_timeout_ms > 0 ? request.stall_timeout_ms : options.stall_timeout_ms;
+    throw network_error(code, what,
+                        "less than " + std::to_string(options.stall_min_bytes_per_s) + " bytes a second for " +
+                            std::to_string(timeout_ms) + " ms");
+  }
+  throw network_error(code, what, handle.reason(code));
+}
+
+}  // namespace
+
+struct HttpClient::Impl {
+  std::unique_ptr<Handle> take() {
+    const std::lock_guard lock(mutex);
+    if (idle.empty()) return nullptr;
+    std::unique_ptr<Handle> handle = std::move(idle.back());
+    idle.pop_back();
+    return handle;
+  }
+
+  // The bottom of the stack has been idle the longest.
+  void give_back(std::unique_ptr<Handle> handle) {
+    std::vector<std::unique_ptr<Handle>> old;  // closed after the lock is released
+    const auto now = Clock::now();
+    handle->idle_since = now;
+    const std::lock_guard lock(mutex);
+    idle.push_back(std::move(handle));
+    while (now - idle.front()->idle_since > idle_limit) {
+      old.push_back(std::move(idle.front()));
+      idle.pop_front();
+    }
+  }
+
+  Shared shared;
+  mutable std::mutex mutex;
+  std::deque<std::unique_ptr<Handle>> idle;  // guarded by mutex
+};
+
+HttpClient::HttpClient(HttpOptions options) {
+  initialize_curl();
+  impl_ = std::make_unique<Impl>();
+  Shared& shared = impl_->shared;
+  if (options.user_agent.empty()) options.user_agent = std::string("waybill/") + version();
+  if (options.ca_file.empty()) options.ca_file = first_set({"AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"});
+  if (!options.ca_file.empty() && access(options.ca_file.c_str(), R_OK) != 0) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                "the CA file " + printable(options.ca_file) + " cannot be read");
+  }
+  // Read once, so that no call looks into the environment. HTTP_PROXY in capitals is left out on purpose: in a CGI
+  // program it is set by whoever sends the request.
+  shared.proxy_http = first_set({"http_proxy", "all_proxy", "ALL_PROXY"});
+  shared.proxy_https = first_set({"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"});
+  shared.no_proxy = first_set({"no_proxy", "NO_PROXY"});
+  shared.options = std::move(options);
+}
+
+HttpClient::~HttpClient() = default;
+
+HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
+  context.check();
+  const auto origin = origin_of(request.url);
+  if (!origin) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                redact_url(request.url) + " is not an http or https URL");
+  }
+  std::unique_ptr<Handle> handle = impl_->take();
+  if (handle == nullptr) handle = std::make_unique<Handle>(impl_->shared);
+  for (bool is_second_try = false;; is_second_try = true) {
+    HttpResponse response;
+    response.headers_.reserve(512);
+    context.count("http_requests", 1);
+    const CURLcode code = handle->run(request, *origin, context, response, response.headers_);
+    if (handle->opened_connection()) context.count("http_connections", 1);
+    if (code == CURLE_OK) {
+      impl_->give_back(std::move(handle));
+      return response;
+    }
+    if (!is_second_try && handle->died_idle(code)) continue;
+    // The handle dies with its connection: what is left on it belongs to nobody.
+    throw_failure(*handle, code, request, context, impl_->shared.options);
+  }
+}
+
+size_t HttpClient::idle_connections() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->idle.size();
+}
+
+std::optional<std::string_view> HttpResponse::find(std::string_view name) const noexcept {
+  std::optional<std::string_view> found;
+  for_each_header([&](std::string_view each, std::string_view value) {
+    if (!found && each == name) found = value;
+  });
+  return found;
+}
+
+std::string_view HttpResponse::header(std::string_view name) const noexcept {
+  return find(name).value_or(std::string_view{});
+}
+
+bool HttpResponse::has_header(std::string_view name) const noexcept { return find(name).has_value(); }
+
+}  // namespace waybill::internal
