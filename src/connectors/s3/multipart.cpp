@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See multipart.hpp.
+#include "connectors/s3/multipart.hpp"
+
+#include <chrono>
+
+#include "base/hash.hpp"
+#include "connectors/s3/attributes.hpp"
+#include "connectors/s3/reading.hpp"
+#include "connectors/s3/writing.hpp"
+
+namespace waybill::s3 {
+namespace {
+
+// A store may put a large object together for minutes before it answers.
+constexpr int complete_timeout_ms = 10 * 60 * 1000;
+constexpr int abort_tries = 8;
+
+class Upload final : public PartUpload {
+ public:
+  Upload(std::shared_ptr<Client> client, std::string key, Condition condition, std::string id, bool has_checksums)
+      : client_(std::move(client)),
+        key_(std::move(key)),
+        condition_(std::move(condition)),
+        id_(std::move(id)),
+        has_checksums_(has_checksums) {}
+
+  std::string id() const override { return id_; }
+  std::vector<PartInfo> existing(Context& context) override;
+  PartInfo write(uint32_t number, uint64_t offset, const Body& body, Context& context) override;
+  Stored complete(std::span<const PartInfo> parts, Context& context) override;
+  void abort(Context& context) override;
+
+  /// One page of ListParts. Errors: missing (the upload is gone).
+  ListedParts list_page(const std::string& marker, const char* max_parts, Context& context) const;
+  void set_has_checksums(bool value) { has_checksums_ = value; }
+
+ private:
+  std::string upload_query() const {
+    const Client::Parameter parameters[] = {{"uploadId", id_}};
+    return aws::canonical_query(parameters);
+  }
+  bool is_gone(Context& context) const;
+  std::optional<Stored> already_complete(std::span<const PartInfo> parts, Context& context) const;
+  Stored finish(const internal::HttpResponse& response, Completed completed, std::span<const PartInfo> parts) const;
+
+  std::shared_ptr<Client> client_;
+  std::string key_;
+  Condition condition_;
+  std::string id_;
+  bool has_checksums_;
+};
+
+ListedParts Upload::list_page(const std::string& marker, const char* max_parts, Context& context) const {
+  std::vector<Client::Parameter> parameters = {{"max-parts", max_parts}, {"uploadId", id_}};
+  if (!marker.empty()) parameters.emplace_back("part-number-marker", marker);
+  const Client::Request request{.method = "GET", .key = key_, .query = aws::canonical_query(parameters)};
+  internal::HttpResponse response = client_->call(request, context);
+  try {
+    return parse_parts(response.text);
+  } catch (Error& error) {
+    error.prepend(client_->name(key_));
+    throw;
+  }
+}
+
+std::vector<PartInfo> Upload::existing(Context& context) {
+  std::vector<PartInfo> parts;
+  std::string marker;
+  for (;;) {
+    ListedParts page = list_page(marker, "1000", context);
+    for (PartInfo& part : page.parts) {
+      if (!parts.empty() && part.number <= parts.back().number) {
+        throw Error(ErrorCode::data_loss, ErrorClass::server,
+                    client_->name(key_) + ": the store's list of parts is not ascending");
+      }
+      parts.push_back(std::move(part));
+    }
+    if (!page.is_truncated) return parts;
+    if (page.next_marker.empty() || page.next_marker == marker) {
+      throw Error(ErrorCode::data_loss, ErrorClass::server,
+                  client_->name(key_) + ": the store's list of parts says that there are more, but not how to ask");
+    }
+    marker = std::move(page.next_marker);
+  }
+}
+
+PartInfo Upload::write(uint32_t number, uint64_t, const Body& body, Context& context) {
+  const Client::Parameter parameters[] = {{"partNumber", std::to_string(number)}, {"uploadId", id_}};
+  Client::Request request{.method = "PUT", .key = key_, .query = aws::canonical_query(parameters)};
+  BodyDigest digest = digest_of(body, *client_, context);
+  const internal::HttpResponse response = send_body(*client_, request, body, digest, has_checksums_, context);
+  if (response.status < 200 || response.status > 299) throw client_->error(request, response);
+  PartInfo part;
+  part.number = number;
+  part.size = body.size();
+  part.etag = check_written(*client_, key_, response, digest.crc64nvme);
+  part.digest.crc64nvme = digest.crc64nvme;
+  part.digest.sha256 = digest.sha256;
+  return part;
+}
+
+std::optional<Stored> Upload::already_complete(std::span<const PartInfo> parts, Context& context) const {
+  const std::optional<ObjectHead> head = head_object(*client_, key_, context);
+  if (!head) return std::nullopt;
+  Stored stored;
+  for (const PartInfo& part : parts) stored.size += part.size;
+  stored.digest.crc64nvme = composed_crc64(parts);
+  const std::string etag = composed_etag(parts);
+  const bool is_ours = (!etag.empty() && etag == head->etag) ||
+                       (head->crc64nvme && head->crc64nvme == stored.digest.crc64nvme);
+  if (head->size != stored.size || !is_ours) return std::nullopt;
+  stored.etag = head->etag;
+  stored.version = head->version;
+  return stored;
+}
+
+Stored Upload::finish(const internal::HttpResponse& response, Completed completed,
+                      std::span<const PartInfo> parts) const {
+  Stored stored;
+  for (const PartInfo& part : parts) stored.size += part.size;
+  stored.etag = std::move(completed.etag);
+  stored.version = response.header("x-amz-version-id");
+  stored.digest.crc64nvme = composed_crc64(parts);
+  if (completed.crc64nvme && stored.digest.crc64nvme && completed.crc64nvme != stored.digest.crc64nvme) {
+    throw Error(ErrorCode::data_loss, ErrorClass::checksum,
+                client_->name(key_) + ": the store's checksum of the whole object is not that of its parts")
+        .set_retryable();
+  }
+  return stored;
+}
+
+Stored Upload::complete(std::span<const PartInfo> parts, Context& context) {
+  const std::string body = complete_body(parts, has_checksums_);
+  const std::string hash = internal::hex_encode(internal::sha256(internal::as_bytes(body)));
+  Client::Request request{.method = "POST", .key = key_, .query = upload_query()};
+  request.body = internal::as_bytes(body);
+  request.payload_hash = hash;
+  request.stall_timeout_ms = complete_timeout_ms;
+  request.headers.emplace_back("Content-Type", "application/xml");
+  const size_t plain_headers = request.headers.size();
+  Guard guard(*client_, key_, condition_);
+  const auto send = [&](const std::vector<internal::HttpHeader>& conditions) {
+    request.headers.resize(plain_headers);
+    request.headers.insert(request.headers.end(), conditions.begin(), conditions.end());
+    return client_->send(request, context);
+  };
+  internal::HttpResponse response = guard.run(send, context);
+
+  std::optional<ServiceError> error;
+  if (response.status == 200) {
+    Completed completed = parse_complete(response.text);
+    if (!completed.error) return finish(response, std::move(completed), parts);
+    error = std::move(completed.error);
+  } else {
+    error = parse_error(response.text);
+  }
+  // An earlier call may have been carried out though its answer was lost: the upload is gone then, or our own object
+  // is in the way of the condition.
+  const bool is_conflict = guard.is_failed(response) || error->code == "PreconditionFailed";
+  if (is_conflict || error->code == "NoSuchUpload") {
+    if (std::optional<Stored> stored = already_complete(parts, context)) return *stored;
+  }
+  if (is_conflict) throw guard.conflict();
+  if (response.status == 200) throw client_->error(request, 200, std::move(*error));
+  throw client_->error(request, response);
+}
+
+bool Upload::is_gone(Context& context) const {
+  try {
+    list_page("", "1", context);
+    return false;
+  } catch (const Error& error) {
+    if (error.provider_code() == "NoSuchUpload") return true;
+    throw;
+  }
+}
+
+void Upload::abort(Context& context) {
+  const Client::Request request{.method = "DELETE", .key = key_, .query = upload_query()};
+  // A part that is being written while the upload is aborted may survive it, and the upload with it.
+  for (int tries = 0; tries < abort_tries; ++tries) {
+    if (tries > 0 && !context.sleep(std::chrono::milliseconds(50 << tries))) context.check();
+    const internal::HttpResponse response = client_->send(request, context);
+    if (response.status == 404 && parse_error(response.text).code == "NoSuchUpload") return;
+    if (response.status < 200 || response.status > 299) throw client_->error(request, response);
+    if (is_gone(context)) return;
+  }
+  throw Error(ErrorCode::unavailable, ErrorClass::server,
+              client_->name(key_) + ": an upload was aborted " + std::to_string(abort_tries) + " times and is still there")
+      .set_retryable();
+}
+
+// The answer to CreateMultipartUpload; asks for a checksum of the whole object where the store takes that.
+std::string initiate(Client& client, const std::string& key, const WriteOptions& options, bool& has_checksums,
+                     Context& context) {
+  const Client::Parameter parameters[] = {{"uploads", ""}};
+  Client::Request request{.method = "POST", .key = key, .query = aws::canonical_query(parameters)};
+  write_attributes(options.attributes, std::nullopt, key.ends_with('/'), request.headers);
+  const size_t plain_headers = request.headers.size();
+  has_checksums = !client.learnt().refuses_checksum_headers;
+  if (has_checksums) {
+    request.headers.emplace_back("x-amz-checksum-algorithm", "CRC64NVME");
+    request.headers.emplace_back("x-amz-checksum-type", "FULL_OBJECT");
+  }
+  internal::HttpResponse response = client.send(request, context);
+  if (has_checksums && refuses_header(response)) {
+    has_checksums = false;
+    request.headers.resize(plain_headers);
+    response = client.send(request, context);
+    if (response.status < 300) client.learnt().refuses_checksum_headers = true;
+  }
+  if (response.status < 200 || response.status > 299) throw client.error(request, response);
+  return parse_initiate(response.text);
+}
+
+}  // namespace
+
+std::string composed_etag(std::span<const PartInfo> parts) {
+  std::vector<std::byte> md5s;
+  md5s.reserve(parts.size() * 16);
+  for (const PartInfo& part : parts) {
+    const auto md5 = internal::hex_decode(part.etag);
+    if (!md5 || md5->size() != 16) return {};
+    md5s.insert(md5s.end(), md5->begin(), md5->end());
+  }
+  return internal::hex_encode(internal::md5(md5s)) + "-" + std::to_string(parts.size());
+}
+
+std::optional<Crc64> composed_crc64(std::span<const PartInfo> parts) {
+  Crc64 crc = 0;
+  for (const PartInfo& part : parts) {
+    if (!part.digest.crc64nvme) return std::nullopt;
+    crc = internal::crc64nvme_combine(crc, *part.digest.crc64nvme, part.size);
+  }
+  return crc;
+}
+
+std::unique_ptr<PartUpload> open_upload(std::shared_ptr<Client> client, std::string key, const PartPlan& plan,
+                                        const WriteOptions& options, Context& context) {
+  bool has_checksums = false;
+  std::string id = plan.upload_id;
+  if (id.empty()) id = initiate(*client, key, options, has_checksums, context);
+  auto upload =
+      std::make_unique<Upload>(std::move(client), std::move(key), options.condition, std::move(id), has_checksums);
+  if (!plan.upload_id.empty()) {
+    upload->set_has_checksums(upload->list_page("", "1", context).checksum_algorithm == "CRC64NVME");
+  }
+  return upload;
+}
+
+}  // namespace waybill::s3

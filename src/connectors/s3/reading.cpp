@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See reading.hpp.
+#include "connectors/s3/reading.hpp"
+
+#include <algorithm>
+
+#include "base/hash.hpp"
+#include "base/text.hpp"
+#include "connectors/s3/attributes.hpp"
+
+namespace waybill::s3 {
+namespace {
+
+struct ContentRange {
+  uint64_t first = 0;
+  uint64_t last = 0;
+  std::optional<uint64_t> total;
+};
+
+// "bytes 0-9/100" and "bytes 0-9/*".
+std::optional<ContentRange> parse_content_range(std::string_view text) {
+  if (!text.starts_with("bytes ")) return std::nullopt;
+  text.remove_prefix(6);
+  const size_t dash = text.find('-');
+  const size_t slash = text.find('/');
+  if (dash == std::string_view::npos || slash == std::string_view::npos || dash > slash) return std::nullopt;
+  const auto first = internal::parse_uint(text.substr(0, dash));
+  const auto last = internal::parse_uint(text.substr(dash + 1, slash - dash - 1));
+  const auto total = internal::parse_uint(text.substr(slash + 1));
+  if (!first || !last || *last < *first || (!total && text.substr(slash + 1) != "*")) return std::nullopt;
+  return ContentRange{*first, *last, total};
+}
+
+std::string range_header(uint64_t offset, size_t count) {
+  return "bytes=" + std::to_string(offset) + "-" + std::to_string(offset + count - 1);
+}
+
+// One read: what was asked, and what the answer has to be.
+class Reading {
+ public:
+  Reading(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset, std::span<std::byte> out)
+      : client_(client), key_(key), stamp_(stamp), offset_(offset), out_(out) {}
+
+  ReadResult run(Context& context) {
+    if (offset_ > 0 && stamp_.size && offset_ >= *stamp_.size) return ReadResult{0, stamp_.size, stamp_, {}};
+    const bool is_whole = offset_ == 0 && stamp_.size && out_.size() >= *stamp_.size;
+    if (is_whole) return get(false, context);
+    if (out_.empty()) return head(context);
+    return get(true, context);
+  }
+
+ private:
+  Client::Request prepare(std::string_view method) const {
+    Client::Request request{.method = method, .key = key_};
+    if (!stamp_.etag.empty()) request.headers.emplace_back("If-Match", "\"" + stamp_.etag + "\"");
+    return request;
+  }
+
+  ReadResult get(bool is_ranged, Context& context) {
+    Client::Request request = prepare("GET");
+    if (is_ranged) request.headers.emplace_back("Range", range_header(offset_, out_.size()));
+    request.out = out_;
+    const internal::HttpResponse response = client_.send(request, context);
+    if (response.status == 416 && is_ranged) return past_end(request, response, context);
+    refuse(request, response);
+    ReadResult result = describe(response);
+    result.count = static_cast<size_t>(response.body_bytes);
+    if (response.status == 206) {
+      check_range(response, result);
+    } else {
+      check_whole(response, result);
+    }
+    result.stamp.size = result.total_size;
+    return result;
+  }
+
+  ReadResult head(Context& context) {
+    const Client::Request request = prepare("HEAD");
+    const internal::HttpResponse response = client_.send(request, context);
+    refuse(request, response);
+    ReadResult result = describe(response);
+    result.total_size = response.content_length;
+    result.stamp.size = result.total_size;
+    return result;
+  }
+
+  // "Range not satisfiable": the object is empty, or ends at or before the offset.
+  ReadResult past_end(const Client::Request& request, const internal::HttpResponse& response, Context& context) {
+    const std::string_view range = response.header("content-range");
+    std::optional<uint64_t> total;
+    if (range.starts_with("bytes */")) total = internal::parse_uint(range.substr(8));
+    if (offset_ == 0 && total.value_or(0) == 0) return get(false, context);
+    if (total && *total > offset_) throw client_.error(request, response);
+    ReadResult result = head(context);
+    if (result.total_size && *result.total_size > offset_) throw client_.error(request, response);
+    return result;
+  }
+
+  void refuse(const Client::Request& request, const internal::HttpResponse& response) const {
+    if (response.status == 200 || response.status == 206) return;
+    if (response.status == 412) throw changed("its ETag is no longer \"" + printable(stamp_.etag) + "\"");
+    throw client_.error(request, response);
+  }
+
+  Error changed(const std::string& why) const {
+    return Error(ErrorCode::aborted, ErrorClass::source_changed, client_.name(key_) + " changed: " + why).set_retryable();
+  }
+
+  Error cut(const std::string& why) const {
+    return Error(ErrorCode::data_loss, ErrorClass::network, client_.name(key_) + ": " + why).set_retryable();
+  }
+
+  Error not_asked(const std::string& why) const {
+    return Error(ErrorCode::data_loss, ErrorClass::server, client_.name(key_) + ": " + why).set_retryable();
+  }
+
+  ReadResult describe(const internal::HttpResponse& response) const {
+    ReadResult result;
+    result.stamp.etag = unquote_etag(response.header("etag"));
+    if (!stamp_.etag.empty() && result.stamp.etag != stamp_.etag) {
+      throw changed("its ETag is \"" + printable(result.stamp.etag) + "\", it was listed with \"" +
+                    printable(stamp_.etag) + "\"");
+    }
+    if (offset_ == 0) result.attributes = read_attributes(response);
+    return result;
+  }
+
+  void check_range(const internal::HttpResponse& response, ReadResult& result) const {
+    const auto range = parse_content_range(response.header("content-range"));
+    if (!range || range->first != offset_) {
+      throw not_asked("asked for the range at " + std::to_string(offset_) + ", the store answered with '" +
+                      printable(response.header("content-range")) + "'");
+    }
+    result.total_size = range->total;
+    const uint64_t announced = range->last - range->first + 1;
+    const uint64_t wanted = range->total ? std::min<uint64_t>(out_.size(), *range->total - offset_) : announced;
+    if (announced != wanted || result.count != wanted || response.overflow) {
+      throw cut("a range of " + std::to_string(wanted) + " bytes came with " + std::to_string(result.count));
+    }
+  }
+
+  void check_whole(const internal::HttpResponse& response, ReadResult& result) const {
+    if (offset_ != 0) throw not_asked("the store ignores Range headers");
+    if (response.overflow) {
+      result.total_size = response.content_length;  // more than was listed; the caller has to look again
+      return;
+    }
+    result.total_size = response.content_length ? response.content_length : response.body_bytes;
+    if (result.count != *result.total_size) {
+      throw cut("a body of " + std::to_string(*result.total_size) + " bytes ended after " + std::to_string(result.count));
+    }
+    if (!response.length_verified && stamp_.size != result.total_size) {
+      throw cut("the body ended with the connection, after " + std::to_string(result.count) + " bytes");
+    }
+  }
+
+  Client& client_;
+  const std::string& key_;
+  const SourceStamp& stamp_;
+  uint64_t offset_;
+  std::span<std::byte> out_;
+};
+
+}  // namespace
+
+ReadResult read_object(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset,
+                       std::span<std::byte> out, Context& context) {
+  return Reading(client, key, stamp, offset, out).run(context);
+}
+
+std::optional<ObjectHead> head_object(Client& client, const std::string& key, Context& context) {
+  Client::Request request{.method = "HEAD", .key = key};
+  request.headers.emplace_back("x-amz-checksum-mode", "ENABLED");
+  const internal::HttpResponse response = client.send(request, context);
+  if (response.status == 404) return std::nullopt;
+  if (response.status < 200 || response.status > 299) throw client.error(request, response);
+  if (!response.content_length) {
+    throw Error(ErrorCode::data_loss, ErrorClass::server, client.name(key) + ": HEAD gave no Content-Length");
+  }
+  ObjectHead head;
+  head.size = *response.content_length;
+  head.etag = unquote_etag(response.header("etag"));
+  head.version = response.header("x-amz-version-id");
+  head.attributes = read_attributes(response);
+  if (response.header("x-amz-checksum-type") != "COMPOSITE") {
+    head.crc64nvme = internal::crc64_from_base64(response.header("x-amz-checksum-crc64nvme"));
+  }
+  if (!head.crc64nvme) head.crc64nvme = stored_crc64(response);
+  return head;
+}
+
+}  // namespace waybill::s3

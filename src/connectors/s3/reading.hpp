@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// GET and HEAD of objects, for both ends.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+
+#include "connectors/s3/client.hpp"
+#include "waybill/item.hpp"
+#include "waybill/source.hpp"
+
+namespace waybill::s3 {
+
+/// As Source::read, of the object with the full key `key`. An ETag in `stamp` is required of the store (If-Match) and
+/// of its answer. A read of the whole object at its known size is a plain GET; everything else is ranged.
+ReadResult read_object(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset,
+                       std::span<std::byte> out, Context& context);
+
+/// What a HEAD says of an object.
+struct ObjectHead {
+  uint64_t size = 0;
+  std::string etag;
+  std::string version;
+  Attributes attributes;
+  std::optional<Crc64> crc64nvme;  ///< of the whole content: the store's own, or else the one written with it
+};
+
+/// Nothing if there is no such object. A missing bucket looks the same: a HEAD has no body to tell.
+std::optional<ObjectHead> head_object(Client& client, const std::string& key, Context& context);
+
+}  // namespace waybill::s3

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See s3.hpp.
+#include "connectors/s3/s3.hpp"
+
+#include "connectors/s3/client.hpp"
+#include "connectors/s3/config.hpp"
+#include "connectors/s3/s3_destination.hpp"
+#include "connectors/s3/s3_source.hpp"
+
+namespace waybill::s3 {
+
+Connector s3_connector() {
+  Connector connector;
+  connector.open_source = [](const Url& url) -> std::shared_ptr<Source> {
+    return std::make_shared<S3Source>(std::make_shared<Client>(parse_config(url)));
+  };
+  connector.open_destination = [](const Url& url) -> std::shared_ptr<Destination> {
+    return std::make_shared<S3Destination>(std::make_shared<Client>(parse_config(url)));
+  };
+  return connector;
+}
+
+}  // namespace waybill::s3

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See s3_destination.hpp.
+#include "connectors/s3/s3_destination.hpp"
+
+#include "base/text.hpp"
+#include "connectors/s3/attributes.hpp"
+#include "connectors/s3/listing.hpp"
+#include "connectors/s3/multipart.hpp"
+#include "connectors/s3/reading.hpp"
+#include "connectors/s3/writing.hpp"
+
+namespace waybill::s3 {
+namespace {
+
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+constexpr size_t max_key_bytes = 1024;
+constexpr uint64_t mib = 1024 * 1024;
+constexpr uint64_t gib = 1024 * mib;
+
+const char* why_no_key(const Key& key, size_t full_size) {
+  if (key.empty()) return "an object has to have a key";
+  if (!internal::is_utf8(key)) return "S3 keys are UTF-8";
+  if (full_size > max_key_bytes) return "S3 keys have at most 1024 bytes, with the prefix";
+  return nullptr;
+}
+
+}  // namespace
+
+Destination::Capabilities S3Destination::capabilities() const {
+  Capabilities capabilities;
+  capabilities.order = Order::byte_key;
+  capabilities.start_after = true;
+  capabilities.conditional = true;
+  capabilities.parts = true;
+  capabilities.lists_parts = true;
+  capabilities.listing_has_etag = true;
+  capabilities.min_part_bytes = 5 * mib;
+  capabilities.max_part_bytes = 5 * gib;
+  capabilities.max_parts = 10'000;
+  capabilities.max_put_bytes = 5 * gib;
+  capabilities.max_object_bytes = 5 * 1024 * gib;
+  return capabilities;
+}
+
+std::string S3Destination::object_key(const Key& key) const {
+  std::string full = client_->config().prefix + key;
+  if (const char* why = why_no_key(key, full.size())) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::unsupported, client_->name(full) + ": " + why);
+  }
+  return full;
+}
+
+void S3Destination::check(Context& context) { check_bucket(*client_, context); }
+
+std::unique_ptr<Lister> S3Destination::list(const ListRequest& request, Context&) {
+  return list_objects(client_, request);
+}
+
+std::optional<Item> S3Destination::stat(const Key& key, Context& context) {
+  const std::string full = client_->config().prefix + key;
+  if (why_no_key(key, full.size()) != nullptr) return std::nullopt;
+  const std::optional<ObjectHead> head = head_object(*client_, full, context);
+  if (!head) return std::nullopt;
+  Item item;
+  item.id.key = key;
+  item.stamp.size = head->size;
+  item.stamp.etag = head->etag;
+  item.stamp.mtime_ns = head->attributes.mtime_ns;
+  item.digest.crc64nvme = head->crc64nvme;
+  return item;
+}
+
+Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& options, Context& context) {
+  const std::string full = object_key(key);
+  BodyDigest digest = digest_of(body, *client_, context);
+  Client::Request request{.method = "PUT", .key = full};
+  request.headers.reserve(8);
+  write_attributes(options.attributes, digest.crc64nvme, full.ends_with('/'), request.headers);
+  Guard guard(*client_, full, options.condition);
+  const size_t plain_headers = request.headers.size();
+  const auto send = [&](const std::vector<internal::HttpHeader>& conditions) {
+    request.headers.resize(plain_headers);
+    request.headers.insert(request.headers.end(), conditions.begin(), conditions.end());
+    return send_body(*client_, request, body, digest, false, context);
+  };
+  const internal::HttpResponse response = guard.run(send, context);
+
+  Stored stored;
+  stored.size = body.size();
+  stored.digest.crc64nvme = digest.crc64nvme;
+  stored.digest.sha256 = digest.sha256;
+  if (guard.is_failed(response)) {
+    // Our own earlier try may have been carried out though its answer was lost.
+    if (context.attempt() < 2) throw guard.conflict();
+    const std::optional<ObjectHead> head = head_object(*client_, full, context);
+    if (!head || head->size != body.size() || head->crc64nvme != digest.crc64nvme) throw guard.conflict();
+    stored.etag = head->etag;
+    stored.version = head->version;
+    return stored;
+  }
+  if (response.status < 200 || response.status > 299) throw client_->error(request, response);
+  stored.etag = check_written(*client_, full, response, digest.crc64nvme);
+  stored.version = response.header("x-amz-version-id");
+  return stored;
+}
+
+std::unique_ptr<PartUpload> S3Destination::begin_parts(const Key& key, const PartPlan& plan,
+                                                       const WriteOptions& options, Context& context) {
+  return open_upload(client_, object_key(key), plan, options, context);
+}
+
+ReadResult S3Destination::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {
+  return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, context);
+}
+
+void S3Destination::remove(const Key& key, Context& context) {
+  const std::string full = object_key(key);
+  const Client::Request request{.method = "DELETE", .key = full};
+  const internal::HttpResponse response = client_->send(request, context);
+  if (response.status >= 200 && response.status <= 299) return;
+  if (response.status == 404 && parse_error(response.text).code != "NoSuchBucket") return;
+  throw client_->error(request, response);
+}
+
+}  // namespace waybill::s3

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See s3_source.hpp.
+#include "connectors/s3/s3_source.hpp"
+
+#include "connectors/s3/listing.hpp"
+#include "connectors/s3/reading.hpp"
+
+namespace waybill::s3 {
+
+Source::Capabilities S3Source::capabilities() const {
+  return {.positioned = true, .order = Order::byte_key, .start_after = true, .lists_stamps = true};
+}
+
+void S3Source::check(Context& context) { check_bucket(*client_, context); }
+
+std::unique_ptr<Lister> S3Source::list(const ListRequest& request, Context&) { return list_objects(client_, request); }
+
+ReadResult S3Source::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {
+  return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, context);
+}
+
+std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
+  const std::optional<ObjectHead> head = head_object(*client_, client_->config().prefix + id.key, context);
+  if (!head) {
+    // An item is gone only if its bucket is still there: a HEAD cannot tell the two apart.
+    check_bucket(*client_, context);
+    return std::nullopt;
+  }
+  Item item;
+  item.id = id;
+  item.stamp.size = head->size;
+  item.stamp.etag = head->etag;
+  item.digest.crc64nvme = head->crc64nvme;
+  return item;
+}
+
+std::optional<Locator> S3Source::locator(const Item& item) {
+  return Locator{"s3", endpoint(), client_->config().bucket, client_->config().prefix + item.id.key, item.id.version,
+                 item.stamp.etag};
+}
+
+}  // namespace waybill::s3

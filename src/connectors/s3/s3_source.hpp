@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A bucket's prefix as a Source. Stamps are size and ETag: the listing's times are finer than those of a GET, so they
+// could not be compared. Metadata, tags of objects and older versions: metadata travels, the others are not read.
+#pragma once
+
+#include <memory>
+
+#include "connectors/s3/client.hpp"
+#include "waybill/source.hpp"
+
+namespace waybill::s3 {
+
+class S3Source final : public Source {
+ public:
+  explicit S3Source(std::shared_ptr<Client> client) : client_(std::move(client)) {}
+
+  Capabilities capabilities() const override;
+  std::string identity() const override { return client_->config().identity(); }
+  std::string endpoint() const override { return client_->config().endpoint(); }
+  void check(Context& context) override;
+  std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override;
+  ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
+  std::optional<Item> stat(const ItemId& id, Context& context) override;
+  std::optional<Locator> locator(const Item& item) override;
+
+ private:
+  std::shared_ptr<Client> client_;
+};
+
+}  // namespace waybill::s3

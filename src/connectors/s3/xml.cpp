@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See xml.hpp.
+#include "connectors/s3/xml.hpp"
+
+#include <pugixml.hpp>
+
+#include "base/hash.hpp"
+#include "base/text.hpp"
+#include "waybill/error.hpp"
+
+namespace waybill::s3 {
+namespace {
+
+// Text exactly as it is (no line-end conversion, no trimming), entities resolved, nothing kept that is not content.
+constexpr unsigned parse_flags = pugi::parse_escapes | pugi::parse_cdata | pugi::parse_ws_pcdata_single;
+
+Error broken(std::string_view what, std::string_view why) {
+  return Error(ErrorCode::data_loss, ErrorClass::server,
+               "the store's " + std::string(what) + " answer is not valid: " + std::string(why))
+      .set_retryable();
+}
+
+// Element names come with or without a namespace prefix.
+std::string_view local_name(const pugi::xml_node& node) {
+  std::string_view name = node.name();
+  if (const size_t colon = name.find(':'); colon != std::string_view::npos) name.remove_prefix(colon + 1);
+  return name;
+}
+
+// The text of an element in one piece: comments and CDATA sections may split it.
+std::string text_of(const pugi::xml_node& node) {
+  std::string text;
+  for (const pugi::xml_node& child : node.children()) {
+    if (child.type() == pugi::node_pcdata || child.type() == pugi::node_cdata) text += child.value();
+  }
+  return text;
+}
+
+pugi::xml_node load(pugi::xml_document& document, std::string& body, std::string_view root) {
+  const pugi::xml_parse_result result = document.load_buffer_inplace(body.data(), body.size(), parse_flags, pugi::encoding_utf8);
+  if (!result) throw broken(root, result.description());
+  const pugi::xml_node node = document.document_element();
+  if (local_name(node) != root) throw broken(root, "it is a <" + printable(local_name(node)) + ">");
+  return node;
+}
+
+uint64_t number(const std::string& text, std::string_view root, std::string_view name) {
+  const auto value = internal::parse_uint(internal::trim(text));
+  if (!value) throw broken(root, "<" + std::string(name) + "> is no number");
+  return *value;
+}
+
+bool boolean(const std::string& text, std::string_view root, std::string_view name) {
+  const std::string_view value = internal::trim(text);
+  if (value == "true") return true;
+  if (value == "false") return false;
+  throw broken(root, "<" + std::string(name) + "> is neither true nor false");
+}
+
+ServiceError read_error(const pugi::xml_node& root) {
+  ServiceError error;
+  for (const pugi::xml_node& node : root.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "Code") error.code = text_of(node);
+    else if (name == "Message") error.message = text_of(node);
+    else if (name == "RequestId") error.request_id = text_of(node);
+    else if (name == "Region") error.region = text_of(node);
+  }
+  return error;
+}
+
+ListedObject read_object(const pugi::xml_node& contents) {
+  constexpr std::string_view root = "ListBucketResult";
+  ListedObject object;
+  bool has_key = false;
+  bool has_size = false;
+  for (const pugi::xml_node& node : contents.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "Key") {
+      object.key = text_of(node);
+      has_key = true;
+    } else if (name == "Size") {
+      object.size = number(text_of(node), root, name);
+      has_size = true;
+    } else if (name == "ETag") {
+      object.etag = unquote_etag(text_of(node));
+    } else if (name == "StorageClass") {
+      object.storage_class = text_of(node);
+    }
+  }
+  if (!has_key || object.key.empty()) throw broken(root, "an entry has no <Key>");
+  if (!has_size) throw broken(root, "the entry " + printable(object.key) + " has no <Size>");
+  return object;
+}
+
+PartInfo read_part(const pugi::xml_node& element) {
+  constexpr std::string_view root = "ListPartsResult";
+  PartInfo part;
+  bool has_size = false;
+  for (const pugi::xml_node& node : element.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "PartNumber") {
+      const uint64_t value = number(text_of(node), root, name);
+      if (value == 0 || value > UINT32_MAX) throw broken(root, "a part number is out of range");
+      part.number = static_cast<uint32_t>(value);
+    } else if (name == "Size") {
+      part.size = number(text_of(node), root, name);
+      has_size = true;
+    } else if (name == "ETag") {
+      part.etag = unquote_etag(text_of(node));
+    } else if (name == "ChecksumCRC64NVME") {
+      part.digest.crc64nvme = internal::crc64_from_base64(text_of(node));
+    }
+  }
+  if (part.number == 0 || !has_size || part.etag.empty()) {
+    throw broken(root, "a part lacks its number, size or ETag");
+  }
+  return part;
+}
+
+}  // namespace
+
+std::string_view unquote_etag(std::string_view etag) noexcept {
+  if (etag.starts_with("W/")) etag.remove_prefix(2);
+  if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') etag = etag.substr(1, etag.size() - 2);
+  return etag;
+}
+
+ServiceError parse_error(std::string_view body) {
+  pugi::xml_document document;
+  if (!document.load_buffer(body.data(), body.size(), parse_flags, pugi::encoding_utf8)) return {};
+  pugi::xml_node root = document.document_element();
+  if (local_name(root) == "ErrorResponse") {  // as IAM and some compatible stores wrap it
+    for (const pugi::xml_node& node : root.children()) {
+      if (local_name(node) == "Error") root = node;
+    }
+  }
+  if (local_name(root) != "Error") return {};
+  return read_error(root);
+}
+
+ListedPage parse_list(std::string& body) {
+  constexpr std::string_view name_of_root = "ListBucketResult";
+  pugi::xml_document document;
+  const pugi::xml_node root = load(document, body, name_of_root);
+  ListedPage page;
+  bool has_truncated = false;
+  for (const pugi::xml_node& node : root.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "Contents") {
+      page.objects.push_back(read_object(node));
+    } else if (name == "IsTruncated") {
+      page.is_truncated = boolean(text_of(node), name_of_root, name);
+      has_truncated = true;
+    } else if (name == "NextContinuationToken") {
+      page.next_token = text_of(node);
+    } else if (name == "EncodingType") {
+      page.is_url_encoded = text_of(node) == "url";
+    }
+  }
+  if (!has_truncated) throw broken(name_of_root, "it has no <IsTruncated>");
+  return page;
+}
+
+std::string parse_initiate(std::string& body) {
+  constexpr std::string_view name_of_root = "InitiateMultipartUploadResult";
+  pugi::xml_document document;
+  for (const pugi::xml_node& node : load(document, body, name_of_root).children()) {
+    if (local_name(node) != "UploadId") continue;
+    std::string id = text_of(node);
+    if (!id.empty()) return id;
+  }
+  throw broken(name_of_root, "it has no <UploadId>");
+}
+
+ListedParts parse_parts(std::string& body) {
+  constexpr std::string_view name_of_root = "ListPartsResult";
+  pugi::xml_document document;
+  const pugi::xml_node root = load(document, body, name_of_root);
+  ListedParts result;
+  bool has_truncated = false;
+  for (const pugi::xml_node& node : root.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "Part") {
+      result.parts.push_back(read_part(node));
+    } else if (name == "IsTruncated") {
+      result.is_truncated = boolean(text_of(node), name_of_root, name);
+      has_truncated = true;
+    } else if (name == "NextPartNumberMarker") {
+      result.next_marker = text_of(node);
+    } else if (name == "ChecksumAlgorithm") {
+      result.checksum_algorithm = text_of(node);
+    }
+  }
+  if (!has_truncated) throw broken(name_of_root, "it has no <IsTruncated>");
+  return result;
+}
+
+Completed parse_complete(std::string& body) {
+  constexpr std::string_view name_of_root = "CompleteMultipartUploadResult";
+  // White space that kept the connection alive may come before the document and its declaration.
+  body.erase(0, body.find_first_not_of(" \t\r\n"));
+  pugi::xml_document document;
+  const pugi::xml_parse_result parsed =
+      document.load_buffer_inplace(body.data(), body.size(), parse_flags, pugi::encoding_utf8);
+  if (!parsed) throw broken(name_of_root, parsed.description());
+  const pugi::xml_node root = document.document_element();
+  Completed completed;
+  if (local_name(root) == "Error") {
+    completed.error = read_error(root);
+    return completed;
+  }
+  if (local_name(root) != name_of_root) throw broken(name_of_root, "it is a <" + printable(local_name(root)) + ">");
+  bool is_composite = false;
+  for (const pugi::xml_node& node : root.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "ETag") completed.etag = unquote_etag(text_of(node));
+    else if (name == "ChecksumCRC64NVME") completed.crc64nvme = internal::crc64_from_base64(text_of(node));
+    else if (name == "ChecksumType") is_composite = text_of(node) == "COMPOSITE";
+  }
+  if (is_composite) completed.crc64nvme.reset();
+  if (completed.etag.empty()) throw broken(name_of_root, "it has no <ETag>");
+  return completed;
+}
+
+std::string complete_body(std::span<const PartInfo> parts, bool with_checksums) {
+  std::string body = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
+  body.reserve(body.size() + parts.size() * (with_checksums ? 170 : 110) + 32);
+  for (const PartInfo& part : parts) {
+    body += "<Part><PartNumber>";
+    body += std::to_string(part.number);
+    body += "</PartNumber><ETag>&quot;";
+    for (const char c : part.etag) {
+      if (c == '&') body += "&amp;";
+      else if (c == '<') body += "&lt;";
+      else if (c == '>') body += "&gt;";
+      else body += c;
+    }
+    body += "&quot;</ETag>";
+    if (with_checksums && part.digest.crc64nvme) {
+      body += "<ChecksumCRC64NVME>";
+      body += internal::crc64_to_base64(*part.digest.crc64nvme);
+      body += "</ChecksumCRC64NVME>";
+    }
+    body += "</Part>";
+  }
+  body += "</CompleteMultipartUpload>";
+  return body;
+}
+
+}  // namespace waybill::s3

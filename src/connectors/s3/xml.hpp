@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The XML of S3's answers, and the one request that has a body of it. Parsers take the text over (they parse in place)
+// and throw Error{data_loss, server} on anything that is not the document they expect: a listing that cannot be read
+// whole is never taken for a shorter one. DTDs are skipped, and no entity but the five of XML and numeric ones means
+// anything.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "waybill/destination.hpp"
+
+namespace waybill::s3 {
+
+/// The body of an answer that is no success. All empty where there is no such body.
+struct ServiceError {
+  std::string code;
+  std::string message;
+  std::string request_id;
+  std::string region;    ///< where the bucket is, if the error is about that
+};
+
+/// Whatever can be read of `body`: never throws for its content.
+ServiceError parse_error(std::string_view body);
+
+struct ListedObject {
+  std::string key;  ///< as sent, still encoded where ListedPage::is_url_encoded
+  uint64_t size = 0;
+  std::string etag;  ///< without quotes
+  std::string storage_class;
+};
+
+struct ListedPage {
+  std::vector<ListedObject> objects;
+  bool is_truncated = false;
+  bool is_url_encoded = false;
+  std::string next_token;
+};
+
+ListedPage parse_list(std::string& body);
+
+/// The UploadId of an InitiateMultipartUploadResult.
+std::string parse_initiate(std::string& body);
+
+struct ListedParts {
+  std::vector<PartInfo> parts;
+  bool is_truncated = false;
+  std::string next_marker;
+  std::string checksum_algorithm;  ///< "CRC64NVME", …; "" where the upload has none
+};
+
+ListedParts parse_parts(std::string& body);
+
+/// The answer to CompleteMultipartUpload, which can be an error in a 200.
+struct Completed {
+  std::string etag;                ///< without quotes; not empty unless `error` is set
+  std::optional<Crc64> crc64nvme;  ///< of the whole object
+  std::optional<ServiceError> error;
+};
+
+Completed parse_complete(std::string& body);
+
+/// The body of CompleteMultipartUpload. With `with_checksums`, parts that have a CRC-64/NVME name it.
+std::string complete_body(std::span<const PartInfo> parts, bool with_checksums);
+
+/// An entity tag without its quotes and without the mark of a weak one.
+std::string_view unquote_etag(std::string_view etag) noexcept;
+
+}  // namespace waybill::s3
