@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Migration and Run. What may take long before there is a run (checks of the stores, waiting for a lease, planning)
+// is a Job: it works on a thread of its own that never touches Python, and Python waits for it in slices, so that
+// Ctrl-C is seen. A Job that nobody waits for any more ends by itself, and takes a run that it began with it.
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "bindings.hpp"
+
+namespace waybill::python {
+namespace {
+
+/// One call at a time, as Migration wants it, also where an abandoned Job still uses it.
+struct SharedMigration {
+  std::mutex mutex;
+  Migration migration;
+
+  SharedMigration(const std::string& source, const std::string& destination, const std::string& tracker)
+      : migration(source, destination, tracker) {}
+};
+
+template <class Result>
+class Job {
+ public:
+  explicit Job(std::function<Result()> work) : state_(std::make_shared<State>()) {
+    std::thread([state = state_, work = std::move(work)]() mutable {
+      std::optional<Result> result;
+      std::exception_ptr error;
+      try {
+        result.emplace(work());
+      } catch (...) {
+        error = std::current_exception();
+      }
+      work = nullptr;
+      const std::lock_guard lock(state->mutex);
+      state->result = std::move(result);
+      state->error = error;
+      state->is_done = true;
+      state->changed.notify_all();
+    }).detach();
+  }
+
+  bool wait(int64_t timeout_ms) const {
+    std::unique_lock lock(state_->mutex);
+    return state_->changed.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] { return state_->is_done; });
+  }
+
+  /// Once, after wait() was true.
+  Result take() {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->error) std::rethrow_exception(std::exchange(state_->error, nullptr));
+    if (!state_->result) {
+      throw Error(ErrorCode::failed_precondition, ErrorClass::internal, "the result is not there, or was taken");
+    }
+    Result result = std::move(*state_->result);
+    state_->result.reset();
+    return result;
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool is_done = false;
+    std::optional<Result> result;
+    std::exception_ptr error;
+  };
+  std::shared_ptr<State> state_;
+};
+
+/// A run, its migration, and the process they belong to: in a forked child there are no threads to join, so nothing is
+/// destroyed there.
+class RunHandle {
+ public:
+  RunHandle(std::shared_ptr<SharedMigration> owner, std::unique_ptr<Run> run)
+      : owner_(std::move(owner)), run_(std::move(run)), pid_(::getpid()) {}
+  RunHandle(RunHandle&&) noexcept = default;
+  RunHandle& operator=(RunHandle&&) = delete;
+  ~RunHandle() {
+    if (::getpid() != pid_) {
+      abandon();
+      return;
+    }
+    if (PyGILState_Check() != 0) {
+      py::gil_scoped_release release;
+      run_.reset();
+    }
+  }
+
+  /// Leaves the run to itself until the process ends.
+  void abandon() {
+    static_cast<void>(run_.release());
+    static_cast<void>(new std::shared_ptr<SharedMigration>(std::move(owner_)));
+  }
+
+  Run& run() const {
+    if (!run_) throw Error(ErrorCode::failed_precondition, ErrorClass::cancelled, "the run was abandoned");
+    return *run_;
+  }
+  std::vector<Event> events(uint64_t after, size_t limit) const {
+    run();
+    return owner_->migration.tracker().events(after, limit);
+  }
+
+ private:
+  std::shared_ptr<SharedMigration> owner_;
+  std::unique_ptr<Run> run_;
+  pid_t pid_;
+};
+
+using PlanJob = Job<Plan>;
+using StartJob = Job<std::unique_ptr<RunHandle>>;
+
+class MigrationHandle {
+ public:
+  MigrationHandle(const std::string& source, const std::string& destination, const std::string& tracker)
+      : shared_(std::make_shared<SharedMigration>(source, destination, tracker)) {}
+
+  void set_name(const std::string& name) {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->migration.set_name(name);
+  }
+
+  PlanJob plan(const py::dict& fields) const {
+    return PlanJob([shared = shared_, options = options_from(fields)] {
+      const std::lock_guard lock(shared->mutex);
+      return shared->migration.plan(options);
+    });
+  }
+
+  StartJob start(const py::dict& fields) const {
+    return StartJob([shared = shared_, options = options_from(fields)] {
+      const std::lock_guard lock(shared->mutex);
+      return std::make_unique<RunHandle>(shared, shared->migration.start(options));
+    });
+  }
+
+  StartJob start_verify(const std::string& level_word, const py::dict& fields) const {
+    return StartJob([shared = shared_, level = verify_level_from(level_word), options = options_from(fields)] {
+      const std::lock_guard lock(shared->mutex);
+      return std::make_unique<RunHandle>(shared, shared->migration.start_verify(level, options));
+    });
+  }
+
+ private:
+  std::shared_ptr<SharedMigration> shared_;
+};
+
+}  // namespace
+
+void add_migration(py::module_& module) {
+  using Guard = py::call_guard<py::gil_scoped_release>;
+  py::class_<PlanJob>(module, "PlanJob")
+      .def("wait", &PlanJob::wait, py::arg("timeout_ms"), Guard())
+      .def("take", [](PlanJob& job) { return to_dict(job.take()); });
+  py::class_<StartJob>(module, "StartJob")
+      .def("wait", &StartJob::wait, py::arg("timeout_ms"), Guard())
+      .def("take", &StartJob::take);
+  py::class_<RunHandle>(module, "Run")
+      .def_property_readonly("id", [](const RunHandle& handle) { return handle.run().id(); })
+      .def("snapshot",
+           [](const RunHandle& handle) { return to_dict(unlocked([&] { return handle.run().snapshot(); })); })
+      .def("events",
+           [](const RunHandle& handle, uint64_t after, size_t limit) {
+             py::list out;
+             for (const Event& event : unlocked([&] { return handle.events(after, limit); })) out.append(to_dict(event));
+             return out;
+           },
+           py::arg("after"), py::arg("limit"))
+      .def("cancel", [](const RunHandle& handle) { handle.run().cancel(); }, Guard())
+      .def("pause", [](const RunHandle& handle) { handle.run().pause(); }, Guard())
+      .def("interrupt", [](const RunHandle& handle) { handle.run().interrupt(); }, Guard())
+      .def("wait",
+           [](const RunHandle& handle, int64_t timeout_ms) -> py::object {
+             const auto report =
+                 unlocked([&] { return handle.run().wait(std::chrono::milliseconds(timeout_ms)); });
+             if (!report) return py::none();
+             return to_dict(*report);
+           },
+           py::arg("timeout_ms"))
+      .def("abandon", &RunHandle::abandon);
+  py::class_<MigrationHandle>(module, "Migration")
+      .def(py::init<const std::string&, const std::string&, const std::string&>(), py::arg("source"),
+           py::arg("destination"), py::arg("tracker"), Guard())
+      .def("set_name", &MigrationHandle::set_name, py::arg("name"), Guard())
+      .def("plan", &MigrationHandle::plan, py::arg("options"))
+      .def("start", &MigrationHandle::start, py::arg("options"))
+      .def("start_verify", &MigrationHandle::start_verify, py::arg("level"), py::arg("options"));
+}
+
+}  // namespace waybill::python

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The extension module waybill._core: an implementation detail of the package `waybill`, without promises of its own.
+#include "bindings.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "Implementation of waybill; use the package instead.";
+  module.attr("__version__") = waybill::version();
+  waybill::python::add_errors(module);
+  waybill::python::add_records(module);
+  waybill::python::add_options(module);
+  waybill::python::add_tracker(module);
+  waybill::python::add_migration(module);
+}

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Following a run to its end: progress, events, and Ctrl-C.
+
+The first SIGINT or SIGTERM lets the run drain (it is carried on with by the same command), the second ends the process
+at once; before there is a run, the first one does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from waybill.cli.exit_codes import INTERRUPTED
+from waybill.cli.output import Output, complain
+from waybill.live import Mode, View, make_view
+from waybill.migration import Run
+from waybill.records import Report
+
+__all__ = ["Interrupts", "follow"]
+
+_POLL_SECONDS = 0.2
+_JSON_PROGRESS_SECONDS = 0.5
+
+
+class Interrupts:
+    """Turns SIGINT and SIGTERM into requests to the run, while it lasts."""
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self.view = View()
+        self._previous: dict[int, Any] = {}
+        self._is_stopping = False
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # A shell that starts us in the background has SIGINT ignored; it stays so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.run is not None and not self._is_stopping:
+            self._is_stopping = True
+            self.run.interrupt()
+            complain("stopping; transfers in flight may end, the same command carries on (again to end at once)")
+            return
+        self.view.close()
+        complain("interrupted")
+        os._exit(INTERRUPTED)
+
+
+def follow(start: Callable[[], Run], mode: Mode, output: Output | None) -> Report:
+    """Start a run and wait for its end; with `output`, events and progress go there as JSON lines."""
+    with Interrupts() as interrupts:
+        run = start()
+        interrupts.run = run
+        with run, make_view(mode) as view:
+            interrupts.view = view
+            stream = _JsonStream(run, output) if output is not None else None
+            while (report := run.wait(_POLL_SECONDS)) is None:
+                view.update(run.snapshot)
+                if stream is not None:
+                    stream.advance()
+            view.update(report.snapshot)
+            if stream is not None:
+                stream.finish(report)
+        return report
+
+
+class _JsonStream:
+    """Lines ``{"type":"event","event":{…}}``, ``{"type":"progress","snapshot":{…}}``, and a last one of type
+    ``report``."""
+
+    def __init__(self, run: Run, output: Output) -> None:
+        self._run = run
+        self._output = output
+        self._after = 0
+        self._seq = -1
+        self._next = 0.0
+
+    def advance(self) -> None:
+        self._write_events()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _JSON_PROGRESS_SECONDS
+            snapshot = self._run.snapshot
+            if snapshot.seq != self._seq:
+                self._seq = snapshot.seq
+                self._output.line(f'{{"type":"progress","snapshot":{snapshot.to_json()}}}')
+        self._output.flush()
+
+    def finish(self, report: Report) -> None:
+        self._write_events()
+        self._output.line(report_line(report))
+        self._output.flush()
+
+    def _write_events(self) -> None:
+        for event in self._run.events(self._after, follow=False):
+            self._after = event.seq
+            self._output.line(f'{{"type":"event","event":{event.to_json()}}}')
+
+
+def report_line(report: Report, kind: str = "report") -> str:
+    """A report as a line of JSON."""
+    head = f'"type":"{kind}","exit_code":{report.exit_code},"message":{json.dumps(report.message, ensure_ascii=False)}'
+    return f'{{{head},"snapshot":{report.snapshot.to_json()}}}'

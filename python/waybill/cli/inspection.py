@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that read a ledger, also beside a live run: status, items, failed."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from waybill import Failure, Item, Snapshot, Tracker
+from waybill.cli.output import Output, key_fields, to_line
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath
+from waybill.records import ItemState
+from waybill.text import count, duration, eta, item_name, moment, percent, safe, size
+
+__all__ = ["add_commands"]
+
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many lines.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("status")(_status)
+    app.command("items")(_items)
+    app.command("failed")(_failed)
+
+
+def _status(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> None:
+    """Show the accounts of a migration, live or ended.
+
+    waybill status --tracker photos.db --json
+    """
+    output = Output()
+    with Tracker(tracker) as ledger:
+        snapshot = ledger.snapshot()
+    if json:
+        output.line(snapshot.to_json())
+    else:
+        for line in _card(snapshot):
+            output.line(line)
+
+
+def _items(
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    states: Annotated[list[ItemState] | None, typer.Option("--state", help="Only these (may be repeated).")] = None,
+    limit: Limit = None,
+    json: JsonFlag = False,
+) -> None:
+    """List items: state, size and key, or with --json an object a line.
+
+    waybill items --tracker photos.db --state pending --limit 20
+    """
+    output = Output()
+    with Tracker(tracker) as ledger:
+        rows = ledger.items(states)
+        for item in islice(rows, limit):
+            if not output.line(_item_json(item) if json else _item_text(item)):
+                return
+
+
+def _failed(
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    error_class: Annotated[
+        str | None, typer.Option("--class", metavar="CLASS", help="Only this class of errors.")
+    ] = None,
+    limit: Limit = None,
+    json: JsonFlag = False,
+) -> None:
+    """List what did not move: class, attempts, key and message, or with --json an object a line.
+
+    waybill failed --tracker photos.db --class permission
+    """
+    output = Output()
+    with Tracker(tracker) as ledger:
+        for failure in islice(ledger.failures(error_class), limit):
+            if not output.line(_failure_json(failure) if json else _failure_text(failure)):
+                return
+
+
+def _card(snapshot: Snapshot) -> list[str]:
+    items = snapshot.items
+    name = f" {safe(snapshot.name)}" if snapshot.name else ""
+    lines = [
+        f"migration    {snapshot.migration}{name}",
+        f"source       {safe(snapshot.source)}",
+        f"destination  {safe(snapshot.destination)}",
+    ]
+    if snapshot.run == 0:
+        return [*lines, "run          none yet"]
+    reason = f" ({safe(snapshot.reason)})" if snapshot.reason else ""
+    lines.append(f"run          {snapshot.run}, {snapshot.phase} {snapshot.state}{reason}")
+    started = f"started {moment(snapshot.started_at_ms)}, " if snapshot.started_at_ms is not None else ""
+    ended = f", ended {moment(snapshot.ended_at_ms)}" if snapshot.ended_at_ms is not None else ""
+    lines.append(f"time         {started}{duration(snapshot.active_seconds)} at work{ended}")
+    if snapshot.owner is not None:
+        lines.append(f"owner        {safe(snapshot.owner.host)}, process {snapshot.owner.pid}")
+    total = count(items.eligible) + ("" if snapshot.listing_complete else " so far")
+    ratio = f" ({percent(snapshot.progress)})" if snapshot.progress is not None else ""
+    lines.append(f"items        {count(items.settled)} of {total} settled{ratio}")
+    numbers = [
+        (items.created, "created"),
+        (items.updated, "updated"),
+        (items.unchanged, "unchanged"),
+        (items.in_progress, "in progress"),
+        (items.pending, "pending"),
+        (items.failed, "failed"),
+        (items.waived, "waived"),
+        (items.vanished, "vanished"),
+        (items.excluded, "excluded"),
+    ]
+    if shown := ", ".join(f"{count(number)} {word}" for number, word in numbers if number):
+        lines.append(f"             {shown}")
+    lines.append(f"bytes        {size(snapshot.bytes_done)} of {size(snapshot.bytes_total)}")
+    lines.append(f"attempts     {count(snapshot.attempts_total)}, of which {count(snapshot.attempts_failed)} failed")
+    if snapshot.state == "running":
+        live = snapshot.live
+        rate = f"{live.items_per_second:,.0f} items/s, {size(live.bytes_per_second)}/s"
+        lines.append(f"rate         {', '.join(part for part in (rate, eta(snapshot)) if part)}")
+    if snapshot.failed_by_class:
+        shown = ", ".join(f"{count(number)} {word}" for word, number in snapshot.failed_by_class.items())
+        lines.append(f"failed       {shown}")
+    if any(snapshot.findings.values()):
+        shown = ", ".join(f"{count(number)} {kind}" for kind, number in snapshot.findings.items() if number)
+        lines.append(f"findings     {shown}")
+    return lines
+
+
+def _item_text(item: Item) -> str:
+    length = size(item.size) if item.size is not None else "?"
+    return f"{item.state:<8}  {length:>10}  {item_name(item)}"
+
+
+def _item_json(item: Item) -> str:
+    return to_line(
+        {
+            "partition": item.partition,
+            **key_fields(item.key),
+            "version": item.version,
+            "state": item.state,
+            "size": item.size,
+            "etag": item.etag,
+            "mtime_ns": item.mtime_ns,
+            "basis": item.basis,
+            "change": item.change,
+            "gone_at_source": item.gone_at_source,
+            "waived": item.waived,
+            "error_class": item.error_class,
+            "revision": item.revision,
+            "run": item.run,
+            "crc64nvme": f"{item.crc64nvme:016x}" if item.crc64nvme is not None else None,
+            "sha256": item.sha256.hex() if item.sha256 is not None else None,
+            "stored_size": item.stored_size,
+            "stored_etag": item.stored_etag,
+            "copied_at_ms": item.copied_at_ms,
+            "verified_at_ms": item.verified_at_ms,
+        }
+    )
+
+
+def _failure_text(failure: Failure) -> str:
+    return f"{failure.error_class:<14}  {failure.attempts:>3}  {item_name(failure)}  {safe(failure.message)}"
+
+
+def _failure_json(failure: Failure) -> str:
+    return to_line(
+        {
+            "partition": failure.partition,
+            **key_fields(failure.key),
+            "version": failure.version,
+            "state": failure.state,
+            "error_class": failure.error_class,
+            "code": failure.code,
+            "message": failure.message,
+            "retryable": failure.retryable,
+            "http_status": failure.http_status,
+            "provider_code": failure.provider_code,
+            "request_id": failure.request_id,
+            "attempts": failure.attempts,
+            "at_ms": failure.at_ms,
+            "run": failure.run,
+        }
+    )

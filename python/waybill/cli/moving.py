@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that move or compare: run, plan, resume, verify."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from waybill import Migration, Options, Plan, Report, Tracker
+from waybill.cli.follow import follow, report_line
+from waybill.cli.output import Output, complain, key_fields, to_line
+from waybill.cli.values import (
+    DEFAULT_TRACKER,
+    JsonFlag,
+    ProgressMode,
+    TrackerPath,
+    parse_concurrency,
+    parse_size,
+)
+from waybill.live import Mode
+from waybill.options import DigestChoice, Overwrite, VerifyLevel
+from waybill.records import Finding
+from waybill.text import count, duration, item_name, safe, size
+
+__all__ = ["add_commands"]
+
+SourceUrl = Annotated[
+    str | None, typer.Option("--from", metavar="URL", help="Source: a path, file:///path or s3://bucket/prefix.")
+]
+DestinationUrl = Annotated[str | None, typer.Option("--to", metavar="URL", help="Destination: as --from.")]
+Name = Annotated[str | None, typer.Option("--name", help="A name of the migration, for people.")]
+Include = Annotated[
+    list[str] | None, typer.Option("--include", metavar="GLOB", help="Only matching keys (may be repeated).")
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Not these keys (may be repeated).")
+]
+MaxSize = Annotated[str, typer.Option("--max-size", metavar="SIZE", help="Exclude larger items, e.g. 10MiB.")]
+OverwriteWord = Annotated[
+    Overwrite, typer.Option("--overwrite", help="What may be replaced at the destination; own is what we wrote.")
+]
+Concurrency = Annotated[str, typer.Option("--concurrency", metavar="auto|N", help="Transfers at once.")]
+DigestWord = Annotated[DigestChoice, typer.Option("--digest", help="Digest kept of each item.")]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Take the ledger from a stopped process, after watching it.")
+]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("run")(_run)
+    app.command("plan")(_plan)
+    app.command("resume")(_resume)
+    app.command("verify")(_verify)
+
+
+def _run(
+    *,
+    source: SourceUrl = None,
+    destination: DestinationUrl = None,
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    name: Name = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="As the command plan.")] = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    max_size: MaxSize = "0",
+    overwrite: OverwriteWord = "own",
+    concurrency: Concurrency = "auto",
+    digest: DigestWord = "crc64nvme",
+    take_over: TakeOver = False,
+    json: JsonFlag = False,
+    progress: ProgressMode = "auto",
+) -> None:
+    """Move everything from one store to another. Running it again carries on.
+
+    waybill run --from /data/photos --to s3://photos/2026 --tracker photos.db
+
+    With --tracker alone it carries on with the stores that the ledger names. With --json, each line on stdout is an
+    event, progress or, at the end, the report.
+    """
+    options = Options(
+        include=include or (),
+        exclude=exclude or (),
+        max_size_bytes=parse_size(max_size),
+        overwrite=overwrite,
+        concurrency=parse_concurrency(concurrency),
+        digest=digest,
+        take_over=take_over,
+    )
+    migration = _open(source, destination, tracker, name, options)
+    if dry_run:
+        _show_plan(migration.plan(), json)
+        return
+    _follow_copy(migration, tracker, json, progress)
+
+
+def _plan(
+    *,
+    source: SourceUrl = None,
+    destination: DestinationUrl = None,
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    include: Include = None,
+    exclude: Exclude = None,
+    max_size: MaxSize = "0",
+    overwrite: OverwriteWord = "own",
+    json: JsonFlag = False,
+) -> None:
+    """Show what run would do. Nothing is recorded or moved.
+
+    waybill plan --from /data/photos --to s3://photos/2026
+    """
+    options = Options(
+        include=include or (), exclude=exclude or (), max_size_bytes=parse_size(max_size), overwrite=overwrite
+    )
+    _show_plan(_open(source, destination, tracker, None, options).plan(), json)
+
+
+def _resume(
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    take_over: TakeOver = False,
+    json: JsonFlag = False,
+    progress: ProgressMode = "auto",
+) -> None:
+    """Carry on with a migration that was paused.
+
+    waybill resume --tracker photos.db
+    """
+    migration = _open(None, None, tracker, None, Options(resume_paused=True, take_over=take_over))
+    _follow_copy(migration, tracker, json, progress)
+
+
+def _verify(
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    level: Annotated[
+        VerifyLevel, typer.Option("--level", help="listing: presence, sizes and stamps; checksum: digests too.")
+    ] = "checksum",
+    json: JsonFlag = False,
+    progress: ProgressMode = "auto",
+) -> None:
+    """Compare source, ledger and destination; print one finding a line, then the summary.
+
+    waybill verify --tracker photos.db --level checksum
+    """
+    migration = _open(None, None, tracker, None, Options())
+    report = follow(lambda: migration.start_verify(level), _mode(progress, json), None)
+    output = Output()
+    with Tracker(tracker) as ledger:
+        for finding in ledger.findings(report.run):
+            if not output.line(_finding_line(finding, json)):
+                break
+    if json:
+        output.line(report_line(report, "summary"))
+    else:
+        _show_report(report, tracker, output)
+    raise typer.Exit(report.exit_code)
+
+
+def _open(source: str | None, destination: str | None, tracker: str, name: str | None, options: Options) -> Migration:
+    """The migration of the command, with the stores it names or those of the ledger."""
+    if source is None and destination is None:
+        with Tracker(tracker) as ledger:
+            info = ledger.migration()
+        if info is None or not info.source_url or not info.destination_url:
+            raise typer.BadParameter(f"the ledger {tracker} names no stores: give --from and --to")
+        source, destination = info.source_url, info.destination_url
+    if source is None or destination is None:
+        raise typer.BadParameter("--from and --to go together")
+    return Migration(source, destination, tracker, name=name, options=options)
+
+
+def _mode(progress: Mode, json: bool) -> Mode:
+    return "none" if json and progress == "auto" else progress
+
+
+def _follow_copy(migration: Migration, tracker: str, json: bool, progress: Mode) -> None:
+    output = Output()
+    report = follow(migration.start, _mode(progress, json), output if json else None)
+    if not json:
+        _show_report(report, tracker, output)
+    elif report.exit_code == 1:
+        complain(report.message)
+    raise typer.Exit(report.exit_code)
+
+
+def _finding_line(finding: Finding, json: bool) -> str:
+    if not json:
+        return f"{finding.kind:<17}  {item_name(finding)}  {safe(finding.detail)}"
+    return to_line(
+        {
+            "type": "finding",
+            "run": finding.run,
+            "kind": finding.kind,
+            "partition": finding.partition,
+            **key_fields(finding.key),
+            "version": finding.version,
+            "detail": finding.detail,
+        }
+    )
+
+
+def _command(words: str, tracker: str) -> str:
+    return f"waybill {words}" + ("" if tracker == DEFAULT_TRACKER else f" --tracker {shlex.quote(tracker)}")
+
+
+def _show_report(report: Report, tracker: str, output: Output) -> None:
+    snapshot = report.snapshot
+    items = snapshot.items
+    is_verify = snapshot.phase == "verify"
+    lines = [f"{snapshot.phase} {report.state}: {safe(report.message)}"]
+    if is_verify:
+        kinds = ", ".join(f"{count(number)} {kind}" for kind, number in snapshot.findings.items() if number)
+        lines.append(f"  checked   {count(items.settled)} of {count(items.eligible)} items")
+        lines.append(f"  findings  {kinds or 'none'}")
+    else:
+        changes = f"{count(items.created)} created, {count(items.updated)} updated, {count(items.unchanged)} unchanged"
+        others = [(items.failed, "failed"), (items.waived, "waived"), (items.vanished, "vanished")]
+        others += [(items.excluded, "excluded"), (items.pending + items.in_progress, "left to do")]
+        lines.append(f"  items     {', '.join([changes, *(f'{count(n)} {word}' for n, word in others if n)])}")
+        lines.append(f"  bytes     {size(snapshot.bytes_done)} of {size(snapshot.bytes_total)}")
+        lines.append(f"  attempts  {count(snapshot.attempts_total)}, of which {count(snapshot.attempts_failed)} failed")
+    rate = items.settled / snapshot.active_seconds if snapshot.active_seconds > 0 else 0.0
+    lines.append(f"  time      {duration(snapshot.active_seconds)}, {rate:,.0f} items/s")
+    if snapshot.failed_by_class and not is_verify:
+        lines.append("what did not move:")
+        for word, number in sorted(snapshot.failed_by_class.items(), key=lambda entry: -entry[1]):
+            lines.append(f"  {count(number):>9}  {word:<14}  {_command(f'failed --class {word}', tracker)}")
+    lines += [f"next: {_command(words, tracker)}" for words in _next_commands(report)]
+    for line in lines:
+        output.line(line)
+    output.flush()
+
+
+def _next_commands(report: Report) -> list[str]:
+    snapshot = report.snapshot
+    if report.state == "paused":
+        return ["resume"]
+    if report.state in ("interrupted", "failed"):
+        return ["run"] if snapshot.phase == "copy" else ["verify"]
+    if report.state == "cancelled" or snapshot.phase != "copy":
+        return []
+    return [*(["failed"] if snapshot.items.failed or snapshot.items.vanished else []), "verify"]
+
+
+def _show_plan(plan: Plan, json: bool) -> None:
+    output = Output()
+    if json:
+        output.line(plan.to_json())
+        return
+    rows = [
+        ("listed", plan.items, size(plan.bytes)),
+        ("to move", plan.to_create + plan.to_update, size(plan.bytes_to_move)),
+        ("  new", plan.to_create, ""),
+        ("  replaced", plan.to_update, ""),
+        ("to compare", plan.to_compare, "something is there; the transfer looks closer"),
+        ("unchanged", plan.unchanged, "there already and the same"),
+        ("excluded", plan.excluded, ""),
+        ("refused", plan.refused, ", ".join(f"{count(n)} {word}" for word, n in plan.refused_by_class.items())),
+        ("occupied", plan.occupied, "the destination holds something else"),
+        ("in parts", plan.objects_in_parts, "large objects"),
+    ]
+    for label, number, note in rows:
+        if number or label in ("listed", "to move"):
+            output.line(f"{label:<12}{count(number):>14}  {note}".rstrip())
+    if plan.examples:
+        output.line("what would not move:")
+    for example in plan.examples:
+        name = key_fields(example.key)["key"]
+        if not output.line(f"  {example.error_class:<14}  {safe(name)}  {safe(example.reason)}"):
+            break
+    output.flush()

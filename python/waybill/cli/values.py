@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of options: their words, their parsers, and the declarations that several commands share."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from waybill.live import Mode
+
+__all__ = [
+    "DEFAULT_TRACKER",
+    "JsonFlag",
+    "ProgressMode",
+    "TrackerPath",
+    "parse_concurrency",
+    "parse_size",
+]
+
+DEFAULT_TRACKER = "waybill.db"
+
+TrackerPath = Annotated[
+    str, typer.Option("--tracker", metavar="PATH", envvar="WAYBILL_TRACKER", help="The ledger of the migration.")
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+ProgressMode = Annotated[
+    Mode, typer.Option("--progress", help="How progress is shown on stderr; auto looks for a terminal.")
+]
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "k": 1 << 10,
+    "m": 1 << 20,
+    "g": 1 << 30,
+    "t": 1 << 40,
+    "kib": 1 << 10,
+    "mib": 1 << 20,
+    "gib": 1 << 30,
+    "tib": 1 << 40,
+}
+
+
+def parse_size(text: str) -> int:
+    """``"10MiB"``, ``"1.5 GB"``, ``"4096"`` → bytes."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise typer.BadParameter(f"{text!r} is not a size such as 4096, 10MiB or 1.5GB", param_hint="--max-size")
+    return int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
+
+
+def parse_concurrency(text: str) -> int:
+    """``"auto"`` → 0, or the number."""
+    if text == "auto":
+        return 0
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a number from 1 to 512", param_hint="--concurrency")
+    return int(text)

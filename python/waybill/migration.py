@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Migration and Run.
+
+No thread of the engine ever calls Python: everything here asks. Calls wait in slices of 100 ms with the GIL released,
+so that Ctrl-C is seen in between. No signal handler of the host is touched.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+from waybill import _core
+from waybill.options import Options, VerifyLevel
+from waybill.records import Event, Plan, Report, Snapshot, make_plan, make_report, make_snapshot
+
+__all__ = ["Migration", "PathOrUrl", "Progress", "Run"]
+
+PathOrUrl = str | os.PathLike[str]
+Progress = bool | Callable[[Snapshot], object] | None
+
+_SLICE_MS = 100
+_PROGRESS_SECONDS = 0.5
+_EVENTS_AT_ONCE = 1000
+_EXIT_SECONDS = 10.0
+
+# Runs that have not been seen to end. They are kept here, so that dropping a Run never blocks in a destructor, and
+# ended in an orderly way when the interpreter exits.
+_live: set[_core.Run] = set()
+
+
+class Run:
+    """A run, live or ended. Made by `Migration.start` and `Migration.start_verify`.
+
+    As a context manager it is waited for at the end of the block; an exception that leaves the block interrupts it
+    first, so that the next start carries it on. Every method may be called from any thread.
+    """
+
+    def __init__(self, core: _core.Run) -> None:
+        self._core = core
+        self._report: Report | None = None
+        _live.add(core)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.interrupt()
+        self.wait()
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is None or core not in _live:
+            return
+        warnings.warn(f"{self!r} was dropped while it was live; it is interrupted", ResourceWarning, stacklevel=2)
+        core.interrupt()
+
+    def __repr__(self) -> str:
+        return f"<waybill.Run {self._core.id}, {self._report.state if self._report else 'live'}>"
+
+    @property
+    def id(self) -> int:
+        """The number of the run in its ledger, from 1."""
+        return self._core.id
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The accounts now, read from the ledger in under 10 ms."""
+        return make_snapshot(self._core.snapshot())
+
+    @property
+    def report(self) -> Report | None:
+        """How the run ended, or None while it is live."""
+        if self._report is None:
+            self._poll(0)
+        return self._report
+
+    def cancel(self) -> None:
+        """Stop: transfers in flight may end within `Options.drain_ms`, then are aborted. Returns at once."""
+        self._core.cancel()
+
+    def pause(self) -> None:
+        """As `cancel`, but the run can be carried on with `Options.resume_paused`."""
+        self._core.pause()
+
+    def interrupt(self) -> None:
+        """As `cancel`, but the next start carries the run on. What Ctrl-C does."""
+        self._core.interrupt()
+
+    def wait(self, timeout: float | None = None) -> Report | None:
+        """Wait for the end.
+
+        Ctrl-C interrupts the run, waits until it has drained (`Options.drain_ms`) and is raised again; a second one is
+        raised at once and leaves the run to end in the background.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; None waits without end.
+
+        Returns
+        -------
+        Report or None
+            None if the run has not ended in time.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        try:
+            while self._report is None:
+                left = _SLICE_MS if end is None else max(0, min(_SLICE_MS, int((end - time.monotonic()) * 1000) + 1))
+                self._poll(left)
+                if self._report is None and end is not None and time.monotonic() >= end:
+                    return None
+        except KeyboardInterrupt:
+            self.interrupt()
+            while self._report is None:
+                self._poll(_SLICE_MS)
+            raise
+        return self._report
+
+    def result(self) -> Report:
+        """`wait` without a timeout."""
+        report = self.wait()
+        assert report is not None
+        return report
+
+    def events(self, after: int = 0, *, follow: bool = True) -> Iterator[Event]:
+        """Events of this run with a seq above `after`, in order.
+
+        Ctrl-C while waiting is raised to the caller and does not touch the run by itself.
+
+        Parameters
+        ----------
+        after : int
+            Where to go on.
+        follow : bool
+            Wait for more until the run ends; False ends with those that are there.
+        """
+        while True:
+            is_over = self.report is not None or not follow
+            while batch := self._core.events(after, _EVENTS_AT_ONCE):
+                for fields in batch:
+                    after = fields["seq"]
+                    if fields["run"] == self.id:
+                        yield Event(**fields)
+            if is_over:
+                return
+            self._poll(_SLICE_MS)
+
+    def _poll(self, timeout_ms: int) -> None:
+        fields = self._core.wait(timeout_ms)
+        if fields is not None:
+            self._report = make_report(fields)
+            _live.discard(self._core)
+
+    def _follow(self, progress: Progress) -> Report:
+        """Wait for the end and tell `progress`."""
+        if progress is None or progress is False:
+            return self.result()
+        if progress is True:
+            from waybill.live import make_view  # noqa: PLC0415 (rich is loaded only where it is shown)
+
+            with make_view("auto") as view:
+                return self._follow(view.update)
+        while (report := self.wait(_PROGRESS_SECONDS)) is None:
+            self._tell(progress, self.snapshot)
+        self._tell(progress, report.snapshot)
+        return report
+
+    def _tell(self, progress: Callable[[Snapshot], object], snapshot: Snapshot) -> None:
+        try:
+            progress(snapshot)
+        except BaseException:
+            self.interrupt()
+            self.wait()
+            raise
+
+
+class Migration:
+    """What moves, from where to where, and in which ledger.
+
+    Parameters
+    ----------
+    source, destination : str or path
+        A path, ``file:///path``, ``s3://bucket/prefix?endpoint=…&region=…&profile=…`` or ``memory://name``.
+    tracker : str or path
+        The ledger: a path, made at the first run, ``sqlite:///path``, or ``memory:`` for one that dies with the
+        process. One ledger is one migration.
+    name : str, optional
+        A name for people.
+    options : Options, optional
+        How the runs of this migration go about their work.
+
+    Raises
+    ------
+    InvalidArgumentError
+        An unknown scheme, or an unknown or wrong parameter of a URL.
+
+    Examples
+    --------
+    >>> report = waybill.Migration("/data/photos", "s3://photos/2026", "photos.db").run(progress=True)
+    >>> report.state
+    'completed'
+    """
+
+    def __init__(
+        self,
+        source: PathOrUrl,
+        destination: PathOrUrl,
+        tracker: PathOrUrl = "waybill.db",
+        *,
+        name: str | None = None,
+        options: Options | None = None,
+    ) -> None:
+        self._core = _core.Migration(os.fsencode(source), os.fsencode(destination), os.fsencode(tracker))
+        self._options = (options or Options())._to_core()
+        if name is not None:
+            self._core.set_name(name)
+
+    def start(self) -> Run:
+        """Begin a copy, or carry on with the one that did not end.
+
+        Returns once the ledger is ours and both stores were checked.
+
+        Raises
+        ------
+        InvalidArgumentError, NotFoundError, PermissionDeniedError, UnauthenticatedError, UnavailableError
+            One of the stores cannot be used; nothing was moved or recorded.
+        LockedError
+            Another process owns the ledger (it is named), or the migration is paused (see `Options.resume_paused`).
+        Error
+            With ``error_class`` ``"tracker"``: the ledger cannot be used.
+        """
+        return _started(self._core.start(self._options))
+
+    def run(self, progress: Progress = None) -> Report:
+        """`start`, and wait for the end.
+
+        Parameters
+        ----------
+        progress : bool or callable, optional
+            True shows progress on stderr. A callable is given a `Snapshot` about twice a second and once at the end, in
+            the calling thread: however slow it is, it slows no transfer. If it raises, the run is interrupted and the
+            exception goes on to the caller.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C, when the run has drained; running again carries on.
+        Error
+            As `start`. An item that fails raises nothing: see `Report.exit_code` and `Tracker.failures`.
+        """
+        return self.start()._follow(progress)
+
+    def start_verify(self, level: VerifyLevel = "checksum") -> Run:
+        """Begin a verify run: the source's listing against the ledger against the destination's listing.
+
+        Parameters
+        ----------
+        level : {"checksum", "listing"}
+            Whether digests of what is stored are compared too, or presence, sizes and stamps alone.
+
+        Raises
+        ------
+        FailedPreconditionError
+            Nothing has been copied with this ledger, or a copy is under way or did not end.
+        Error
+            As `start`.
+        """
+        return _started(self._core.start_verify(level, self._options))
+
+    def verify(self, level: VerifyLevel = "checksum", progress: Progress = None) -> Report:
+        """`start_verify`, and wait for the end. `Tracker.findings` lists the differences; errors as there."""
+        return self.start_verify(level)._follow(progress)
+
+    def plan(self) -> Plan:
+        """What a copy would do. Records nothing and moves nothing; the ledger need not exist and is not made.
+
+        Raises
+        ------
+        Error
+            As `start`.
+        """
+        job = self._core.plan(self._options)
+        while not job.wait(_SLICE_MS):
+            pass
+        return make_plan(job.take())
+
+
+def _started(job: _core.StartJob) -> Run:
+    while not job.wait(_SLICE_MS):
+        pass
+    return Run(job.take())
+
+
+def _end_live_runs() -> None:
+    for core in _live:
+        core.interrupt()
+    end = time.monotonic() + _EXIT_SECONDS
+    for core in _live:
+        while core.wait(_SLICE_MS) is None:
+            if time.monotonic() >= end:
+                core.abandon()
+                break
+    _live.clear()
+
+
+atexit.register(_end_live_runs)
+# The child of a fork has none of the engine's threads: there is nothing to end in it.
+os.register_at_fork(after_in_child=_live.clear)

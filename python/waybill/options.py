@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of a run: the same names, units and defaults as `waybill::Options` in C++."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from waybill import _core
+from waybill.errors import InvalidArgumentError
+
+__all__ = ["DigestChoice", "Options", "Overwrite", "VerifyLevel"]
+
+Overwrite = Literal["own", "never", "always"]
+DigestChoice = Literal["crc64nvme", "sha256"]
+VerifyLevel = Literal["listing", "checksum"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How a run goes about its work. None of it is part of a migration's identity: it may change from run to run.
+
+    Parameters
+    ----------
+    concurrency : int
+        Transfers at once; 0 adapts to what the endpoints bear. 0 to 512.
+    max_concurrency : int
+        Upper bound of adaptive concurrency. 1 to 512.
+    body_budget_bytes : int
+        Memory for bodies in flight, at least 8 MiB.
+    part_size_bytes : int
+        Size of a part of a large object, 5 MiB to 5 GiB; grown so that an object fits the destination's part count.
+    part_threshold_bytes : int
+        Objects above this many bytes go in parts, where the destination can. At most 64 MiB.
+    max_attempts : int
+        Tries of one item in one run, the first included. 1 to 100.
+    retry_base_ms, retry_cap_ms : int
+        Wait between tries: random in [0, min(cap, base · 2ⁿ)].
+    overwrite : {"own", "never", "always"}
+        What may be replaced at the destination: what this ledger wrote, nothing, everything. What differs and may not
+        be replaced fails as ``occupied``.
+    digest : {"crc64nvme", "sha256"}
+        Digest kept of each item's content; SHA-256 is kept beside CRC-64/NVME.
+    include, exclude : sequence of str
+        Globs (``*`` within a component, ``**`` across, ``?``, ``[…]``) of keys; exclude goes first. Nothing to include
+        means all.
+    max_size_bytes : int
+        Larger items are excluded; 0 is no bound.
+    commit_interval_ms : int
+        How often what happened is committed, 10 to 10,000; also the least age of a snapshot.
+    lease_ms, heartbeat_ms : int
+        Life of the lease and pace of the heartbeat, at most a third of it.
+    take_over : bool
+        Take the ledger over from a stopped process, after watching it for a whole lease.
+    resume_paused : bool
+        Carry on with a run that was paused.
+    tracker_patience_ms : int
+        How long a ledger that cannot be written is tried again before the run fails.
+    drain_ms : int
+        How long a run that is stopped lets transfers finish before they are aborted, 0 to 60,000.
+
+    Raises
+    ------
+    InvalidArgumentError
+        A value is of the wrong type or out of range; the message names the option.
+    """
+
+    concurrency: int = 0
+    max_concurrency: int = 512
+    body_budget_bytes: int = 96 << 20
+    part_size_bytes: int = 16 << 20
+    part_threshold_bytes: int = 16 << 20
+    max_attempts: int = 8
+    retry_base_ms: int = 100
+    retry_cap_ms: int = 20_000
+    overwrite: Overwrite = "own"
+    digest: DigestChoice = "crc64nvme"
+    include: Iterable[str] = ()
+    exclude: Iterable[str] = ()
+    max_size_bytes: int = 0
+    commit_interval_ms: int = 100
+    lease_ms: int = 30_000
+    heartbeat_ms: int = 10_000
+    take_over: bool = False
+    resume_paused: bool = False
+    tracker_patience_ms: int = 300_000
+    drain_ms: int = 1_000
+
+    def __post_init__(self) -> None:
+        for name in ("include", "exclude"):
+            globs: object = getattr(self, name)
+            if isinstance(globs, (str, bytes)) or not isinstance(globs, Iterable):
+                raise InvalidArgumentError(
+                    f"{name} takes a sequence of globs, not {globs!r}",
+                    code="invalid_argument",
+                    error_class="configuration",
+                )
+            object.__setattr__(self, name, tuple(globs))
+        _core.validate_options(self._to_core())
+
+    def _to_core(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

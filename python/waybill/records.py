@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records: what a ledger says, as frozen dataclasses.
+
+The words are those of the C++ headers. Keys are bytes, as stores have them; `printable` makes text of them. Times
+ending in ``_ms`` and ``_ns`` are milliseconds and nanoseconds since 1970-01-01T00:00:00Z.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from waybill._core import printable
+
+__all__ = [
+    "Event",
+    "Failure",
+    "Finding",
+    "InFlight",
+    "Item",
+    "ItemAccounts",
+    "ItemState",
+    "LiveState",
+    "MigrationInfo",
+    "Owner",
+    "Phase",
+    "Plan",
+    "PlanExample",
+    "Report",
+    "RunRecord",
+    "RunState",
+    "Snapshot",
+    "printable",
+]
+
+Phase = Literal["copy", "verify", "cutover", "rollback"]
+RunState = Literal[
+    "created",
+    "running",
+    "paused",
+    "cancelling",
+    "completed",
+    "completed_with_differences",
+    "failed",
+    "cancelled",
+    "interrupted",
+]
+ItemState = Literal["pending", "copied", "verified", "failed", "excluded", "vanished"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemAccounts:
+    """Accounts of items. At every instant: discovered = excluded + eligible; eligible = pending + in_progress + done +
+    failed + waived + vanished; done = created + updated + unchanged; settled = done + failed + waived + vanished;
+    outstanding = eligible − done."""
+
+    discovered: int
+    excluded: int
+    eligible: int
+    pending: int
+    in_progress: int
+    done: int
+    created: int
+    updated: int
+    unchanged: int
+    verified: int
+    failed: int
+    waived: int
+    vanished: int
+    outstanding: int
+    settled: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InFlight:
+    """An item that is being moved."""
+
+    partition: str
+    key: bytes
+    bytes_done: int
+    bytes_total: int | None
+    attempt: int
+    started_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveState:
+    """What the owner of a run reported with its last heartbeat."""
+
+    in_progress: int
+    in_flight: tuple[InFlight, ...]
+    concurrency: int
+    items_per_second: float
+    bytes_per_second: float
+    eta_low_seconds: float | None
+    eta_high_seconds: float | None
+    stalled_since_ms: int | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """The process that owns a ledger."""
+
+    host: str
+    boot_id: str
+    pid: int
+    process_start: int
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """Everything that ``waybill status`` shows, at one instant. Snapshots with the same `seq` are the same.
+
+    Attributes
+    ----------
+    items, migration_items : ItemAccounts
+        In the frame of the run (what it saw or owed), and of the migration (every item ever seen).
+    progress, completeness : float or None
+        settled ÷ eligible and done ÷ eligible; None until the listing is complete.
+    success : float or None
+        Attempts that succeeded ÷ attempts; None without attempts.
+    bytes_total, bytes_done : int
+        Of eligible and of done items.
+    """
+
+    migration: str
+    name: str
+    source: str
+    destination: str
+    run: int
+    phase: Phase
+    state: RunState
+    reason: str
+    started_at_ms: int | None
+    ended_at_ms: int | None
+    active_seconds: float
+    heartbeat_at_ms: int | None
+    owner: Owner | None
+    items: ItemAccounts
+    migration_items: ItemAccounts
+    findings: Mapping[str, int]
+    failed_by_class: Mapping[str, int]
+    bytes_total: int
+    bytes_done: int
+    attempts_total: int
+    attempts_failed: int
+    listing_complete: bool
+    live: LiveState
+    last_event_at_ms: int | None
+    seq: int
+    progress: float | None
+    completeness: float | None
+    success: float | None
+    json: str = field(repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """One line: exactly what ``waybill status --json`` prints."""
+        return self.json
+
+    def to_dict(self) -> dict[str, Any]:
+        """`to_json` parsed."""
+        result: dict[str, Any] = json.loads(self.json)
+        return result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened in a run. A successful item has a row, not an event."""
+
+    seq: int
+    at_ms: int
+    run: int
+    kind: Literal["run", "phase", "error", "log", "progress", "request"]
+    level: Literal["debug", "info", "warning", "error"]
+    text: str
+    json: str = field(repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """The event as a JSON object, one line."""
+        return self.json
+
+    def to_dict(self) -> dict[str, Any]:
+        """`to_json` parsed."""
+        result: dict[str, Any] = json.loads(self.json)
+        return result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """A row of the ledger.
+
+    Attributes
+    ----------
+    size, etag, mtime_ns
+        As the source's listing gave them; bytes and nanoseconds.
+    basis : str
+        Why it counts as copied: ``"none"``, ``"written"``, ``"matched_checksum"``, ``"matched_weak"`` (size and time).
+    change : str
+        What the run did to a done item.
+    crc64nvme, sha256
+        Digests of the source's content as it was copied; None where not computed.
+    stored_size, stored_etag
+        What the destination acknowledged.
+    """
+
+    partition: str
+    key: bytes
+    version: str
+    size: int | None
+    etag: str
+    mtime_ns: int | None
+    state: ItemState
+    basis: Literal["none", "written", "matched_checksum", "matched_weak"]
+    change: Literal["created", "updated", "unchanged"]
+    gone_at_source: bool
+    waived: bool
+    error_class: str
+    revision: int
+    run: int
+    crc64nvme: int | None
+    sha256: bytes | None
+    stored_size: int | None
+    stored_etag: str
+    copied_at_ms: int | None
+    verified_at_ms: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """An item that did not move, and why.
+
+    Attributes
+    ----------
+    error_class : str
+        What to look at: ``"permission"``, ``"occupied"``, ``"unsupported"``, …
+    attempts : int
+        Made in the run that gave up.
+    """
+
+    partition: str
+    key: bytes
+    version: str
+    state: ItemState
+    error_class: str
+    code: str
+    message: str
+    retryable: bool
+    http_status: int
+    provider_code: str
+    request_id: str
+    attempts: int
+    at_ms: int
+    run: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One difference that a verify run found."""
+
+    run: int
+    kind: Literal["missing", "extra", "size", "checksum", "metadata", "unknown", "changed_at_source"]
+    partition: str
+    key: bytes
+    version: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """A run, as history keeps it. `options` is a JSON object."""
+
+    run: int
+    phase: Phase
+    state: RunState
+    reason: str
+    started_at_ms: int
+    ended_at_ms: int | None
+    active_seconds: float
+    listing_complete: bool
+    options: str
+    engine_version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MigrationInfo:
+    """What a ledger is about. The URLs are redacted, and empty for stores that were opened in code."""
+
+    id: str
+    name: str
+    fingerprint: str
+    source: str
+    destination: str
+    source_url: str
+    destination_url: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanExample:
+    """An item that would not move."""
+
+    key: bytes
+    error_class: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a run would do. Nothing was recorded or moved.
+
+    Attributes
+    ----------
+    to_compare : int
+        Something is there already; the transfer looks closer before it decides.
+    occupied : int
+        Would fail: the destination holds something else.
+    size_histogram : mapping of int to int
+        Items by ⌈log2(size)⌉; −1 for empty ones.
+    examples : tuple of PlanExample
+        The first 1,000 that would not move.
+    """
+
+    items: int
+    bytes: int
+    to_create: int
+    to_update: int
+    to_compare: int
+    unchanged: int
+    excluded: int
+    refused: int
+    occupied: int
+    bytes_to_move: int
+    objects_in_parts: int
+    refused_by_class: Mapping[str, int]
+    size_histogram: Mapping[int, int]
+    examples: tuple[PlanExample, ...]
+    json: str = field(repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """The plan as a JSON object, one line."""
+        return self.json
+
+    def to_dict(self) -> dict[str, Any]:
+        """`to_json` parsed."""
+        result: dict[str, Any] = json.loads(self.json)
+        return result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """How a run ended.
+
+    Attributes
+    ----------
+    exit_code : int
+        0 completed, 3 with differences, 1 failed, 130 cancelled, paused or interrupted.
+    message : str
+        One line: why it ended so.
+    """
+
+    snapshot: Snapshot
+    exit_code: int
+    message: str
+
+    @property
+    def state(self) -> RunState:
+        """The state that the run ended in."""
+        return self.snapshot.state
+
+    @property
+    def run(self) -> int:
+        """The number of the run, from 1."""
+        return self.snapshot.run
+
+
+def make_snapshot(fields: dict[str, Any]) -> Snapshot:
+    live = fields["live"]
+    in_flight = tuple(InFlight(**entry) for entry in live["in_flight"])
+    owner = fields["owner"]
+    parts = {
+        "items": ItemAccounts(**fields["items"]),
+        "migration_items": ItemAccounts(**fields["migration_items"]),
+        "owner": Owner(**owner) if owner is not None else None,
+        "live": LiveState(**(live | {"in_flight": in_flight})),
+    }
+    return Snapshot(**(fields | parts))
+
+
+def make_report(fields: dict[str, Any]) -> Report:
+    return Report(**(fields | {"snapshot": make_snapshot(fields["snapshot"])}))
+
+
+def make_plan(fields: dict[str, Any]) -> Plan:
+    return Plan(**(fields | {"examples": tuple(PlanExample(**entry) for entry in fields["examples"])}))

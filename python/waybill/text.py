@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers, sizes, times and foreign text for people."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from waybill.records import Failure, Finding, InFlight, Item, Snapshot, printable
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+# What could move a terminal's cursor, break a line or turn the reading direction.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def safe(text: str) -> str:
+    """One line without control characters, of a text that is not ours."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def item_name(item: Item | Failure | Finding | InFlight) -> str:
+    """Partition, if there is one, and key."""
+    name = safe(printable(item.key))
+    return f"{safe(item.partition)}: {name}" if item.partition else name
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """Bytes with a binary unit: ``"1.5 GiB"``."""
+    if number < 1024:
+        return f"{number:.0f} B"
+    unit = ""
+    for unit in _UNITS:  # noqa: B007 (the last one is kept)
+        number /= 1024
+        if number < 1023.95:
+            break
+    return f"{number:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """``"3.2 s"``, ``"4 min 10 s"``, ``"2 h 5 min"``, ``"3 d 4 h"``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def moment(ms: int) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def percent(ratio: float) -> str:
+    """Never 100 before it is: rounded down."""
+    return f"{int(ratio * 1000) / 10:.1f} %"
+
+
+def eta(snapshot: Snapshot) -> str:
+    """``"ETA 2 min 5 s to 3 min"``, or nothing where it cannot be told."""
+    low, high = snapshot.live.eta_low_seconds, snapshot.live.eta_high_seconds
+    if low is None or high is None:
+        return ""
+    shortest, longest = duration(low), duration(high)
+    return f"ETA {shortest}" if shortest == longest else f"ETA {shortest} to {longest}"
+
+
+def progress_line(snapshot: Snapshot) -> str:
+    """A run in one line."""
+    items = snapshot.items
+    parts = [f"{snapshot.phase} {snapshot.state}"]
+    if snapshot.reason:
+        parts[0] += f" ({safe(snapshot.reason)})"
+    elif snapshot.live.reason:
+        parts[0] += f" (waiting for the {safe(snapshot.live.reason)})"
+    total = count(items.eligible) + ("" if snapshot.listing_complete else " so far")
+    parts.append(f"{count(items.settled)} of {total} items")
+    if snapshot.progress is not None:
+        parts[-1] += f" ({percent(snapshot.progress)})"
+    parts.append(f"{size(snapshot.bytes_done)} of {size(snapshot.bytes_total)}")
+    if snapshot.state == "running":
+        parts.append(f"{snapshot.live.items_per_second:,.0f} items/s, {size(snapshot.live.bytes_per_second)}/s")
+        parts.append(f"{count(items.in_progress)} in flight")
+        if estimate := eta(snapshot):
+            parts.append(estimate)
+    if items.failed:
+        parts.append(f"{count(items.failed)} failed")
+    return ", ".join(parts)
