@@ -188,7 +188,7 @@ void check_resume(Store& store, const std::vector<Key>& keys, Context& context);
       Name, Suite,                                                                                                  \
       ::testing::Values(::waybill::conformance::Factory<Interface>{                                                 \
           #Name, [] { return std::unique_ptr<Interface>(std::make_unique<__VA_ARGS__>()); }}),                      \
-      [](const auto& info) { return info.param.name; })
+      [](const auto& instance) { return instance.param.name; })
 
 /// Runs the suite on a store: Name is a word for the output, the rest a default-constructible fixture type. At namespace
 /// scope, in namespace waybill::conformance.
