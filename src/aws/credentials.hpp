@@ -4,6 +4,7 @@
 // messages; places do.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -44,10 +45,12 @@ struct Credentials {
 /// Looks for credentials: with `profile` "" in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN),
 /// then in the profile that AWS_PROFILE names ("default" otherwise); with a profile only there. Profiles are read from
 /// AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials) and then AWS_CONFIG_FILE (~/.aws/config).
-/// Errors: auth (nothing found, or a profile that needs a way that waybill has not; names where it looked), local_io.
+/// Errors: auth (nothing found, or a profile that needs a way that waybill has not; names where it looked),
+/// local_io, permission.
 Credentials load_credentials(std::string_view profile = {});
 
-/// The region from AWS_REGION or AWS_DEFAULT_REGION (not with an explicit profile), else of the profile; "" if none.
+/// The region: with `profile` "" from AWS_REGION or AWS_DEFAULT_REGION, then of the profile; with a profile the other
+/// way round. "" if none is set. Errors: local_io, permission.
 std::string load_region(std::string_view profile = {});
 
 /// Credentials that many threads use and that can be read again when the store calls them expired.

@@ -48,9 +48,8 @@ struct SigningInput {
 class Signer {
  public:
   struct Options {
-    bool path_as_sent = false;         ///< sign the path verbatim
+    bool path_as_sent = false;           ///< sign the path verbatim
     bool content_sha256_header = false;  ///< add x-amz-content-sha256 and sign it
-    bool token_after_signing = false;  ///< add the session token without signing it
   };
 
   /// Both options of S3 are on if `service` is "s3".
@@ -60,18 +59,23 @@ class Signer {
 
   const std::string& region() const noexcept { return region_; }
 
-  /// Appends x-amz-date, x-amz-content-sha256 (S3), x-amz-security-token (where there is one) and Authorization to
-  /// `headers`, which must hold what `input.headers` refers to or be apart from it. `seconds` since 1970.
+  /// Appends x-amz-date, x-amz-content-sha256 (S3), x-amz-security-token (where there is one) and authorization to
+  /// `headers`. `input.headers` may refer to the same vector. `seconds` since 1970.
+  /// Errors: internal (no host among the headers).
   void sign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
             std::vector<std::pair<std::string, std::string>>& headers) const;
 
-  /// The whole query string of a presigned URL that is valid for `expires_s` seconds (1 to 604,800).
+  /// The whole query string of a presigned URL that is valid for `expires_s` seconds (1 to 604,800). For S3 the payload
+  /// hash is unsigned_payload.
   std::string presign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
                       int64_t expires_s) const;
 
-  /// The steps on the way to the signature that sign() and presign() would make, for tests and for showing a user why a
-  /// store disagrees. Holds no secret but the session token.
+  /// What sign() and presign() compute on their way; also tells a user why a store disagrees. The canonical request
+  /// holds the session token.
   struct Steps {
+    std::string time;               ///< the value of x-amz-date
+    std::string query;              ///< of the request: as given, or with the parameters of a presigned URL
+    std::string signed_headers;     ///< names, joined by ';'
     std::string canonical_request;
     std::string string_to_sign;
     std::string signature;
@@ -82,9 +86,12 @@ class Signer {
 
  private:
   struct Key;
+  struct Line;
 
   std::shared_ptr<const Key> key(const Credentials& credentials, std::string_view day) const;
-  std::string string_to_sign(std::string_view canonical_request, std::string_view time) const;
+  std::string scope(std::string_view day) const;
+  void finish(const SigningInput& input, const Credentials& credentials, std::span<const Line> lines,
+              Steps& steps) const;
 
   std::string region_;
   std::string service_;

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The four steps of Signature Version 4: canonical request, string to sign, signing key, signature. The signing key
+// changes once a day and is kept with the work on it done, so that a signature costs two hashes over short texts.
+#include "aws/sigv4.hpp"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+
+#include "base/hash.hpp"
+#include "base/text.hpp"
+#include "base/uri.hpp"
+#include "waybill/error.hpp"
+
+namespace waybill::aws {
+
+using internal::as_bytes;
+using namespace std::string_view_literals;
+
+namespace {
+
+constexpr std::string_view algorithm = "AWS4-HMAC-SHA256";
+
+bool is_signed(std::string_view name) {
+  return name != "authorization" && name != "connection" && name != "expect" && name != "user-agent";
+}
+
+// Without blanks at both ends, every run of blanks inside as one space.
+void append_canonical_value(std::string_view value, std::string& out) {
+  value = internal::trim(value);
+  bool after_blank = false;
+  for (const char c : value) {
+    const bool is_blank = c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    if (!is_blank) out += c;
+    if (is_blank && !after_blank) out += ' ';
+    after_blank = is_blank;
+  }
+}
+
+// Removes empty and "." segments and resolves "..", keeping a '/' at the end.
+std::string normalize_path(std::string_view path) {
+  std::vector<std::string_view> segments;
+  bool ends_open = false;
+  for (size_t at = 0; at <= path.size();) {
+    const size_t end = std::min(path.find('/', at), path.size());
+    const std::string_view segment = path.substr(at, end - at);
+    ends_open = segment.empty() || segment == "." || segment == "..";
+    if (segment == ".." && !segments.empty()) segments.pop_back();
+    if (!ends_open) segments.push_back(segment);
+    at = end + 1;
+  }
+  std::string normal = "/";
+  for (const std::string_view segment : segments) {
+    normal += segment;
+    normal += '/';
+  }
+  if (!ends_open && normal.size() > 1) normal.pop_back();
+  return normal;
+}
+
+using EncodedParameter = std::pair<std::string, std::string>;
+
+std::string join_sorted(std::vector<EncodedParameter>& parameters) {
+  // By name and then by value; the joined texts would sort otherwise, because '=' is greater than '-'.
+  std::sort(parameters.begin(), parameters.end());
+  std::string query;
+  for (const auto& [name, value] : parameters) {
+    if (!query.empty()) query += '&';
+    query += name;
+    query += '=';
+    query += value;
+  }
+  return query;
+}
+
+std::vector<EncodedParameter> split_query(std::string_view query) {
+  std::vector<EncodedParameter> parameters;
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view parameter = query.substr(0, end);
+    const size_t equals = std::min(parameter.find('='), parameter.size());
+    parameters.emplace_back(parameter.substr(0, equals), parameter.substr(std::min(equals + 1, parameter.size())));
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  return parameters;
+}
+
+}  // namespace
+
+std::string canonical_query(std::span<const std::pair<std::string, std::string>> parameters) {
+  std::vector<EncodedParameter> encoded;
+  encoded.reserve(parameters.size());
+  for (const auto& [name, value] : parameters) {
+    encoded.emplace_back(internal::encode_query(name), internal::encode_query(value));
+  }
+  return join_sorted(encoded);
+}
+
+struct Signer::Key {
+  Key(const Credentials& credentials, std::string_view key_day, const Sha256& bytes)
+      : access_key_id(credentials.access_key_id), secret(credentials.secret_access_key), day(key_day), hmac(bytes) {}
+
+  std::string access_key_id;
+  Secret secret;
+  std::string day;
+  internal::HmacSha256 hmac;
+};
+
+/// A header to be signed; the name may have any case.
+struct Signer::Line {
+  std::string_view name;
+  std::string_view value;
+};
+
+Signer::Signer(std::string region, std::string service)
+    : Signer(std::move(region), service, Options{service == "s3", service == "s3"}) {}
+
+Signer::Signer(std::string region, std::string service, Options options)
+    : region_(std::move(region)), service_(std::move(service)), options_(options) {}
+
+Signer::~Signer() = default;
+
+std::shared_ptr<const Signer::Key> Signer::key(const Credentials& credentials, std::string_view day) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (key_ != nullptr && key_->day == day && key_->access_key_id == credentials.access_key_id &&
+        key_->secret == credentials.secret_access_key) {
+      return key_;
+    }
+  }
+  const std::string_view secret = credentials.secret_access_key.reveal();
+  std::string start;
+  start.reserve(4 + secret.size());  // once, so that no copy of the secret is left behind
+  start.append("AWS4").append(secret);
+  Sha256 bytes = internal::hmac_sha256(as_bytes(start), as_bytes(day));
+  OPENSSL_cleanse(start.data(), start.size());
+  for (const std::string_view part : {std::string_view(region_), std::string_view(service_), "aws4_request"sv}) {
+    bytes = internal::hmac_sha256(bytes, as_bytes(part));
+  }
+  auto fresh = std::make_shared<const Key>(credentials, day, bytes);
+  OPENSSL_cleanse(bytes.data(), bytes.size());
+  const std::lock_guard lock(mutex_);
+  key_ = fresh;
+  return fresh;
+}
+
+std::string Signer::scope(std::string_view day) const {
+  std::string text(day);
+  text.append("/").append(region_).append("/").append(service_).append("/aws4_request");
+  return text;
+}
+
+// From steps.time and steps.query and the headers to the signature.
+void Signer::finish(const SigningInput& input, const Credentials& credentials, std::span<const Line> lines,
+                    Steps& steps) const {
+  struct Named {
+    std::string name;  // lower case
+    std::string_view value;
+  };
+  std::vector<Named> headers;
+  headers.reserve(lines.size());
+  bool has_host = false;
+  for (const Line& line : lines) {
+    Named named{internal::to_lower(line.name), line.value};
+    if (!is_signed(named.name)) continue;
+    has_host = has_host || named.name == "host";
+    headers.push_back(std::move(named));
+  }
+  if (!has_host) throw Error(ErrorCode::internal, ErrorClass::internal, "a request is to be signed without its host");
+  std::stable_sort(headers.begin(), headers.end(), [](const Named& a, const Named& b) { return a.name < b.name; });
+
+  std::string& request = steps.canonical_request;
+  request.reserve(1024);
+  request.append(input.method).append("\n");
+  if (options_.path_as_sent) {
+    request.append(input.path.empty() ? std::string_view("/") : input.path);
+  } else {
+    internal::encode_path_append(normalize_path(input.path), request);
+  }
+  request.append("\n").append(steps.query).append("\n");
+  for (size_t i = 0; i < headers.size(); ++i) {
+    if (i > 0 && headers[i].name == headers[i - 1].name) {
+      request.back() = ',';
+    } else {
+      if (i > 0) steps.signed_headers += ';';
+      steps.signed_headers += headers[i].name;
+      request.append(headers[i].name).append(":");
+    }
+    append_canonical_value(headers[i].value, request);
+    request += '\n';
+  }
+  request.append("\n").append(steps.signed_headers).append("\n").append(input.payload_hash);
+
+  const std::string_view day = std::string_view(steps.time).substr(0, 8);
+  std::string& text = steps.string_to_sign;
+  text.reserve(192);
+  text.append(algorithm).append("\n").append(steps.time).append("\n").append(scope(day)).append("\n");
+  internal::hex_append(internal::sha256(as_bytes(request)), text);
+  internal::hex_append(key(credentials, day)->hmac.sign(as_bytes(text)), steps.signature);
+}
+
+Signer::Steps Signer::explain(const SigningInput& input, const Credentials& credentials, int64_t seconds) const {
+  Steps steps;
+  steps.time = internal::format_iso8601_basic(seconds);
+  steps.query = input.query;
+  std::vector<Line> lines;
+  lines.reserve(input.headers.size() + 3);
+  for (const auto& [name, value] : input.headers) lines.push_back({name, value});
+  lines.push_back({"x-amz-date", steps.time});
+  if (options_.content_sha256_header) lines.push_back({"x-amz-content-sha256", input.payload_hash});
+  if (!credentials.session_token.empty()) {
+    lines.push_back({"x-amz-security-token", credentials.session_token.reveal()});
+  }
+  finish(input, credentials, lines, steps);
+  return steps;
+}
+
+Signer::Steps Signer::explain_presign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
+                                      int64_t expires_s) const {
+  Steps steps;
+  steps.time = internal::format_iso8601_basic(seconds);
+  std::vector<Line> lines;
+  std::vector<std::string> names;
+  for (const auto& [name, value] : input.headers) {
+    lines.push_back({name, value});
+    std::string lower = internal::to_lower(name);
+    if (is_signed(lower)) names.push_back(std::move(lower));
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  std::string joined;
+  for (const std::string& name : names) joined += (joined.empty() ? "" : ";") + name;
+
+  std::vector<EncodedParameter> parameters = split_query(input.query);
+  const auto add = [&](std::string_view name, std::string_view value) {
+    parameters.emplace_back(name, internal::encode_query(value));
+  };
+  add("X-Amz-Algorithm", algorithm);
+  add("X-Amz-Credential", credentials.access_key_id + "/" + scope(std::string_view(steps.time).substr(0, 8)));
+  add("X-Amz-Date", steps.time);
+  add("X-Amz-Expires", std::to_string(expires_s));
+  add("X-Amz-SignedHeaders", joined);
+  if (!credentials.session_token.empty()) add("X-Amz-Security-Token", credentials.session_token.reveal());
+  steps.query = join_sorted(parameters);
+  finish(input, credentials, lines, steps);
+  return steps;
+}
+
+void Signer::sign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
+                  std::vector<std::pair<std::string, std::string>>& headers) const {
+  Steps steps = explain(input, credentials, seconds);
+  std::string authorization;
+  authorization.reserve(256);
+  authorization.append(algorithm).append(" Credential=").append(credentials.access_key_id).append("/");
+  authorization.append(scope(std::string_view(steps.time).substr(0, 8))).append(", SignedHeaders=");
+  authorization.append(steps.signed_headers).append(", Signature=").append(steps.signature);
+  // `input` may refer into `headers`: it is not used after the first of these.
+  std::string payload_hash(input.payload_hash);
+  headers.emplace_back("x-amz-date", std::move(steps.time));
+  if (options_.content_sha256_header) headers.emplace_back("x-amz-content-sha256", std::move(payload_hash));
+  if (!credentials.session_token.empty()) {
+    headers.emplace_back("x-amz-security-token", credentials.session_token.reveal());
+  }
+  headers.emplace_back("authorization", std::move(authorization));
+}
+
+std::string Signer::presign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
+                            int64_t expires_s) const {
+  Steps steps = explain_presign(input, credentials, seconds, expires_s);
+  return steps.query + "&X-Amz-Signature=" + steps.signature;
+}
+
+}  // namespace waybill::aws
