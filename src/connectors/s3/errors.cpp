@@ -68,6 +68,7 @@ constexpr Row by_code[] = {
     {"IllegalLocationConstraintException", {failed_precondition, C::configuration, false, region_hint}},
     {"InvalidBucketName",             {invalid_argument, C::configuration, false, bucket_hint}},
     {"AccessDenied",                  {permission_denied, C::permission, false, "the credentials lack this right"}},
+    {"AccessForbidden",               {permission_denied, C::permission, false, {}}},
     {"AllAccessDisabled",             {permission_denied, C::permission, false, {}}},
     {"AccountProblem",                {permission_denied, C::permission, false, {}}},
     {"InvalidObjectState",            {failed_precondition, C::archived, false, archived_hint}},
@@ -86,9 +87,12 @@ constexpr Row by_code[] = {
     // Stores that keep objects in a folder tree: "a" and "a/b" cannot both be there.
     {"ObjectParentIsFile",            {failed_precondition, C::unsupported, false, {}}},
     {"ExistingObjectIsDirectory",     {failed_precondition, C::unsupported, false, {}}},
+    {"DirectoryObjectContainsData",   {failed_precondition, C::unsupported, false, {}}},
+    {"RequestHeaderSectionTooLarge",  {invalid_argument, C::unsupported, false, {}}},
     {"NotImplemented",                {unimplemented, C::unsupported, false, {}}},
     {"MethodNotAllowed",              {permission_denied, C::permission, false, {}}},
     {"QuotaExceeded",                 {resource_exhausted, C::server, true, "make room at the store"}},
+    {"InsufficientStorage",           {resource_exhausted, C::server, true, "make room at the store"}},
     {"XMinioStorageFull",             {resource_exhausted, C::server, true, "make room at the store"}},
 };
 // clang-format on
