@@ -69,8 +69,8 @@ class PartUpload {
   virtual ~PartUpload();
   /// What begin_parts() takes to go on with this upload; stored in the ledger before part 1 is written.
   virtual std::string id() const = 0;
-  /// The parts that the store already holds, by number; checked against the ledger before they are trusted.
-  /// Errors: missing (the upload is gone).
+  /// The parts that the store already holds, by number; checked against the ledger before they are trusted. Without
+  /// Capabilities::lists_parts always empty. Errors: missing (the upload is gone).
   virtual std::vector<PartInfo> existing(Context& context) = 0;
   /// Writes part `number` (from 1). Repeating it replaces the part. Errors: as Destination::put; missing (the upload
   /// is gone).
@@ -94,6 +94,7 @@ class Destination {
     bool start_after = false;              ///< ListRequest::after and ::before are honoured
     bool conditional = false;              ///< WriteOptions::condition is honoured atomically
     bool parts = false;                    ///< begin_parts() works
+    bool lists_parts = false;              ///< PartUpload::existing() tells which parts are held; else the ledger is believed
     bool listing_has_etag = false;         ///< listings and Stored carry an etag that changes with the content
     bool listing_has_mtime = false;        ///< listings and Stored carry the mtime_ns that was written
     uint64_t min_part_bytes = 1;           ///< of every part but the last

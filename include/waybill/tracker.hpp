@@ -78,7 +78,7 @@ struct ItemChange {
   ItemRecord record;
   uint32_t attempts = 0;         ///< made for this outcome
   uint32_t attempts_failed = 0;  ///< of these
-  std::optional<Failure> failure;  ///< kept while the row is failed or vanished
+  std::optional<Failure> failure;  ///< kept while the row is failed or vanished, or excluded (message: the rule)
 };
 
 /// How far the listing of a scope has come.
@@ -107,7 +107,7 @@ struct UploadChange {
   bool ended = false;
 };
 
-enum class FindingKind : int { missing = 0, extra = 1, size = 2, checksum = 3, metadata = 4, unknown = 5, changed_at_source = 6 };
+enum class FindingKind : int { missing = 0, extra = 1, size = 2, checksum = 3, metadata = 4, unknown = 5 };
 const char* to_string(FindingKind kind) noexcept;
 
 /// One difference that a verify run found.

@@ -2,6 +2,8 @@
 
 #include "base/thread.hpp"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <utility>
 
@@ -39,16 +41,19 @@ Thread::Thread(const char* name, std::function<void()> body) {
   if (failed != 0) throw system_error(failed, std::string("start of thread ") + name).set_retryable();
   (void)argument.release();
   joinable_ = true;
+  process_ = getpid();
   pthread_setname_np(id_, name);
 }
 
-Thread::Thread(Thread&& other) noexcept : id_(other.id_), joinable_(std::exchange(other.joinable_, false)) {}
+Thread::Thread(Thread&& other) noexcept
+    : id_(other.id_), joinable_(std::exchange(other.joinable_, false)), process_(other.process_) {}
 
 Thread& Thread::operator=(Thread&& other) noexcept {
   if (this != &other) {
     join();
     id_ = other.id_;
     joinable_ = std::exchange(other.joinable_, false);
+    process_ = other.process_;
   }
   return *this;
 }
@@ -56,6 +61,7 @@ Thread& Thread::operator=(Thread&& other) noexcept {
 void Thread::join() {
   if (!joinable_) return;
   joinable_ = false;
+  if (process_ != getpid()) return;
   pthread_join(id_, nullptr);
 }
 

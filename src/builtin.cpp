@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one file that knows all connectors and trackers: the registry by scheme, and what is in it from the start.
+
+#include <map>
+#include <mutex>
+
+#include "connectors/filesystem/filesystem.hpp"
+#include "connectors/memory/memory.hpp"
+#include "connectors/s3/s3.hpp"
+#include "trackers/memory/memory_tracker.hpp"
+#include "trackers/sqlite/sqlite_tracker.hpp"
+#include "waybill/connectors.hpp"
+
+namespace waybill {
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::map<std::string, Connector, std::less<>> connectors;  // guarded by mutex
+
+  Registry() {
+    connectors.emplace("file", internal::filesystem_connector());
+    connectors.emplace("memory", internal::memory_connector());
+    connectors.emplace("s3", s3::s3_connector());
+  }
+};
+
+Registry& registry() {
+  static Registry instance;
+  return instance;
+}
+
+Connector find_connector(const Url& url) {
+  Registry& known = registry();
+  std::scoped_lock lock(known.mutex);
+  const auto found = known.connectors.find(url.scheme);
+  if (found != known.connectors.end()) return found->second;
+  std::string names;
+  for (const auto& [scheme, connector] : known.connectors) names += (names.empty() ? "" : ", ") + scheme;
+  throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+              "unknown scheme " + url.scheme + "://; known are " + names + " (a text without \"://\" is a path)");
+}
+
+Error cannot(const Url& url, const char* what) {
+  return Error(ErrorCode::unimplemented, ErrorClass::configuration, url.scheme + ":// cannot be a " + what);
+}
+
+}  // namespace
+
+void register_connector(std::string_view scheme, Connector connector) {
+  Registry& known = registry();
+  std::scoped_lock lock(known.mutex);
+  known.connectors.insert_or_assign(std::string(scheme), std::move(connector));
+}
+
+std::shared_ptr<Source> open_source(std::string_view url) {
+  const Url parsed = Url::parse(url);
+  const Connector connector = find_connector(parsed);
+  if (!connector.open_source) throw cannot(parsed, "source");
+  return connector.open_source(parsed);
+}
+
+std::shared_ptr<Destination> open_destination(std::string_view url) {
+  const Url parsed = Url::parse(url);
+  const Connector connector = find_connector(parsed);
+  if (!connector.open_destination) throw cannot(parsed, "destination");
+  return connector.open_destination(parsed);
+}
+
+std::shared_ptr<Catalog> open_catalog(std::string_view url) {
+  const Url parsed = Url::parse(url);
+  const Connector connector = find_connector(parsed);
+  if (!connector.open_catalog) throw cannot(parsed, "catalog");
+  return connector.open_catalog(parsed);
+}
+
+std::shared_ptr<Tracker> open_tracker(std::string_view url, OpenMode mode) {
+  if (url == "memory:") return internal::make_memory_tracker();
+  const bool is_url = url.find("://") != std::string_view::npos;
+  if (is_url && !url.starts_with("sqlite://")) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                "unknown ledger " + printable(url.substr(0, url.find("://"))) + "://; a path, sqlite:///path or memory: is known");
+  }
+  return internal::open_sqlite_tracker(std::string(is_url ? Url::parse(url).path : std::string(url)), mode);
+}
+
+}  // namespace waybill

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/copy_run.hpp"
+
+#include "engine/listing.hpp"
+
+namespace waybill::internal {
+namespace {
+
+constexpr std::chrono::milliseconds tune_interval{500};
+constexpr size_t most_in_flight_shown = 32;
+constexpr std::chrono::milliseconds tidy_patience{1500};
+
+}  // namespace
+
+CopyRun::CopyRun(RunSetup setup)
+    : RunBase(std::move(setup)),
+      concurrency_(setup_.options),
+      queue_(concurrency_, [this] { ledger_->want_claim(); }),
+      transfer_(Transfer::Parts{*setup_.source, *setup_.destination, setup_.transform.get(), *setup_.tracker, *ledger_, queue_, retry_,
+                                concurrency_, scope_, setup_.options}),
+      tuned_at_(Clock::now()) {}
+
+void CopyRun::start_work() {
+  {
+    // Temporary things of dead processes go; uploads that the ledger knows are gone on with.
+    std::vector<std::string> keep;
+    for (const UploadRecord& upload : setup_.tracker->uploads()) keep.push_back(upload.upload_id);
+    CallContext context(scope_);
+    setup_.destination->sweep(keep, context);
+  }
+  grow_threads();
+  if (!setup_.record.listing_complete) lister_ = Thread("wb-list", [this] { list(); });
+}
+
+void CopyRun::list() {
+  const auto waiting = [this](const Error& error) {
+    ledger_->event(EventKind::log, LogLevel::warning, "listing is tried again: " + error.message());
+  };
+  const ListingSink sink = [this](std::vector<ItemChange> changes, std::optional<ListingRecord> record, bool wait) {
+    return !is_stopping() && ledger_->list(std::move(changes), std::move(record), wait);
+  };
+  while (!is_stopping()) {
+    try {
+      const ListingJob job{*setup_.source,       *setup_.destination,     setup_.tracker.get(), setup_.options,
+                           scope_,               retry_,                  setup_.transform != nullptr, setup_.record.run,
+                           setup_.has_earlier_runs, setup_.tracker->listings(), waiting};
+      if (list_everything(job, sink)) ledger_->set_listing_complete();
+      return;
+    } catch (const Error& error) {
+      if (error.error_class() != ErrorClass::cancelled) return fail(std::current_exception());
+      // The lease was late, and what was in flight had to stop: goes on from what is recorded once the heart beats.
+      while (!is_stopping() && cancel_.fired()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    } catch (...) {
+      return fail(std::current_exception());
+    }
+  }
+}
+
+void CopyRun::grow_threads() {
+  const size_t wanted = std::min<size_t>(static_cast<size_t>(concurrency_.limit()), static_cast<size_t>(queue_.running()) + queue_.backlog() + 1);
+  while (workers_.size() < wanted) {
+    try {
+      workers_.emplace_back("wb-transfer", [this] { work(); });
+    } catch (const Error&) {
+      if (workers_.empty()) throw;
+      return;  // fewer do as well
+    }
+  }
+}
+
+void CopyRun::work() {
+  while (const std::optional<Work> next = queue_.next()) {
+    transfer_.run(*next);
+    queue_.done();
+  }
+}
+
+void CopyRun::tick(Clock::time_point now) {
+  queue_.tick();
+  if (now - tuned_at_ >= tune_interval) {
+    tuned_at_ = now;
+    concurrency_.tick(queue_.is_busy(), now);
+  }
+  grow_threads();
+}
+
+bool CopyRun::is_work_done() {
+  return ledger_->is_exhausted() && queue_.is_idle() && ledger_->is_drained() && ledger_->is_exhausted();
+}
+
+void CopyRun::join_work() {
+  workers_.clear();
+  lister_.join();
+}
+
+// A run that is over for good leaves no upload of its own behind. What cannot be aborted in time stays in the ledger for
+// the next run.
+void CopyRun::tidy() {
+  CancelSource patience;
+  const RunScope scope{patience, bodies_, scope_.migration, scope_.epoch, scope_.log, scope_.count};
+  Thread timer;
+  try {
+    const std::vector<UploadRecord> uploads = setup_.tracker->uploads();
+    if (uploads.empty()) return;
+    std::atomic<bool> is_over{false};
+    timer = Thread("wb-timer", [&] {
+      const auto until = Clock::now() + tidy_patience;
+      while (!is_over && Clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      patience.fire();
+    });
+    for (const UploadRecord& upload : uploads) {
+      if (patience.fired()) break;
+      CallContext context(scope);
+      try {
+        setup_.destination
+            ->begin_parts(upload.id.key, PartPlan{upload.stamp.size, upload.part_size, upload.upload_id}, WriteOptions{}, context)
+            ->abort(context);
+      } catch (const Error& error) {
+        if (error.error_class() != ErrorClass::missing) continue;
+      }
+      ledger_->upload_ended(upload.id);
+    }
+    is_over = true;
+    timer.join();
+  } catch (const Error& error) {
+    ledger_->event(EventKind::log, LogLevel::warning, "uploads could not be tidied: " + error.message());
+  }
+}
+
+void CopyRun::fill_live(LiveState& live) const {
+  live.in_progress = queue_.in_progress();
+  live.in_flight = queue_.in_flight(most_in_flight_shown);
+  live.concurrency = concurrency_.limit();
+}
+
+}  // namespace waybill::internal

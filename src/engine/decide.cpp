@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/decide.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+
+namespace waybill::internal {
+namespace {
+
+bool is_done(ItemState state) { return state == ItemState::copied || state == ItemState::verified; }
+
+// An ETag that is the MD5 of the content: 32 hexadecimal digits. Two equal ones with equal sizes are equal contents;
+// two different ones say nothing (encryption, parts).
+bool looks_like_md5(const std::string& etag) {
+  return etag.size() == 32 && std::all_of(etag.begin(), etag.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
+}
+
+// Whether the listings alone prove that both sides are the same.
+Basis matching_basis(const Item& source, const Item& there) {
+  if (!source.stamp.size || source.stamp.size != there.stamp.size) return Basis::none;
+  if (source.digest.crc64nvme && source.digest.crc64nvme == there.digest.crc64nvme) return Basis::matched_checksum;
+  if (looks_like_md5(source.stamp.etag) && source.stamp.etag == there.stamp.etag) return Basis::matched_checksum;
+  const bool is_folder = !source.key().empty() && source.key().back() == '/';
+  if (is_folder && *source.stamp.size == 0) return Basis::matched_weak;
+  if (source.stamp.mtime_ns && source.stamp.mtime_ns == there.stamp.mtime_ns) return Basis::matched_weak;
+  return Basis::none;
+}
+
+Stored stored_from(const Item& there) {
+  Stored stored;
+  stored.size = there.stamp.size.value_or(0);
+  stored.etag = there.stamp.etag;
+  stored.mtime_ns = there.stamp.mtime_ns;
+  stored.digest = there.digest;
+  return stored;
+}
+
+ItemChange fail(ItemRecord record, ErrorClass error_class, std::string reason) {
+  record.state = ItemState::failed;
+  record.error_class = error_class;
+  ItemChange change;
+  change.record = std::move(record);
+  change.failure = refusal(error_class, std::move(reason));
+  return change;
+}
+
+// The row of an item that must be moved, or looked at more closely by the transfer.
+ItemChange move(ItemRecord record, DestinationSeen seen) {
+  record.state = ItemState::pending;
+  record.seen = seen;
+  record.error_class = ErrorClass::none;
+  ItemChange change;
+  change.record = std::move(record);
+  return change;
+}
+
+// Something is at the key that is not what this ledger last wrote there.
+ItemChange meet_foreign(ItemRecord record, const Item& source, const Item& there, const DecideRules& rules) {
+  if (there.refused == ErrorClass::none && !rules.is_transformed) {
+    const Basis basis = matching_basis(source, there);
+    if (basis != Basis::none) {
+      record.state = ItemState::copied;
+      record.basis = basis;
+      record.change = Change::unchanged;
+      record.stored = stored_from(there);
+      record.copied_at_ms = now_ms();
+      ItemChange change;
+      change.record = std::move(record);
+      return change;
+    }
+  }
+  if (rules.overwrite == Overwrite::always) return move(std::move(record), DestinationSeen::present);
+  const bool sizes_differ = source.stamp.size && there.stamp.size && source.stamp.size != there.stamp.size;
+  if (there.refused != ErrorClass::none || rules.is_transformed || sizes_differ) {
+    return fail(std::move(record), ErrorClass::occupied, occupied_reason(there));
+  }
+  return move(std::move(record), DestinationSeen::present);
+}
+
+}  // namespace
+
+bool is_still_stored(const Stored& stored, const Item& there) {
+  if (there.refused != ErrorClass::none) return false;
+  if (there.stamp.size && *there.stamp.size != stored.size) return false;
+  if (!stored.etag.empty() && !there.stamp.etag.empty()) return stored.etag == there.stamp.etag;
+  if (stored.mtime_ns && there.stamp.mtime_ns) return stored.mtime_ns == there.stamp.mtime_ns;
+  return true;
+}
+
+std::string occupied_reason(const Item& there) {
+  std::string text = "the destination holds something else that this ledger did not write";
+  if (there.refused != ErrorClass::none) return text + " (" + there.reason + ")";
+  if (there.stamp.size) text += " (" + std::to_string(*there.stamp.size) + " bytes)";
+  return text + "; --overwrite always would replace it";
+}
+
+Failure refusal(ErrorClass error_class, std::string reason) {
+  Failure failure;
+  failure.error_class = error_class;
+  failure.code = ErrorCode::failed_precondition;
+  failure.message = std::move(reason);
+  failure.at_ms = now_ms();
+  return failure;
+}
+
+ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, const AtDestination& there,
+                  const DecideRules& rules, uint64_t run) {
+  ItemRecord record = known.value_or(ItemRecord{});
+  const bool was_done = known && is_done(known->state);
+  const bool is_same_revision = known && known->stamp == listed.stamp;
+  record.id = listed.id;
+  record.run = run;
+  record.gone_at_source = false;
+  record.left = false;
+  record.waived = known && known->waived && is_same_revision;
+
+  if (listed.refused != ErrorClass::none) {
+    record.stamp = listed.stamp;
+    return fail(std::move(record), listed.refused, listed.reason);
+  }
+  // A filter leaves out what would have to be moved; it does not undo what was.
+  if (rules.excluded_by && !was_done) {
+    record.stamp = listed.stamp;
+    record.state = ItemState::excluded;
+    ItemChange change;
+    change.record = std::move(record);
+    change.failure = refusal(ErrorClass::none, *rules.excluded_by);
+    return change;
+  }
+
+  const bool is_ours = was_done && known->stored && there.item && is_still_stored(*known->stored, *there.item);
+  if (was_done && (rules.excluded_by || (is_same_revision && (is_ours || !there.is_listed)))) {
+    record.change = Change::unchanged;
+    ItemChange change;
+    change.record = std::move(record);
+    return change;
+  }
+
+  if (was_done) {
+    record.change = Change::updated;
+    if (!is_same_revision) ++record.revision;
+  } else if (!known || known->state != ItemState::pending) {
+    record.change = known && known->copied_at_ms ? Change::updated : Change::created;
+  }
+  record.stamp = listed.stamp;
+  record.basis = Basis::none;
+  record.verified_at_ms.reset();
+
+  if (!there.is_listed) return move(std::move(record), DestinationSeen::unknown);
+  if (!there.item) return move(std::move(record), DestinationSeen::absent);
+  // Also a row that failed, or waits, may stand for an object that this ledger wrote in an earlier revision.
+  const bool is_ours_still = record.stored && is_still_stored(*record.stored, *there.item);
+  if (is_ours_still) {
+    if (rules.overwrite == Overwrite::never) return fail(std::move(record), ErrorClass::occupied, "an earlier revision is there, and --overwrite never keeps it");
+    return move(std::move(record), DestinationSeen::ours);
+  }
+  return meet_foreign(std::move(record), listed, *there.item, rules);
+}
+
+}  // namespace waybill::internal

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What becomes of an item when it is listed: one pure function of the three things known then, the source's item, the
+// ledger's row and the destination's item. Most items that need no transfer are settled here, without a request.
+#pragma once
+
+#include <optional>
+
+#include "waybill/options.hpp"
+#include "waybill/tracker.hpp"
+
+namespace waybill::internal {
+
+/// What the destination's listing says about a key.
+struct AtDestination {
+  bool is_listed = false;       ///< false: the destination was not listed in step with the source
+  std::optional<Item> item;     ///< nothing: there is nothing at the key
+};
+
+/// Whether what is at the destination is still what `stored` says this ledger wrote there.
+bool is_still_stored(const Stored& stored, const Item& there);
+
+/// The reason of an `occupied` failure: what is there, beside what would have been put there.
+std::string occupied_reason(const Item& there);
+
+/// A failure that is found without trying.
+Failure refusal(ErrorClass error_class, std::string reason);
+
+struct DecideRules {
+  Overwrite overwrite = Overwrite::own;
+  bool is_transformed = false;  ///< sizes and digests of both sides cannot be compared
+  std::optional<std::string> excluded_by;
+};
+
+/// The row of `listed` in run `run`, and the failure if it is settled as failed.
+ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, const AtDestination& there,
+                  const DecideRules& rules, uint64_t run);
+
+}  // namespace waybill::internal

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Migration: checks what was asked for, takes the lease, decides whether a run begins or is carried on, and starts it.
+
+#include "waybill/migration.hpp"
+
+#include "base/text.hpp"
+#include "engine/copy_run.hpp"
+#include "engine/plan.hpp"
+#include "engine/verify_run.hpp"
+#include "waybill/connectors.hpp"
+#include "waybill/version.hpp"
+
+namespace waybill {
+
+struct Migration::Impl {
+  std::shared_ptr<Source> source;
+  std::shared_ptr<Destination> destination;
+  std::shared_ptr<Tracker> tracker;  // null until a URL was opened
+  std::shared_ptr<Transform> transform;
+  std::string tracker_url;
+  MigrationInfo info;
+
+  Tracker& opened_tracker() {
+    if (!tracker) tracker = open_tracker(tracker_url, OpenMode::create);
+    return *tracker;
+  }
+};
+
+namespace {
+
+// The identity of a migration as text: equal exactly where the same items move from and to the same places.
+std::string fingerprint(const Migration& migration, const Transform* transform) {
+  return "source=" + migration.source().identity() + "\ndestination=" + migration.destination().identity() +
+         "\nkeys=same\ntransform=" + (transform != nullptr ? transform->identity() : "none") + "\nversions=latest";
+}
+
+// A destination inside the source would be listed as source, and grow for ever.
+void refuse_nested(const Source& source, const Destination& destination) {
+  if (source.endpoint() != destination.endpoint()) return;
+  const std::string from = source.identity();
+  const std::string to = destination.identity();
+  if (to.compare(0, from.size(), from) != 0) return;
+  throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+              "the destination " + to + (to == from ? " is the source itself" : " lies inside the source " + from) +
+                  "; choose one outside of it");
+}
+
+void check_stores(Migration& migration, const Options& options) {
+  validate(options);
+  refuse_nested(migration.source(), migration.destination());
+  migration.source().check(Context::background());
+  migration.destination().check(Context::background());
+}
+
+// Gives the lease back unless a run has taken it over.
+class HeldLease {
+ public:
+  HeldLease(Tracker& tracker, const Options& options) : tracker_(tracker) {
+    LeaseOptions lease;
+    lease.lease = std::chrono::milliseconds(options.lease_ms);
+    lease.take_over = options.take_over;
+    epoch_ = tracker.acquire(lease);
+  }
+  ~HeldLease() {
+    if (is_held_) tracker_.release(epoch_);
+  }
+  HeldLease(const HeldLease&) = delete;
+  HeldLease& operator=(const HeldLease&) = delete;
+  uint64_t epoch() const noexcept { return epoch_; }
+  void hand_over() noexcept { is_held_ = false; }
+
+ private:
+  Tracker& tracker_;
+  uint64_t epoch_ = 0;
+  bool is_held_ = true;
+};
+
+RunRecord new_record(uint64_t run, Phase phase, const Options& options) {
+  RunRecord record;
+  record.run = run;
+  record.phase = phase;
+  record.started_at_ms = internal::now_ms();
+  record.options = to_json(options);
+  record.engine_version = version();
+  return record;
+}
+
+// Writes the run down as running, so that whoever looks from now on sees it.
+void open_record(Tracker& tracker, uint64_t epoch, RunRecord& record) {
+  record.state = RunState::running;
+  record.reason.clear();
+  record.ended_at_ms.reset();
+  Batch batch;
+  batch.run = record;
+  batch.live = LiveState{};
+  tracker.commit(epoch, batch);
+}
+
+void refuse_paused(const RunRecord& last, const Options& options) {
+  if (last.state != RunState::paused || options.resume_paused) return;
+  throw Error(ErrorCode::failed_precondition, ErrorClass::locked,
+              "the migration is paused" + (last.reason.empty() ? "" : " (" + last.reason + ")") + "; carry on with: waybill resume");
+}
+
+}  // namespace
+
+Migration::Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::shared_ptr<Tracker> tracker)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->source = std::move(source);
+  impl_->destination = std::move(destination);
+  impl_->tracker = std::move(tracker);
+}
+
+Migration::Migration(std::string_view source_url, std::string_view destination_url, std::string_view tracker_url)
+    : Migration(open_source(source_url), open_destination(destination_url), nullptr) {
+  impl_->tracker_url = tracker_url;
+  impl_->info.source_url = Url::parse(source_url).redacted();
+  impl_->info.destination_url = Url::parse(destination_url).redacted();
+}
+
+Migration::~Migration() = default;
+Migration::Migration(Migration&&) noexcept = default;
+Migration& Migration::operator=(Migration&&) noexcept = default;
+
+Migration& Migration::set_name(std::string name) {
+  impl_->info.name = std::move(name);
+  return *this;
+}
+
+Migration& Migration::set_transform(std::shared_ptr<Transform> transform) {
+  impl_->transform = std::move(transform);
+  return *this;
+}
+
+Source& Migration::source() const { return *impl_->source; }
+Destination& Migration::destination() const { return *impl_->destination; }
+Tracker& Migration::tracker() const { return impl_->opened_tracker(); }
+
+std::unique_ptr<Run> Migration::start(const Options& options, Callbacks callbacks) {
+  check_stores(*this, options);
+  Tracker& tracker = impl_->opened_tracker();
+  MigrationInfo wanted = impl_->info;
+  wanted.fingerprint = fingerprint(*this, impl_->transform.get());
+  wanted.source = source().identity();
+  wanted.destination = destination().identity();
+  const MigrationInfo bound = tracker.bind(wanted);
+
+  HeldLease lease(tracker, options);
+  const std::vector<RunRecord> runs = tracker.runs(1);
+  const bool goes_on = !runs.empty() && runs.front().phase == Phase::copy && !is_ended(runs.front().state);
+  RunRecord record = goes_on ? runs.front() : new_record(runs.empty() ? 1 : runs.front().run + 1, Phase::copy, options);
+  if (goes_on) refuse_paused(record, options);
+  open_record(tracker, lease.epoch(), record);
+
+  internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
+                           lease.epoch(), record, record.run > 1};
+  auto run = std::make_unique<internal::CopyRun>(std::move(setup));
+  run->begin();
+  lease.hand_over();
+  return run;
+}
+
+Report Migration::run(const Options& options, Callbacks callbacks) { return start(options, std::move(callbacks))->wait(); }
+
+std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& options, Callbacks callbacks) {
+  check_stores(*this, options);
+  if (!impl_->tracker) impl_->tracker = open_tracker(impl_->tracker_url, OpenMode::existing);
+  Tracker& tracker = *impl_->tracker;
+  MigrationInfo wanted = impl_->info;
+  wanted.fingerprint = fingerprint(*this, impl_->transform.get());
+  wanted.source = source().identity();
+  wanted.destination = destination().identity();
+  const auto refuse = [](const char* why) { throw Error(ErrorCode::failed_precondition, ErrorClass::configuration, why); };
+  if (!tracker.migration()) refuse("nothing has been copied with this ledger; begin with: waybill run");
+  const MigrationInfo bound = tracker.bind(wanted);
+
+  HeldLease lease(tracker, options);
+  const std::vector<RunRecord> runs = tracker.runs(1);
+  if (runs.empty()) refuse("nothing has been copied with this ledger; begin with: waybill run");
+  if (runs.front().phase == Phase::copy && !is_ended(runs.front().state)) {
+    refuse("the copy did not come to its end; carry on with: waybill run");
+  }
+  RunRecord record = new_record(runs.front().run + 1, Phase::verify, options);
+  open_record(tracker, lease.epoch(), record);
+
+  internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
+                           lease.epoch(), record, true};
+  auto run = std::make_unique<internal::VerifyRun>(std::move(setup), level);
+  run->begin();
+  lease.hand_over();
+  return run;
+}
+
+Report Migration::verify(VerifyLevel level, const Options& options, Callbacks callbacks) {
+  return start_verify(level, options, std::move(callbacks))->wait();
+}
+
+Plan Migration::plan(const Options& options) {
+  validate(options);
+  refuse_nested(source(), destination());
+  source().check(Context::background());
+  std::shared_ptr<Tracker> known = impl_->tracker;
+  if (!known) {
+    try {
+      known = open_tracker(impl_->tracker_url, OpenMode::read_only);
+    } catch (const Error& error) {
+      if (error.error_class() != ErrorClass::missing) throw;
+    }
+  }
+  const std::optional<MigrationInfo> bound = known ? known->migration() : std::nullopt;
+  if (bound && bound->fingerprint != fingerprint(*this, impl_->transform.get())) {
+    throw Error(ErrorCode::failed_precondition, ErrorClass::configuration,
+                "the ledger belongs to another migration: " + bound->source + " to " + bound->destination + "; name another one with --tracker");
+  }
+  return internal::make_plan(source(), destination(), bound ? known.get() : nullptr, impl_->transform != nullptr, options);
+}
+
+}  // namespace waybill

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/plan.hpp"
+
+#include <bit>
+
+#include "engine/body_pool.hpp"
+#include "engine/cancellation.hpp"
+#include "engine/listing.hpp"
+
+namespace waybill::internal {
+namespace {
+
+constexpr size_t most_examples = 1000;
+// A run that no ledger has yet, so that every known row counts as one of an earlier run.
+constexpr uint64_t planned_run = UINT64_MAX;
+
+void count_change(const ItemChange& change, const Options& options, Plan& plan) {
+  const ItemRecord& record = change.record;
+  const uint64_t size = record.stamp.size.value_or(0);
+  ++plan.items;
+  plan.bytes += size;
+  ++plan.size_histogram[size == 0 ? -1 : static_cast<int>(std::bit_width(size - 1))];
+  switch (record.state) {
+    case ItemState::copied:
+    case ItemState::verified:
+      ++plan.unchanged;
+      return;
+    case ItemState::excluded:
+      ++plan.excluded;
+      return;
+    case ItemState::failed:
+    case ItemState::vanished:
+      if (record.error_class == ErrorClass::occupied) {
+        ++plan.occupied;
+      } else {
+        ++plan.refused;
+        ++plan.refused_by_class[to_string(record.error_class)];
+      }
+      if (plan.examples.size() < most_examples) {
+        plan.examples.push_back({record.id.key, record.error_class, change.failure ? change.failure->message : ""});
+      }
+      return;
+    case ItemState::pending:
+      break;
+  }
+  plan.bytes_to_move += size;
+  if (size > options.part_threshold_bytes) ++plan.objects_in_parts;
+  if (record.seen == DestinationSeen::present || record.seen == DestinationSeen::unknown) {
+    ++(options.overwrite == Overwrite::always ? plan.to_update : plan.to_compare);
+  } else if (record.seen == DestinationSeen::ours) {
+    ++plan.to_update;
+  } else {
+    ++plan.to_create;
+  }
+}
+
+}  // namespace
+
+Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool is_transformed, const Options& options) {
+  CancelSource never;
+  BodyPool bodies(options.body_budget_bytes);
+  RetryPolicy retry(options);
+  const RunScope scope{never, bodies, "", 0, [](LogLevel, std::string_view) {}, [](std::string_view, uint64_t) {}};
+  const ListingJob job{source, destination, tracker, options, scope, retry, is_transformed, planned_run, tracker != nullptr, {},
+                       [](const Error&) {}, false};
+  Plan plan;
+  const ListingSink sink = [&](std::vector<ItemChange> changes, std::optional<ListingRecord>, bool) {
+    for (const ItemChange& change : changes) count_change(change, options, plan);
+    return true;
+  };
+  list_everything(job, sink);
+  return plan;
+}
+
+}  // namespace waybill::internal

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/run.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/text.hpp"
+
+namespace waybill::internal {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds beat{50};
+constexpr seconds measure_interval{1};
+constexpr size_t most_samples = 60;
+constexpr seconds stall_after{30};
+constexpr seconds endpoint_patience{30};
+// An estimate needs this much to stand on.
+constexpr uint64_t eta_items = 20;
+constexpr seconds eta_after{5};
+// The last flush and commit of a run that was stopped.
+constexpr milliseconds last_flush{700};
+
+std::string text_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& known) {
+    return known.what();
+  } catch (...) {
+    return "something that is not a std::exception was thrown";
+  }
+}
+
+ErrorClass class_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& known) {
+    return known.error_class();
+  } catch (...) {
+    return ErrorClass::internal;
+  }
+}
+
+std::string message_of(const Snapshot& snapshot) {
+  const ItemAccounts& items = snapshot.items;
+  std::string text = to_string(snapshot.state);
+  if (!snapshot.reason.empty()) text += ": " + snapshot.reason;
+  return text + " (" + std::to_string(items.done) + " of " + std::to_string(items.eligible) + " items done, " +
+         std::to_string(items.failed) + " failed)";
+}
+
+}  // namespace
+
+RunBase::RunBase(RunSetup setup)
+    : setup_(std::move(setup)),
+      bodies_(setup_.options.body_budget_bytes),
+      scope_{cancel_, bodies_, setup_.migration.id, setup_.epoch, {}, {}},
+      retry_(setup_.options),
+      pid_(getpid()),
+      moved_at_(Clock::now()) {
+  scope_.log = [this](LogLevel level, std::string_view text) {
+    if (level != LogLevel::debug) ledger_->event(EventKind::log, level, printable(text));
+  };
+  scope_.count = [this](std::string_view name, uint64_t amount) {
+    std::scoped_lock lock(mutex_);
+    const auto found = counters_.find(name);
+    if (found != counters_.end()) found->second += amount;
+    else counters_.emplace(name, amount);
+  };
+  Ledger::Hooks hooks;
+  hooks.live = [this] { return live(); };
+  hooks.wants_claim = [this] { return !is_stopping() && wants_claim(); };
+  hooks.claimed = [this](std::vector<Claimed> claimed) { add_claimed(std::move(claimed)); };
+  hooks.requested = [this](const Request& request) {
+    if (request.verb == Verb::cancel) stop(Stop::cancel, "cancelled by " + request.who);
+    else stop(Stop::pause, "paused by " + request.who);
+  };
+  hooks.committed = [this](uint64_t) { notifier_->notify(); };
+  hooks.tracker_stuck = [this](bool stuck) {
+    hold(stuck);
+    std::scoped_lock lock(mutex_);
+    is_tracker_stuck_ = stuck;
+  };
+  hooks.broken = [this](std::exception_ptr error) { fail(std::move(error)); };
+  const bool flushes = setup_.record.phase == Phase::copy && setup_.destination->capabilities().needs_flush;
+  ledger_ = std::make_unique<Ledger>(*setup_.tracker, flushes ? setup_.destination.get() : nullptr, setup_.epoch, setup_.options,
+                                     setup_.record, scope_, std::move(hooks));
+  const uint64_t seq = setup_.tracker->snapshot().seq;
+  notifier_ = std::make_unique<Notifier>(
+      *setup_.tracker, setup_.callbacks, setup_.record.run, seq, [this] { return snapshot(); },
+      [this](std::exception_ptr error) {
+        {
+          std::scoped_lock lock(mutex_);
+          callback_error_ = error;
+        }
+        stop(Stop::failure, "a callback threw: " + text_of(error), error);
+      });
+}
+
+void RunBase::begin() {
+  ledger_->event(EventKind::run, LogLevel::info,
+                 std::string(to_string(setup_.record.phase)) + " run " + std::to_string(id()) + " started");
+  ledger_->start();
+  notifier_->start();
+  leader_ = Thread("wb-run", [this] { lead(); });
+}
+
+void RunBase::lead() {
+  try {
+    start_work();
+    auto measured = Clock::now();
+    for (;;) {
+      const auto now = Clock::now();
+      if (is_stopping()) {
+        stop_work();
+        drain(now);
+        if (in_flight() == 0) break;
+      } else if (is_work_done()) {
+        break;
+      }
+      watch_lease();
+      tick(now);
+      if (now - measured >= measure_interval) {
+        measured = now;
+        measure(now);
+      }
+      std::unique_lock lock(mutex_);
+      ended_.wait_for(lock, beat);
+    }
+  } catch (...) {
+    fail(std::current_exception());
+  }
+  stop_work();
+  // A listing or a verification that still hangs in a call has nothing to finish any more.
+  if (is_stopping()) cancel_.fire();
+  bodies_.wake();
+  join_work();
+  end();
+}
+
+void RunBase::stop(Stop how, std::string reason, std::exception_ptr error) {
+  std::scoped_lock lock(mutex_);
+  Stop expected = Stop::none;
+  if (!stop_.compare_exchange_strong(expected, how)) {
+    if (how == Stop::failure && !error_) error_ = std::move(error);
+    return;
+  }
+  stop_reason_ = std::move(reason);
+  error_ = std::move(error);
+  stop_at_ = Clock::now();
+  ended_.notify_all();
+}
+
+void RunBase::fail(std::exception_ptr error) {
+  std::string reason = text_of(error);
+  stop(Stop::failure, std::move(reason), error);
+}
+
+void RunBase::drain(Clock::time_point now) {
+  if (cancel_.fired()) return;
+  bool is_over = false;
+  {
+    std::scoped_lock lock(mutex_);
+    is_over = now - *stop_at_ >= milliseconds(setup_.options.drain_ms) || stop_.load() == Stop::failure;
+  }
+  if (is_over) cancel_.fire();
+  bodies_.wake();
+}
+
+// Past two thirds of the lease without a committed heartbeat, somebody else may soon own the ledger: what is in flight
+// stops. Where the heart beats again, and nobody took over, it is begun again.
+void RunBase::watch_lease() {
+  if (is_stopping()) return;
+  const bool is_late = boot_time_ms() - ledger_->last_beat_ms() > setup_.options.lease_ms * 2 / 3;
+  if (is_late && !was_aborted_by_watchdog_) {
+    was_aborted_by_watchdog_ = true;
+    hold(true);
+    cancel_.fire();
+    bodies_.wake();
+  } else if (!is_late && was_aborted_by_watchdog_ && in_flight() == 0) {
+    cancel_.rearm();
+    was_aborted_by_watchdog_ = false;
+    hold(false);
+  }
+}
+
+void RunBase::measure(Clock::time_point now) {
+  const auto [items, bytes] = ledger_->settled();
+  if (samples_.empty() || samples_.back().items != items || samples_.back().bytes != bytes) moved_at_ = now;
+  samples_.push_back(Sample{now, items, bytes});
+  if (samples_.size() > most_samples) samples_.erase(samples_.begin());
+  const Sample& first = samples_.front();
+  const double elapsed = std::chrono::duration<double>(now - first.at).count();
+  LiveState rates;
+  if (elapsed > 0) {
+    rates.items_per_second = static_cast<double>(items - first.items) / elapsed;
+    rates.bytes_per_second = static_cast<double>(bytes - first.bytes) / elapsed;
+  }
+  if (now - moved_at_ >= stall_after) {
+    rates.stalled_since_ms = now_ms() - std::chrono::duration_cast<milliseconds>(now - moved_at_).count();
+  }
+  const auto failing_since = retry_.failing_since();
+  if (failing_since != Clock::time_point::max() && now - failing_since >= endpoint_patience) rates.reason = "endpoint";
+  try {
+    const Snapshot accounts = setup_.tracker->snapshot();
+    const bool can_tell = accounts.listing_complete && rates.items_per_second > 0 && !rates.stalled_since_ms && rates.reason.empty() &&
+                          items >= eta_items && elapsed >= std::chrono::duration<double>(eta_after).count();
+    if (can_tell) {
+      const double by_items = static_cast<double>(accounts.items.eligible - accounts.items.settled) / rates.items_per_second;
+      const double left_bytes = static_cast<double>(accounts.bytes_total - std::min(accounts.bytes_total, accounts.bytes_done));
+      const double by_bytes = rates.bytes_per_second > 0 ? left_bytes / rates.bytes_per_second : by_items;
+      rates.eta_low_seconds = std::max(0.0, std::min(by_items, by_bytes));
+      rates.eta_high_seconds = std::max(0.0, std::max(by_items, by_bytes));
+    }
+  } catch (const Error&) {
+    // Without accounts there is no estimate.
+  }
+  std::scoped_lock lock(mutex_);
+  rates_ = std::move(rates);
+}
+
+LiveState RunBase::live() const {
+  LiveState state;
+  {
+    std::scoped_lock lock(mutex_);
+    state = rates_;
+    if (is_tracker_stuck_) state.reason = "tracker";
+  }
+  fill_live(state);
+  return state;
+}
+
+Snapshot RunBase::snapshot() const {
+  if (getpid() != pid_) throw Error(ErrorCode::failed_precondition, ErrorClass::forked, "this run belongs to the parent process");
+  Snapshot result = setup_.tracker->snapshot();
+  std::scoped_lock lock(mutex_);
+  if (report_) return report_->snapshot;
+  if (is_tracker_stuck_) {
+    result.state = RunState::paused;
+    result.reason = "tracker";
+  }
+  return result;
+}
+
+void RunBase::end() {
+  RunState state = RunState::completed;
+  std::string reason;
+  std::exception_ptr error;
+  {
+    std::scoped_lock lock(mutex_);
+    error = error_;
+    reason = stop_reason_;
+  }
+  Stop how = stop_.load();
+  if (how == Stop::cancel) state = RunState::cancelled;
+  if (how == Stop::pause) state = RunState::paused;
+  if (how == Stop::interrupt) state = RunState::interrupted;
+  if (how == Stop::failure || error) state = RunState::failed;
+  if (state == RunState::completed || state == RunState::cancelled || state == RunState::failed) tidy();
+
+  std::optional<Snapshot> last;
+  try {
+    if (state == RunState::completed) {
+      const Snapshot accounts = setup_.tracker->snapshot();
+      const bool differs = accounts.items.failed + accounts.items.vanished > 0 ||
+                           (setup_.record.phase == Phase::verify && std::any_of(accounts.findings.begin(), accounts.findings.end(),
+                                       [](const auto& kind) { return kind.first != "unknown" && kind.second > 0; }));
+      if (differs) state = RunState::completed_with_differences;
+      if (const auto broken = violated_invariant(accounts)) {
+        state = RunState::failed;
+        reason = "the accounts do not hold: " + *broken;
+      }
+    }
+    std::string data;
+    {
+      std::scoped_lock lock(mutex_);
+      for (const auto& [name, amount] : counters_) {
+        data += (data.empty() ? "{\"" : ",\"") + name + "\":" + std::to_string(amount);
+      }
+      if (!data.empty()) data += "}";
+    }
+    if (state == RunState::cancelled && ledger_->state() == RunState::running) ledger_->set_state(RunState::cancelling, reason);
+    Event event;
+    event.at_ms = now_ms();
+    event.kind = EventKind::run;
+    event.level = state == RunState::failed ? LogLevel::error : LogLevel::info;
+    event.text = std::string(to_string(setup_.record.phase)) + " run " + std::to_string(id()) + " ended: " + to_string(state) +
+                 (reason.empty() ? "" : ": " + reason);
+    event.data = std::move(data);
+    const auto patience = how == Stop::none ? Clock::time_point::max() : Clock::now() + last_flush;
+    if (!ledger_->finish(state, reason, std::move(event), patience) && !error) {
+      std::scoped_lock lock(mutex_);
+      error = error_;
+    }
+    last = setup_.tracker->snapshot();
+  } catch (...) {
+    if (!error) error = std::current_exception();
+  }
+  setup_.tracker->release(setup_.epoch);
+
+  Report report;
+  if (last) report.snapshot = std::move(*last);
+  if (error) {
+    // What the ledger could not be told any more is told here.
+    report.snapshot.state = RunState::failed;
+    report.snapshot.reason = text_of(error);
+    if (class_of(error) == ErrorClass::fenced) report.snapshot.reason += "; this process has stopped and changed nothing since";
+  }
+  report.exit_code = exit_code(report.snapshot.state);
+  report.message = message_of(report.snapshot);
+  notifier_->finish();
+  std::scoped_lock lock(mutex_);
+  report_ = std::move(report);
+  ended_.notify_all();
+}
+
+std::optional<Report> RunBase::wait(milliseconds timeout) {
+  if (getpid() != pid_) throw Error(ErrorCode::failed_precondition, ErrorClass::forked, "this run belongs to the parent process");
+  if (notifier_->is_current_thread()) {
+    throw Error(ErrorCode::failed_precondition, ErrorClass::callback, "wait() cannot be called from a callback of the run");
+  }
+  std::unique_lock lock(mutex_);
+  ended_.wait_for(lock, timeout, [this] { return report_.has_value(); });
+  if (!report_) return std::nullopt;
+  if (callback_error_) std::rethrow_exception(callback_error_);
+  return report_;
+}
+
+void RunBase::shut_down() noexcept {
+  if (getpid() != pid_) {
+    // Their threads do not exist here, and their locks may be held by one of them for ever: only memory is let go of.
+    (void)ledger_.release();
+    (void)notifier_.release();
+    return;
+  }
+  interrupt();
+  leader_.join();
+}
+
+}  // namespace waybill::internal
+
+namespace waybill {
+
+Run::~Run() = default;
+
+Report Run::wait() {
+  for (;;) {
+    if (std::optional<Report> report = wait(std::chrono::hours(1))) return std::move(*report);
+  }
+}
+
+}  // namespace waybill

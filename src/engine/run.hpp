@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every run has, whatever its phase: the lease, the ledger, the notifier, the ways to stop, the watchdog over the
+// heartbeat, and one thread that leads it from its start to its end.
+//
+//   begin() ─► lead: start_work ─► every 50 ms: tick, watchdog, drain ─► join_work ─► last commit ─► release ─► report
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/thread.hpp"
+#include "engine/body_pool.hpp"
+#include "engine/cancellation.hpp"
+#include "engine/ledger.hpp"
+#include "engine/notifier.hpp"
+#include "engine/retry.hpp"
+#include "waybill/migration.hpp"
+
+namespace waybill::internal {
+
+struct RunSetup {
+  std::shared_ptr<Source> source;
+  std::shared_ptr<Destination> destination;
+  std::shared_ptr<Tracker> tracker;
+  std::shared_ptr<Transform> transform;  ///< or null
+  Options options;
+  Callbacks callbacks;
+  MigrationInfo migration;
+  uint64_t epoch = 0;
+  RunRecord record;
+  bool has_earlier_runs = false;
+};
+
+class RunBase : public Run {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit RunBase(RunSetup setup);
+
+  uint64_t id() const override { return setup_.record.run; }
+  Snapshot snapshot() const override;
+  void cancel() override { stop(Stop::cancel, "cancelled"); }
+  void pause() override { stop(Stop::pause, "paused"); }
+  void interrupt() override { stop(Stop::interrupt, "interrupted by a signal or by its host"); }
+  std::optional<Report> wait(std::chrono::milliseconds timeout) override;
+  using Run::wait;
+
+  void begin();
+
+ protected:
+  enum class Stop { none, cancel, pause, interrupt, failure };
+
+  virtual void start_work() = 0;
+  /// Whether the phase has come to its end. Polled.
+  virtual bool is_work_done() = 0;
+  virtual void tick(Clock::time_point now) = 0;
+  /// Nothing new is begun; what is in flight goes on.
+  virtual void stop_work() = 0;
+  virtual void join_work() = 0;
+  /// After the work: what is left to tidy where the run is over for good.
+  virtual void tidy() {}
+  /// How many works are in flight, and the live view of them.
+  virtual int in_flight() const = 0;
+  virtual void fill_live(LiveState& live) const = 0;
+  virtual bool wants_claim() const { return false; }
+  virtual void add_claimed(std::vector<Claimed>) {}
+  virtual void hold(bool) {}
+
+  /// To be called by derived destructors: ends and joins while their members still live.
+  void shut_down() noexcept;
+  void stop(Stop how, std::string reason, std::exception_ptr error = nullptr);
+  void fail(std::exception_ptr error);
+  bool is_stopping() const noexcept { return stop_.load() != Stop::none; }
+
+  RunSetup setup_;
+  CancelSource cancel_;
+  BodyPool bodies_;
+  RunScope scope_;
+  RetryPolicy retry_;
+  std::unique_ptr<Ledger> ledger_;
+
+ private:
+  void lead();
+  void drain(Clock::time_point now);
+  void watch_lease();
+  void measure(Clock::time_point now);
+  void end();
+  LiveState live() const;
+
+  const int64_t pid_;
+  std::unique_ptr<Notifier> notifier_;
+  Thread leader_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable ended_;
+  std::atomic<Stop> stop_{Stop::none};
+  std::string stop_reason_;                   // guarded by mutex_
+  std::exception_ptr error_;                  // why it failed; guarded by mutex_
+  std::exception_ptr callback_error_;         // guarded by mutex_
+  std::optional<Clock::time_point> stop_at_;  // guarded by mutex_
+  std::optional<Report> report_;              // guarded by mutex_
+  bool is_tracker_stuck_ = false;             // guarded by mutex_
+  bool was_aborted_by_watchdog_ = false;
+  LiveState rates_;                           // rates, eta and stall; guarded by mutex_
+  std::map<std::string, uint64_t, std::less<>> counters_;  // guarded by mutex_
+  struct Sample {
+    Clock::time_point at;
+    uint64_t items;
+    uint64_t bytes;
+  };
+  std::vector<Sample> samples_;
+  Clock::time_point moved_at_;
+};
+
+}  // namespace waybill::internal

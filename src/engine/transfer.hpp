@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Moves one item: read, transform, write, check, outcome. Runs on the transfer threads; every way out of here is an
+// outcome in the ledger, a retry in the work queue, or an item that stays pending because the run stops.
+//
+//   item ── folder, small ─► read whole ─► put ──────────────────────────► outcome
+//        ├─ large ─► begin parts ─► (part works) read ─► write ─► … last: complete ─► outcome
+//        └─ transformed, or a source that cannot position ─► stream ─► put, or parts in order ─► outcome
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "engine/concurrency.hpp"
+#include "engine/large_object.hpp"
+#include "engine/ledger.hpp"
+#include "engine/retry.hpp"
+#include "engine/work_queue.hpp"
+#include "waybill/destination.hpp"
+#include "waybill/source.hpp"
+#include "waybill/transform.hpp"
+
+namespace waybill::internal {
+
+/// *Thread safety:* run() from any number of threads.
+class Transfer {
+ public:
+  struct Parts {
+    Source& source;
+    Destination& destination;
+    Transform* transform;  ///< or null
+    Tracker& tracker;
+    Ledger& ledger;
+    WorkQueue& queue;
+    RetryPolicy& retry;
+    ConcurrencyController& concurrency;
+    const RunScope& scope;
+    const Options& options;
+  };
+
+  explicit Transfer(const Parts& parts);
+
+  /// Does one work. Never throws.
+  void run(const Work& work);
+
+ private:
+  enum class Side { source, destination };
+  using Task = std::shared_ptr<ItemTask>;
+  using Object = std::shared_ptr<LargeObject>;
+
+  // transfer.cpp: whole items
+  void move_item(const Task& task, Side& side);
+  bool look_closer(const Task& task, CallContext& context, Side& side);
+  void move_small(const Task& task, CallContext& context, Side& side);
+  void put(const Task& task, const Body& body, const Digest& source_digest, const Attributes& attributes, CallContext& context,
+           Side& side);
+  bool settle_conflict(const Task& task, std::optional<Crc64> source_crc, CallContext& context, Side& side);
+  Condition condition(const ItemTask& task) const;
+  void copied(const Task& task, Basis basis, const Digest& digest, Stored stored);
+
+  // transfer.cpp: failures
+  void failed(const Task& task, const Error& error, Side side);
+  bool counts_against_item(ItemTask& task, const Error& error, Side side);
+  std::optional<std::chrono::milliseconds> next_try(ItemTask& task, const Error& error, Side side);
+  void put_back(const Work& work, ItemTask& task);
+  bool refresh(const Task& task, const Error& error);
+  void settle_failed(const Task& task, const Error& error);
+  void settle_vanished(const Task& task);
+
+  // parts.cpp: large objects
+  void begin_object(const Task& task, CallContext& context, Side& side);
+  std::unique_ptr<PartUpload> resume_upload(const Task& task, uint64_t part_size, const WriteOptions& options,
+                                            std::vector<PartInfo>& done, CallContext& context);
+  void run_part(const Object& object, uint32_t part);
+  PartInfo move_part(LargeObject& object, uint32_t part, BodyBuffer& buffer, CallContext& context, Side& side);
+  PartInfo move_windowed_part(LargeObject& object, uint32_t part, CallContext& context, Side& side);
+  void complete_object(const Object& object);
+  void close_object(const Object& object);
+
+  // streamed.cpp: transformed items, and sources that cannot position
+  void move_streamed(const Task& task, CallContext& context, Side& side);
+
+  void check_stamp(const ItemTask& task, const SourceStamp& stamp) const;
+
+  Source& source_;
+  Destination& destination_;
+  Transform* const transform_;
+  Tracker& tracker_;
+  Ledger& ledger_;
+  WorkQueue& queue_;
+  RetryPolicy& retry_;
+  ConcurrencyController& concurrency_;
+  const RunScope& scope_;
+  const Options& options_;
+  const Source::Capabilities source_can_;
+  const Destination::Capabilities destination_can_;
+
+  std::mutex probe_mutex_;
+  std::chrono::steady_clock::time_point probed_at_{};  // guarded by probe_mutex_
+  bool probe_answered_ = false;                        // guarded by probe_mutex_
+};
+
+/// The item that a row describes, as connectors take it.
+Item item_of(const ItemRecord& record);
+
+/// Whether the source's item and what is at the destination have the same content: by digests where both are known, else
+/// by reading. `source_crc`: of the source, if it is known already.
+bool has_same_content(Source& source, const Item& item, std::optional<Crc64> source_crc, Destination& destination,
+                      const Item& there, const RunScope& scope, Context& context);
+
+/// Reads everything in windows. Errors: of the read; data_loss where it ends early.
+Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size, const RunScope& scope);
+
+}  // namespace waybill::internal

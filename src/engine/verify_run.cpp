@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/verify_run.hpp"
+
+#include "base/text.hpp"
+#include "engine/decide.hpp"
+#include "engine/transfer.hpp"
+
+namespace waybill::internal {
+namespace {
+
+constexpr size_t most_queued = 256;
+constexpr size_t scan_page = 1000;
+constexpr int default_checkers = 8;
+constexpr int most_tries = 5;
+
+bool is_done(const ItemRecord& record) { return record.state == ItemState::copied || record.state == ItemState::verified; }
+
+std::string bytes_text(const std::optional<uint64_t>& size) { return size ? std::to_string(*size) + " bytes" : "unknown size"; }
+
+// Rows of the ledger in key order.
+class RecordCursor {
+ public:
+  explicit RecordCursor(Tracker& tracker) : tracker_(tracker) {}
+
+  const ItemRecord* peek() {
+    while (at_ >= page_.rows.size()) {
+      if (is_over_) return nullptr;
+      page_ = tracker_.scan({}, page_.resume, scan_page);
+      is_over_ = page_.is_last;
+      at_ = 0;
+    }
+    return &page_.rows[at_].record;
+  }
+  void pop() { ++at_; }
+
+ private:
+  Tracker& tracker_;
+  ScanPage page_;
+  size_t at_ = 0;
+  bool is_over_ = false;
+};
+
+}  // namespace
+
+VerifyRun::VerifyRun(RunSetup setup, VerifyLevel level) : RunBase(std::move(setup)), level_(level) {}
+
+void VerifyRun::start_work() {
+  const int checkers = setup_.options.concurrency > 0 ? setup_.options.concurrency : default_checkers;
+  if (level_ == VerifyLevel::checksum) {
+    for (int i = 0; i < checkers; ++i) checkers_.emplace_back("wb-check", [this] { check_contents(); });
+  }
+  joiner_ = Thread("wb-join", [this] { join(); });
+}
+
+void VerifyRun::join() {
+  try {
+    const bool is_ordered = setup_.source->capabilities().order == Order::byte_key &&
+                            setup_.destination->capabilities().order == Order::byte_key;
+    is_ordered ? join_ordered() : ask_each();
+    ledger_->set_listing_complete();
+  } catch (...) {
+    if (!is_stopping()) fail(std::current_exception());
+  }
+  std::scoped_lock lock(queue_mutex_);
+  is_joining_ = false;
+  queue_changed_.notify_all();
+}
+
+void VerifyRun::join_ordered() {
+  const auto waiting = [this](const Error& error) {
+    ledger_->event(EventKind::log, LogLevel::warning, "listing is tried again: " + error.message());
+  };
+  ItemCursor source([this](Context& context) { return setup_.source->list({}, context); }, Order::byte_key, setup_.source->identity(),
+                    scope_, retry_, waiting);
+  ItemCursor there([this](Context& context) { return setup_.destination->list({}, context); }, Order::byte_key,
+                   setup_.destination->identity(), scope_, retry_, waiting);
+  RecordCursor records(*setup_.tracker);
+  while (!is_stopping()) {
+    const Item* of_source = source.peek();
+    const ItemRecord* record = records.peek();
+    const Item* of_there = there.peek();
+    const Key* least = nullptr;
+    if (of_source != nullptr) least = &of_source->id.key;
+    if (record != nullptr && (least == nullptr || record->id.key < *least)) least = &record->id.key;
+    if (of_there != nullptr && (least == nullptr || of_there->id.key < *least)) least = &of_there->id.key;
+    if (least == nullptr) return;
+    const Key key = *least;
+    Triple triple;
+    if (of_source != nullptr && of_source->id.key == key) {
+      triple.source = *of_source;
+      source.pop();
+    }
+    if (record != nullptr && record->id.key == key) {
+      triple.record = *record;
+      records.pop();
+    }
+    if (of_there != nullptr && of_there->id.key == key) {
+      triple.there = *of_there;
+      there.pop();
+    }
+    judge(std::move(triple));
+  }
+}
+
+// Without an order on both sides, each row is asked for by itself; what is extra at the destination cannot be seen so.
+void VerifyRun::ask_each() {
+  ledger_->event(EventKind::log, LogLevel::warning,
+                 "a store lists in no order: each item is asked for by itself, and extra objects are not looked for");
+  RecordCursor records(*setup_.tracker);
+  while (const ItemRecord* record = is_stopping() ? nullptr : records.peek()) {
+    CallContext context(scope_);
+    Triple triple;
+    triple.record = *record;
+    triple.source = setup_.source->stat(record->id, context);
+    triple.there = setup_.destination->stat(record->id.key, context);
+    records.pop();
+    judge(std::move(triple));
+  }
+}
+
+void VerifyRun::find(FindingKind kind, const ItemId& id, std::string detail) {
+  Finding finding;
+  finding.run = this->id();
+  finding.kind = kind;
+  finding.id = id;
+  finding.detail = std::move(detail);
+  ledger_->record(std::nullopt, std::move(finding));
+}
+
+void VerifyRun::settle(ItemRecord record, bool is_verified) {
+  record.run = id();
+  record.change = Change::unchanged;
+  if (is_verified) {
+    record.state = ItemState::verified;
+    record.verified_at_ms = now_ms();
+  } else if (record.state == ItemState::verified) {
+    record.state = ItemState::copied;
+  }
+  ItemChange change;
+  change.record = std::move(record);
+  ledger_->record(std::move(change), std::nullopt);
+}
+
+void VerifyRun::judge(Triple triple) {
+  if (!triple.record) {
+    if (triple.source) {
+      // An item that the ledger has never seen came after the copy; it is missing at the destination, or not ours there.
+      find(FindingKind::missing, triple.source->id, "new at the source since the last copy; never copied by this ledger");
+    } else {
+      find(FindingKind::extra, triple.there->id, bytes_text(triple.there->stamp.size) + " that neither the source nor the ledger knows");
+    }
+    return;
+  }
+  ItemRecord& record = *triple.record;
+  if (!is_done(record)) {
+    if (record.left) return;
+    if (record.state == ItemState::pending) find(FindingKind::missing, record.id, "not copied yet");
+    // Failed, excluded and vanished items are in the accounts with their class already. They keep their failure.
+    record.run = id();
+    std::optional<Failure> failure;
+    const ScanPage page = setup_.tracker->scan(Query{{}, std::nullopt, record.id.partition, record.id.key, std::nullopt}, "", 1);
+    if (!page.rows.empty() && page.rows.front().record.id == record.id) failure = page.rows.front().failure;
+    ItemChange change;
+    change.record = std::move(record);
+    change.failure = std::move(failure);
+    ledger_->record(std::move(change), std::nullopt);
+    return;
+  }
+  if (judge_listing(triple)) return;
+  if (level_ == VerifyLevel::listing) return settle(std::move(record), false);
+  // The store's own word for the content: an ETag that has not changed since the write that was checked.
+  if (record.basis == Basis::written && record.stored && !record.stored->etag.empty() && record.stored->etag == triple.there->stamp.etag) {
+    return settle(std::move(record), true);
+  }
+  hand_over(std::move(triple));
+}
+
+bool VerifyRun::judge_listing(const Triple& triple) {
+  const ItemRecord& record = *triple.record;
+  if (!triple.there) {
+    find(FindingKind::missing, record.id, "copied, and no longer at the destination");
+    settle(record, false);
+    return true;
+  }
+  const uint64_t expected = record.stored ? record.stored->size : record.stamp.size.value_or(0);
+  if (triple.there->refused != ErrorClass::none) {
+    find(FindingKind::metadata, record.id, "the destination holds something else: " + triple.there->reason);
+    settle(record, false);
+    return true;
+  }
+  if (triple.there->stamp.size && *triple.there->stamp.size != expected) {
+    find(FindingKind::size, record.id, "expected " + std::to_string(expected) + " bytes, found " + bytes_text(triple.there->stamp.size));
+    settle(record, false);
+    return true;
+  }
+  if (triple.source && triple.source->stamp != record.stamp) {
+    const bool sizes_differ = triple.source->stamp.size && record.stamp.size && triple.source->stamp.size != record.stamp.size;
+    find(sizes_differ ? FindingKind::size : FindingKind::unknown, record.id,
+         sizes_differ ? "changed at the source since it was copied: " + bytes_text(record.stamp.size) + " then, " +
+                            bytes_text(triple.source->stamp.size) + " now"
+                      : "touched at the source since it was copied, at the same size; the next run copies it again");
+    settle(record, false);
+    return true;
+  }
+  return false;
+}
+
+bool VerifyRun::hand_over(Triple triple) {
+  std::unique_lock lock(queue_mutex_);
+  queue_changed_.wait(lock, [this] { return is_stopped_ || queue_.size() < most_queued; });
+  if (is_stopped_) return false;
+  queue_.push_back(std::move(triple));
+  queue_changed_.notify_all();
+  return true;
+}
+
+void VerifyRun::check_contents() {
+  std::unique_lock lock(queue_mutex_);
+  for (;;) {
+    queue_changed_.wait(lock, [this] { return is_stopped_ || !queue_.empty() || !is_joining_; });
+    if (is_stopped_ || queue_.empty()) return;
+    const Triple triple = std::move(queue_.front());
+    queue_.pop_front();
+    ++checking_;
+    queue_changed_.notify_all();
+    lock.unlock();
+    for (int tries = 1;; ++tries) {
+      try {
+        CallContext context(scope_, tries);
+        read_back(triple, context);
+        break;
+      } catch (const Error& error) {
+        if (error.error_class() == ErrorClass::cancelled) break;
+        if (error.retryable() && tries < most_tries && cancel_.sleep(retry_.delay(tries, error))) continue;
+        if (is_stopping()) break;
+        find(FindingKind::unknown, triple.record->id, "could not be read back: " + error.message());
+        settle(*triple.record, false);
+        break;
+      } catch (...) {
+        fail(std::current_exception());
+        break;
+      }
+    }
+    lock.lock();
+    --checking_;
+    queue_changed_.notify_all();
+  }
+}
+
+void VerifyRun::read_back(const Triple& triple, CallContext& context) {
+  const ItemRecord& record = *triple.record;
+  std::optional<Crc64> expected = record.stored && record.stored->digest.crc64nvme ? record.stored->digest.crc64nvme : record.digest.crc64nvme;
+  const Item item = item_of(record);
+  if (!expected && triple.source && setup_.transform == nullptr) {
+    const auto read = [&](uint64_t offset, std::span<std::byte> out) { return setup_.source->read(item, offset, out, context); };
+    expected = crc_by_reading(read, record.stamp.size.value_or(0), scope_);
+  }
+  if (!expected) {
+    find(FindingKind::unknown, record.id, "no digest is known to compare with, and the source is gone");
+    return settle(record, false);
+  }
+  const uint64_t size = triple.there->stamp.size.value_or(0);
+  std::optional<Crc64> found = triple.there->digest.crc64nvme;
+  if (!found) {
+    const auto read = [&](uint64_t offset, std::span<std::byte> out) { return setup_.destination->read(*triple.there, offset, out, context); };
+    found = crc_by_reading(read, size, scope_);
+  }
+  if (*found != *expected) {
+    char text[64];
+    std::snprintf(text, sizeof text, "expected CRC-64 %016llx, found %016llx", static_cast<unsigned long long>(*expected),
+                  static_cast<unsigned long long>(*found));
+    find(FindingKind::checksum, record.id, text);
+    return settle(record, false);
+  }
+  settle(record, true);
+}
+
+bool VerifyRun::is_work_done() {
+  {
+    std::scoped_lock lock(queue_mutex_);
+    if (is_joining_ || !queue_.empty() || checking_ > 0) return false;
+  }
+  return ledger_->is_drained();
+}
+
+void VerifyRun::stop_work() {
+  std::scoped_lock lock(queue_mutex_);
+  is_stopped_ = true;
+  queue_changed_.notify_all();
+}
+
+void VerifyRun::join_work() {
+  joiner_.join();
+  checkers_.clear();
+}
+
+int VerifyRun::in_flight() const {
+  std::scoped_lock lock(queue_mutex_);
+  return checking_ + (is_joining_ ? 1 : 0);
+}
+
+void VerifyRun::fill_live(LiveState& live) const { live.concurrency = static_cast<int64_t>(checkers_.size()) + 1; }
+
+}  // namespace waybill::internal

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the transfer threads take their work from: claimed items, parts of large objects that are under way (these go
+// first, so that few objects are open at once), and tries that wait for their time. In memory and bounded by what was
+// claimed; the ledger is the queue that lasts.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <queue>
+#include <vector>
+
+#include "engine/concurrency.hpp"
+#include "waybill/tracker.hpp"
+
+namespace waybill::internal {
+
+class LargeObject;
+
+/// A claimed item on its way to its outcome. Worked on by one thread at a time, except that parts add to bytes_done.
+struct ItemTask {
+  explicit ItemTask(Claimed claimed) : record(std::move(claimed.record)), maybe_ours(claimed.maybe_in_flight) {}
+
+  ItemRecord record;
+  bool maybe_ours;            ///< what is at the destination may be our own unfinished business
+  std::atomic<uint32_t> attempts{0};  ///< begun; read by the live view
+  uint32_t attempts_failed = 0;
+  uint32_t tries_counted = 0; ///< failures that count against Options::max_attempts
+  int source_changes = 0;
+  std::chrono::steady_clock::time_point first_failure{};
+
+  int64_t started_at_ms = 0;
+  std::atomic<uint64_t> bytes_done{0};
+  std::list<std::shared_ptr<ItemTask>>::iterator place;  ///< among the active ones; owned by WorkQueue
+  bool is_active = false;                                ///< guarded by WorkQueue
+};
+
+struct Work {
+  std::shared_ptr<ItemTask> item;       ///< a whole item, or
+  std::shared_ptr<LargeObject> object;  ///< a part of this object
+  uint32_t part = 0;
+};
+
+/// *Thread safety:* any thread.
+class WorkQueue {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// `want_claim` is called, without a lock held, when more items should be claimed.
+  WorkQueue(ConcurrencyController& concurrency, std::function<void()> want_claim);
+
+  /// Blocks until there is work and room to do it; nothing once stop() was called. Every work taken is given back by
+  /// done().
+  std::optional<Work> next();
+  void done();
+
+  void add(std::vector<Claimed> claimed);
+  /// Parts of `object` are handed out until LargeObject::next_part() has none.
+  void add_object(std::shared_ptr<LargeObject> object);
+  void retry(Work work, std::chrono::milliseconds after);
+  /// The item has its outcome, or goes back to the ledger unfinished: it is no longer in progress.
+  void leave(ItemTask& task);
+
+  bool wants_claim() const;
+  /// While held, nothing is handed out.
+  void hold(bool held);
+  /// Hands out nothing any more, and forgets what was not begun.
+  void stop();
+  /// Moves retries whose time has come. Called every 50 ms or so.
+  void tick();
+
+  bool is_stopped() const;
+  int running() const;     ///< works handed out and not given back
+  bool is_idle() const;    ///< nothing running, waiting or to be retried
+  bool is_busy() const;    ///< work waits for room
+  size_t backlog() const;  ///< works that could be handed out now
+  int64_t in_progress() const;
+  std::vector<InFlight> in_flight(size_t at_most) const;
+
+ private:
+  struct Delayed {
+    Clock::time_point at;
+    Work work;
+    bool operator<(const Delayed& other) const { return at > other.at; }
+  };
+  std::optional<Work> take();  // with mutex_ held
+  void begin(Work& work);      // with mutex_ held
+
+  ConcurrencyController& concurrency_;
+  const std::function<void()> want_claim_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::shared_ptr<ItemTask>> fresh_;        // guarded by mutex_
+  std::deque<std::shared_ptr<LargeObject>> objects_;   // guarded by mutex_
+  std::deque<Work> due_;                               // guarded by mutex_
+  std::priority_queue<Delayed> delayed_;               // guarded by mutex_
+  std::list<std::shared_ptr<ItemTask>> active_;        // guarded by mutex_
+  int running_ = 0;                                    // guarded by mutex_
+  bool held_ = false;                                  // guarded by mutex_
+  bool stopped_ = false;                               // guarded by mutex_
+};
+
+}  // namespace waybill::internal
