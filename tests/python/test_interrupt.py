@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ctrl-C, interpreter exit, fork, and the GIL: what needs a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import waybill
+
+
+def run_script(script: str, *arguments: object, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, timeout=timeout, check=False, encoding="utf-8")
+
+
+PREAMBLE = """
+import os, signal, sys, threading, time, waybill
+signal.signal(signal.SIGINT, signal.default_int_handler)
+source, destination, ledger = sys.argv[1:4]
+migration = waybill.Migration(source, destination, ledger, options=waybill.Options(concurrency=1))
+"""
+
+
+def test_ctrl_c_in_wait_drains_and_is_raised_again(large_tree: Path, tmp_path: Path) -> None:
+    script = (
+        PREAMBLE
+        + """
+run = migration.start()
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+begin = time.monotonic()
+try:
+    run.wait()
+except KeyboardInterrupt:
+    print(time.monotonic() - begin, run.report.state)
+"""
+    )
+    result = run_script(script, large_tree, tmp_path / "to", tmp_path / "l.db")
+    assert result.returncode == 0, result.stderr
+    seconds, state = result.stdout.split()
+    assert float(seconds) < 2.5
+    assert state == "interrupted"
+    again = waybill.Migration(large_tree, tmp_path / "to", tmp_path / "l.db").run()
+    assert again.state == "completed"
+    assert again.run == 1
+
+
+def test_an_uncaught_ctrl_c_ends_the_interpreter(large_tree: Path, tmp_path: Path) -> None:
+    script = (
+        PREAMBLE
+        + """
+threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+migration.run()
+"""
+    )
+    result = run_script(script, large_tree, tmp_path / "to", tmp_path / "l.db")
+    assert result.returncode in (130, -signal.SIGINT)
+    assert result.stderr.rstrip().endswith("KeyboardInterrupt")
+    with waybill.Tracker(tmp_path / "l.db") as tracker:
+        assert tracker.snapshot().state == "interrupted"
+
+
+def test_the_interpreter_exits_while_a_run_is_live(large_tree: Path, tmp_path: Path) -> None:
+    script = PREAMBLE + "run = migration.start()\ntime.sleep(0.3)\nprint('leaving')\n"
+    begin = time.monotonic()
+    result = run_script(script, large_tree, tmp_path / "to", tmp_path / "l.db")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "leaving\n", "")
+    assert time.monotonic() - begin < 10
+    with waybill.Tracker(tmp_path / "l.db") as tracker:
+        snapshot = tracker.snapshot()
+    assert snapshot.state == "interrupted"
+    assert 0 < snapshot.items.done < 30_000
+
+
+def test_a_forked_child_is_refused_and_leaves_quietly(large_tree: Path, tmp_path: Path) -> None:
+    script = (
+        PREAMBLE
+        + """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+run = migration.start()
+child = os.fork()
+if child == 0:
+    try:
+        run.snapshot
+    except waybill.Error as error:
+        sys.exit(0 if error.error_class == "forked" else 3)
+    sys.exit(4)
+code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(code, run.snapshot.state)
+run.cancel()
+run.wait()
+"""
+    )
+    result = run_script(script, large_tree, tmp_path / "to", tmp_path / "l.db")
+    assert (result.returncode, result.stdout) == (0, "0 running\n"), result.stderr
+
+
+def test_waiting_leaves_other_threads_alone(live_run: Callable[..., waybill.Run]) -> None:
+    """A busy thread gets nearly all of its own processor time: nothing holds the GIL while a run is waited for."""
+    run = live_run()
+
+    def turns_per_cpu_second() -> float:
+        turns, begin = 0, time.thread_time()
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            turns += 1
+        return turns / (time.thread_time() - begin)
+
+    import threading  # noqa: PLC0415
+
+    waiter = threading.Thread(target=run.wait)
+    waiter.start()
+    with_run = turns_per_cpu_second()
+    run.cancel()
+    waiter.join()
+    without = turns_per_cpu_second()
+    assert with_run > 0.7 * without
+
+
+def test_ctrl_c_while_starting_is_seen(tmp_path: Path) -> None:
+    """A store that accepts connections and never answers."""
+    import socket  # noqa: PLC0415
+
+    (tmp_path / "source").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        script = (
+            PREAMBLE
+            + """
+threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT)).start()
+begin = time.monotonic()
+try:
+    migration.run()
+except KeyboardInterrupt:
+    print(time.monotonic() - begin, flush=True)
+    os._exit(0)
+"""
+        )
+        os.environ.update(AWS_ACCESS_KEY_ID="A" * 20, AWS_SECRET_ACCESS_KEY="s" * 40)
+        try:
+            url = f"s3://bucket/prefix?endpoint={endpoint}&region=us-east-1"
+            result = run_script(script, tmp_path / "source", url, tmp_path / "l.db")
+        finally:
+            del os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) < 2

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package, its stub and a user's program under mypy --strict; the stub against the module."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import waybill
+from waybill import _core
+
+pytest.importorskip("mypy")
+
+PROGRAM = """
+import waybill
+
+def on_progress(snapshot: waybill.Snapshot) -> None:
+    print(snapshot.items.done, snapshot.progress)
+
+options = waybill.Options(concurrency=4, overwrite="never", include=["*.jpg"])
+migration = waybill.Migration("/a", "/b", "t.db", name="x", options=options)
+report: waybill.Report = migration.run(progress=on_progress)
+with migration.start() as run:
+    for event in run.events():
+        reveal_type(event.text)
+with waybill.Tracker("t.db") as tracker:
+    keys: list[bytes] = [item.key for item in tracker.items(state="failed")]
+    reveal_type(tracker.snapshot().state)
+waybill.Options(overwrite="sometimes")
+migration.verify(level="content")
+"""
+
+
+def run_mypy(*words: str, folder: Path) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", *words], cwd=folder, capture_output=True, encoding="utf-8", check=False, timeout=240
+    )
+    return result.stdout + result.stderr
+
+
+def test_the_package_is_typed(tmp_path: Path) -> None:
+    assert (Path(waybill.__file__).parent / "py.typed").exists()
+    shown = run_mypy("mypy", "--strict", "--config-file=", "-p", "waybill", folder=tmp_path)
+    assert shown.startswith("Success"), shown
+
+
+def test_a_program_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    shown = run_mypy("mypy", "--strict", "--config-file=", "program.py", folder=tmp_path)
+    assert 'Revealed type is "str"' in shown or 'Revealed type is "builtins.str"' in shown
+    assert "completed_with_differences" in shown
+    errors = [line for line in shown.splitlines() if ": error:" in line]
+    assert len(errors) == 2, shown
+    assert '"overwrite"' in errors[0]
+    assert '"level"' in errors[1]
+
+
+def test_the_stub_is_that_of_the_module(tmp_path: Path) -> None:
+    shown = run_mypy("mypy.stubtest", "waybill._core", "--ignore-disjoint-bases", folder=tmp_path)
+    assert shown.startswith("Success"), shown
+
+
+def test_everything_public_has_a_docstring() -> None:
+    for name in waybill.__all__:
+        thing = getattr(waybill, name)
+        if isinstance(thing, type):
+            assert thing.__doc__, name
+            for member, value in vars(thing).items():
+                if callable(value) and not member.startswith("_"):
+                    assert value.__doc__, f"{name}.{member}"
+    assert _core.printable.__doc__
