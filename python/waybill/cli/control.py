@@ -19,7 +19,9 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _pause(tracker: TrackerPath = DEFAULT_TRACKER) -> None:
-    """Ask the run of another process to pause; obeyed within one heartbeat. waybill resume carries on.
+    """Ask the run of another process to pause.
+
+    It obeys within one heartbeat; the command resume carries on.
 
     waybill pause --tracker photos.db
     """
@@ -29,7 +31,9 @@ def _pause(tracker: TrackerPath = DEFAULT_TRACKER) -> None:
 
 
 def _cancel(tracker: TrackerPath = DEFAULT_TRACKER) -> None:
-    """Ask the run of another process to end; obeyed within one heartbeat. What was copied stays.
+    """Ask the run of another process to end.
+
+    It obeys within one heartbeat; what was copied stays.
 
     waybill cancel --tracker photos.db
     """

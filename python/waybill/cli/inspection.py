@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -43,17 +43,23 @@ def _status(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> N
 
 def _items(
     tracker: TrackerPath = DEFAULT_TRACKER,
-    states: Annotated[list[ItemState] | None, typer.Option("--state", help="Only these (may be repeated).")] = None,
+    states: Annotated[list[str] | None, typer.Option("--state", help="Only these (may be repeated).")] = None,
     limit: Limit = None,
     json: JsonFlag = False,
 ) -> None:
-    """List items: state, size and key, or with --json an object a line.
+    """List items.
+
+    State, size and key, or with --json an object a line.
 
     waybill items --tracker photos.db --state pending --limit 20
     """
+    known: tuple[ItemState, ...] = get_args(ItemState)
+    if unknown := set(states or ()).difference(known):
+        raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(known)}", param_hint="--state")
+    wanted = [word for word in known if word in (states or ())]
     output = Output()
     with Tracker(tracker) as ledger:
-        rows = ledger.items(states)
+        rows = ledger.items(wanted)
         for item in islice(rows, limit):
             if not output.line(_item_json(item) if json else _item_text(item)):
                 return
@@ -67,7 +73,9 @@ def _failed(
     limit: Limit = None,
     json: JsonFlag = False,
 ) -> None:
-    """List what did not move: class, attempts, key and message, or with --json an object a line.
+    """List what did not move, and why.
+
+    Class, attempts, key and message, or with --json an object a line.
 
     waybill failed --tracker photos.db --class permission
     """

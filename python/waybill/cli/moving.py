@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from waybill import Migration, Options, Plan, Report, Tracker
+from waybill import InvalidArgumentError, Migration, Options, Plan, Report, Tracker
 from waybill.cli.follow import follow, report_line
 from waybill.cli.output import Output, complain, key_fields, to_line
 from waybill.cli.values import (
@@ -73,7 +73,7 @@ def _run(
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
-    """Move everything from one store to another. Running it again carries on.
+    """Move everything from one store to another, or carry on with it.
 
     waybill run --from /data/photos --to s3://photos/2026 --tracker photos.db
 
@@ -139,7 +139,9 @@ def _verify(
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
-    """Compare source, ledger and destination; print one finding a line, then the summary.
+    """Compare source, ledger and destination, and print what differs.
+
+    One finding a line, then the summary.
 
     waybill verify --tracker photos.db --level checksum
     """
@@ -163,11 +165,15 @@ def _open(source: str | None, destination: str | None, tracker: str, name: str |
         with Tracker(tracker) as ledger:
             info = ledger.migration()
         if info is None or not info.source_url or not info.destination_url:
-            raise typer.BadParameter(f"the ledger {tracker} names no stores: give --from and --to")
+            raise _wrong(f"the ledger {tracker} names no stores: give --from and --to")
         source, destination = info.source_url, info.destination_url
     if source is None or destination is None:
-        raise typer.BadParameter("--from and --to go together")
+        raise _wrong("--from and --to go together")
     return Migration(source, destination, tracker, name=name, options=options)
+
+
+def _wrong(message: str) -> InvalidArgumentError:
+    return InvalidArgumentError(message, code="invalid_argument", error_class="configuration")
 
 
 def _mode(progress: Mode, json: bool) -> Mode:
