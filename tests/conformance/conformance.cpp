@@ -51,7 +51,8 @@ std::vector<Key> awkward_keys() {
       "[glob]*?{x}",
       "new\nline",
       "carriage\rreturn",
-      "tab\tand\x01control\x7f",
+      "tab\tdelete\x7f",
+      "control\x01\x1f",
       "\xc3\xa9t\xc3\xa9",              // é t é, composed
       "e\xcc\x81te\xcc\x81",            // the same, decomposed: another key
       "\xf0\x9f\x9a\x9a/\xe2\x9c\x93",  // emoji
@@ -75,6 +76,17 @@ std::vector<Key> hostile_keys() {
       "a/b/..",       std::string("n\0ul", 4), "/",      "dir/../sibling", "a/b/../../../up",
       std::string(300, 'c'),                 std::string(5000, 'k'),
   };
+}
+
+::testing::AssertionResult same(const std::optional<std::string>& got, const std::optional<std::string>& want) {
+  if (got == want) return ::testing::AssertionSuccess();
+  if (!got) return ::testing::AssertionFailure() << "there is nothing";
+  if (!want) return ::testing::AssertionFailure() << "there is something: " << printable(got->substr(0, 60));
+  const auto [in_got, in_want] = std::mismatch(got->begin(), got->end(), want->begin(), want->end());
+  return ::testing::AssertionFailure() << got->size() << " bytes instead of " << want->size() << ", equal up to byte "
+                                       << (in_got - got->begin()) << ", then \""
+                                       << printable(std::string(in_got, got->end()).substr(0, 30)) << "\" instead of \""
+                                       << printable(std::string(in_want, want->end()).substr(0, 30)) << "\"";
 }
 
 std::optional<Error> error_of(const std::function<void()>& call) {

@@ -147,6 +147,9 @@ std::vector<Key> awkward_keys();
 /// Keys that try to leave the store, or that look like another key. For each, refusing it and holding it verbatim are right.
 std::vector<Key> hostile_keys();
 
+/// Whether two contents are equal; says where they differ, without printing all of them.
+::testing::AssertionResult same(const std::optional<std::string>& got, const std::optional<std::string>& want);
+
 /// What a call threw; nothing if it returned.
 std::optional<Error> error_of(const std::function<void()>& call);
 
