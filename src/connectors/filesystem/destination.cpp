@@ -8,7 +8,6 @@
 
 #include <cerrno>
 
-#include "connectors/filesystem/place.hpp"
 #include "connectors/filesystem/tree.hpp"
 #include "connectors/filesystem/upload.hpp"
 #include "connectors/filesystem/walk.hpp"
@@ -85,7 +84,7 @@ Stored FilesystemDestination::put(const Key& key, const Body& body, const WriteO
   Stored stored;
   stored.digest.crc64nvme = write_body(root_, key, file.fd(), 0, body, context);
   apply_attributes(root_, key, file.fd(), options.attributes, context);
-  const struct stat status = place(root_, file, key, options, dirty_, context);
+  const struct stat status = placer_.place(file, key, options, context);
   stored.size = static_cast<uint64_t>(status.st_size);
   stored.mtime_ns = mtime_ns(status);
   if (stored.size != body.size()) {
@@ -137,7 +136,7 @@ std::unique_ptr<PartUpload> FilesystemDestination::begin_parts(const Key& key, c
     throw Error(ErrorCode::invalid_argument, ErrorClass::unsupported,
                 "the key \"" + printable(key) + "\" names a folder, and a folder has no parts");
   }
-  return std::make_unique<FileUpload>(root_, staging_, dirty_, key, plan, options, context);
+  return std::make_unique<FileUpload>(root_, staging_, placer_, dirty_, key, plan, options, context);
 }
 
 ReadResult FilesystemDestination::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {

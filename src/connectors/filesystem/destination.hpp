@@ -5,6 +5,7 @@
 #pragma once
 
 #include "connectors/filesystem/dirty.hpp"
+#include "connectors/filesystem/place.hpp"
 #include "connectors/filesystem/root.hpp"
 #include "connectors/filesystem/staging.hpp"
 #include "waybill/destination.hpp"
@@ -14,7 +15,7 @@ namespace waybill::filesystem {
 class FilesystemDestination final : public Destination {
  public:
   /// The folder need not be there: the first put makes it, and the folders above it.
-  explicit FilesystemDestination(std::string_view path) : root_(path), dirty_(root_), staging_(root_) {}
+  explicit FilesystemDestination(std::string_view path) : root_(path), dirty_(root_), placer_(root_, dirty_), staging_(root_) {}
   ~FilesystemDestination() override;
 
   Capabilities capabilities() const override;
@@ -38,6 +39,7 @@ class FilesystemDestination final : public Destination {
 
   Root root_;
   Dirty dirty_;
+  Placer placer_;
   StagingFolder staging_;
 };
 

@@ -93,8 +93,7 @@ int rename_into(int from, const char* name, int folder, const char* leaf, Condit
   return error == EINVAL || error == ENOSYS ? link_into(from, name, folder, leaf) : error;
 }
 
-void check_condition(const Root& root, std::string_view key, int folder, const char* leaf, const Condition& condition) {
-  if (condition.kind != Condition::Kind::unchanged) return;
+void check_unchanged(const Root& root, std::string_view key, int folder, const char* leaf, const Condition& condition) {
   struct stat status {};
   if (fstatat(folder, leaf, &status, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) throw conflict_error(root, key, "is gone");
@@ -178,32 +177,36 @@ Error conflict_error(const Root& root, std::string_view key, std::string_view wh
 }
 
 Crc64 write_body(const Root& root, std::string_view key, int fd, uint64_t offset, const Body& body, Context& context) {
+  Crc64 crc = 0;
   const auto write = [&](uint64_t at, std::span<const std::byte> piece) {
     context.check();
     if (const int error = write_full(fd, offset + at, piece); error != 0) throw write_error(root, key, error);
+    crc = internal::crc64nvme(piece, crc);
   };
   if (body.is_contiguous()) {
     const std::span<const std::byte> data = body.data();
     for (size_t at = 0; at < data.size(); at += write_piece) {
       write(at, data.subspan(at, std::min(write_piece, data.size() - at)));
     }
-    return body.digest().crc64nvme ? *body.digest().crc64nvme : internal::crc64nvme(data);
-  }
-  std::vector<std::byte> buffer(window);
-  Crc64 crc = 0;
-  for (uint64_t at = 0; at < body.size();) {
-    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(window, body.size() - at));
-    const size_t count = body.read(at, std::span(buffer).first(wanted));
-    if (count != wanted) {
-      throw Error(ErrorCode::data_loss, ErrorClass::source_changed,
-                  "the body of " + root.name(key) + " ended after " + std::to_string(at + count) + " of " +
-                      std::to_string(body.size()) + " bytes")
-          .set_retryable();
+  } else {
+    std::vector<std::byte> buffer(window);
+    for (uint64_t at = 0; at < body.size();) {
+      const size_t wanted = static_cast<size_t>(std::min<uint64_t>(window, body.size() - at));
+      const size_t count = body.read(at, std::span(buffer).first(wanted));
+      if (count != wanted) {
+        throw Error(ErrorCode::data_loss, ErrorClass::source_changed,
+                    "the body of " + root.name(key) + " ended after " + std::to_string(at + count) + " of " +
+                        std::to_string(body.size()) + " bytes")
+            .set_retryable();
+      }
+      write(at, std::span(buffer).first(count));
+      at += count;
     }
-    const auto piece = std::span<const std::byte>(buffer).first(count);
-    write(at, piece);
-    crc = internal::crc64nvme(piece, crc);
-    at += count;
+  }
+  if (body.digest().crc64nvme && *body.digest().crc64nvme != crc) {
+    throw Error(ErrorCode::data_loss, ErrorClass::checksum,
+                "the bytes written to " + root.name(key) + " are not those that were read: their checksums differ")
+        .set_retryable();
   }
   return crc;
 }
@@ -245,35 +248,43 @@ bool is_unchanged(const Condition& condition, const struct stat& status) {
          (!condition.mtime_ns || condition.mtime_ns == stamp.mtime_ns);
 }
 
-struct stat place(const Root& root, StagedFile& file, std::string_view key, const WriteOptions& options, Dirty& dirty,
-                  Context& context) {
+int Placer::rename(const StagedFile& file, std::string_view key, int folder, const char* leaf,
+                   const Condition& condition) {
+  std::unique_lock<std::mutex> lock;
+  if (condition.kind == Condition::Kind::unchanged) {
+    lock = std::unique_lock(replacing_);  // against the other writers here: they look after this one has renamed
+    check_unchanged(root_, key, folder, leaf, condition);
+  }
+  return rename_into(file.folder(), file.name().c_str(), folder, leaf, condition.kind);
+}
+
+struct stat Placer::place(StagedFile& file, std::string_view key, const WriteOptions& options, Context& context) {
   const Split split = split_key(key);
   const char* leaf = split.leaf.c_str();
   struct stat status {};
-  if (fstat(file.fd(), &status) != 0) throw write_error(root, key, errno);
+  if (fstat(file.fd(), &status) != 0) throw write_error(root_, key, errno);
   for (int tries = 0;; ++tries) {
-    const auto folder = std::make_shared<Fd>(make_parent(root, key));
-    check_condition(root, key, folder->get(), leaf, options.condition);
-    int error = rename_into(file.folder(), file.name().c_str(), folder->get(), leaf, options.condition.kind);
+    const auto folder = std::make_shared<Fd>(make_parent(root_, key));
+    int error = rename(file, key, folder->get(), leaf, options.condition);
     if (error == EXDEV) {
-      StagedFile copy = copy_across(root, file, key, folder, options, context);
-      error = rename_into(copy.folder(), copy.name().c_str(), folder->get(), leaf, options.condition.kind);
+      StagedFile copy = copy_across(root_, file, key, folder, options, context);
+      error = rename(copy, key, folder->get(), leaf, options.condition);
       if (error == 0) {
         copy.release();
-        if (fstat(copy.fd(), &status) != 0) throw write_error(root, key, errno);
-        dirty.add_mount(status.st_dev, split.parent);
+        if (fstat(copy.fd(), &status) != 0) throw write_error(root_, key, errno);
+        dirty_.add_mount(status.st_dev, split.parent);
         file.remove();
       }
     }
     if (error == 0) {
       file.release();
-      dirty.add(key);
+      dirty_.add(key);
       return status;
     }
-    // The parent was removed after it was opened, unless the staged file itself is gone.
+    // ENOENT: the parent was removed after it was opened, unless the staged file itself is gone.
     struct stat staged {};
     const bool is_staged = fstat(file.fd(), &staged) == 0 && staged.st_nlink > 0;
-    if (error != ENOENT || !is_staged || tries == 3) throw rename_error(root, key, folder->get(), leaf, error);
+    if (error != ENOENT || !is_staged || tries == 3) throw rename_error(root_, key, folder->get(), leaf, error);
   }
 }
 

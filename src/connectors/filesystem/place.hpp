@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,7 +25,8 @@ void check_writable_key(const Root& root, std::string_view key);
 /// where a folder has to be (or the other way round) a collision that names both, the rest as system_error.
 Error write_error(const Root& root, std::string_view key, int error_number);
 
-/// Writes `body` at `offset` and says what its CRC is. Errors: of the body; write_error.
+/// Writes `body` at `offset` and says what its CRC is. Errors: of the body; checksum (it is not the body's digest);
+/// write_error.
 Crc64 write_body(const Root& root, std::string_view key, int fd, uint64_t offset, const Body& body, Context& context);
 
 /// Sets mode (without setuid and setgid) and mtime where they are given, and returns what the filesystem keeps of
@@ -40,10 +42,23 @@ Fd make_parent(const Root& root, std::string_view key);
 bool is_unchanged(const Condition& condition, const struct stat& status);
 Error conflict_error(const Root& root, std::string_view key, std::string_view what);
 
-/// Moves `file`, written and with its attributes, to `key`, and returns its status there. "absent" is one atomic step
-/// with the rename; "unchanged" looks first, and an unrelated process can still write between the look and the rename.
-/// Errors: conflict, collision, unsupported, permission, local_io; missing (the staged file is gone).
-struct stat place(const Root& root, StagedFile& file, std::string_view key, const WriteOptions& options, Dirty& dirty,
-                  Context& context);
+/// Gives staged files their names, in one destination. Any thread.
+class Placer {
+ public:
+  Placer(const Root& root, Dirty& dirty) : root_(root), dirty_(dirty) {}
+
+  /// Moves `file`, written and with its attributes, to `key`, and returns its status there. "absent" is one atomic step
+  /// with the rename. "unchanged" looks first: one of many writers here wins, but an unrelated process can still write
+  /// between the look and the rename. Errors: conflict, collision, unsupported, permission, local_io; missing (the
+  /// staged file is gone).
+  struct stat place(StagedFile& file, std::string_view key, const WriteOptions& options, Context& context);
+
+ private:
+  int rename(const StagedFile& file, std::string_view key, int folder, const char* leaf, const Condition& condition);
+
+  const Root& root_;
+  Dirty& dirty_;
+  std::mutex replacing_;
+};
 
 }  // namespace waybill::filesystem

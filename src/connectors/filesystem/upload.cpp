@@ -11,7 +11,6 @@
 #include <string_view>
 
 #include "base/hash.hpp"
-#include "connectors/filesystem/place.hpp"
 #include "connectors/filesystem/tree.hpp"
 
 namespace waybill::filesystem {
@@ -54,9 +53,10 @@ std::string crc_text(Crc64 crc) {
 
 }  // namespace
 
-FileUpload::FileUpload(const Root& root, StagingFolder& staging, Dirty& dirty, Key key, const PartPlan& plan,
-                       const WriteOptions& options, Context& context)
+FileUpload::FileUpload(const Root& root, StagingFolder& staging, Placer& placer, Dirty& dirty, Key key,
+                       const PartPlan& plan, const WriteOptions& options, Context& context)
     : root_(root),
+      placer_(placer),
       dirty_(dirty),
       key_(std::move(key)),
       size_(plan.size),
@@ -155,7 +155,7 @@ Stored FileUpload::complete(std::span<const PartInfo> parts, Context& context) {
   }
   if (ftruncate(file_.fd(), static_cast<off_t>(size)) != 0) throw write_error(root_, key_, errno);
   apply_attributes(root_, key_, file_.fd(), options_.attributes, context);
-  status = place(root_, file_, key_, options_, dirty_, context);
+  status = placer_.place(file_, key_, options_, context);
   parts_.remove();
   Stored stored;
   stored.size = static_cast<uint64_t>(status.st_size);

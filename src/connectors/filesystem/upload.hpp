@@ -10,6 +10,7 @@
 #include <string>
 
 #include "connectors/filesystem/dirty.hpp"
+#include "connectors/filesystem/place.hpp"
 #include "connectors/filesystem/root.hpp"
 #include "connectors/filesystem/staging.hpp"
 #include "waybill/destination.hpp"
@@ -19,7 +20,7 @@ namespace waybill::filesystem {
 class FileUpload final : public PartUpload {
  public:
   /// Begins the upload, or goes on with plan.upload_id. Errors: as Destination::begin_parts.
-  FileUpload(const Root& root, StagingFolder& staging, Dirty& dirty, Key key, const PartPlan& plan,
+  FileUpload(const Root& root, StagingFolder& staging, Placer& placer, Dirty& dirty, Key key, const PartPlan& plan,
              const WriteOptions& options, Context& context);
 
   std::string id() const override { return file_.name(); }
@@ -33,6 +34,7 @@ class FileUpload final : public PartUpload {
   void note(const std::string& line);
 
   const Root& root_;
+  Placer& placer_;
   Dirty& dirty_;
   Key key_;
   std::optional<uint64_t> size_;
