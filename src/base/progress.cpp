@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The words of runs, phases, events, findings and requests; the one table of legal moves between run states; the ratios
-// of a snapshot and the check of its equations.
+// of a snapshot and the check of its equations. Also the destructor of Tracker, so that it has one vtable.
 #include "waybill/progress.hpp"
 
 #include <array>
@@ -87,6 +87,8 @@ std::optional<double> share_of_eligible(const Snapshot& snapshot, int64_t part) 
 }
 
 }  // namespace
+
+Tracker::~Tracker() = default;
 
 const char* to_string(Phase phase) noexcept { return word_of(phase_words, phase); }
 const char* to_string(RunState state) noexcept { return word_of(run_state_words, state); }
