@@ -34,6 +34,9 @@ namespace waybill::s3 {
 struct Learnt {
   std::atomic<bool> refuses_checksum_headers{false};
   std::atomic<bool> refuses_conditions{false};
+  std::atomic<bool> lists_plain_keys{false};  ///< ignores encoding-type=url
+  std::atomic<unsigned> kept_shapes{0};       ///< of keys (naming.cpp): held verbatim
+  std::atomic<unsigned> changed_shapes{0};    ///< taken for other keys
 };
 
 /// *Thread safety:* any number of threads at once. *Lifetime:* shared by what a Source or Destination gives out.

@@ -58,6 +58,7 @@ constexpr Row by_code[] = {
     {"ExpiredTokenException",         {unauthenticated, C::auth, false, token_hint}},
     {"InvalidToken",                  {unauthenticated, C::auth, false, token_hint}},
     {"TokenRefreshRequired",          {unauthenticated, C::auth, false, token_hint}},
+    {"XAdminUserNotFound",            {unauthenticated, C::auth, false, key_hint}},
     {"InvalidSecurity",               {unauthenticated, C::auth, false, key_hint}},
     {"MissingSecurityHeader",         {unauthenticated, C::auth, false, key_hint}},
     {"RequestTimeTooSkewed",          {unauthenticated, C::auth, false, "set this machine's clock"}},

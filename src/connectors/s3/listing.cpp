@@ -14,6 +14,12 @@ namespace waybill::s3 {
 namespace {
 
 constexpr size_t longest_key = 1024;
+// U+FFFD, which stores write into XML for a character that XML cannot say.
+constexpr std::string_view replacement = "\xEF\xBF\xBD";
+
+void learn_encoding(Client& client, const ListedPage& listed) {
+  if (!listed.is_url_encoded) client.learnt().lists_plain_keys = true;
+}
 
 // The longest beginning of `key` that a store can be asked about. Everything that is greater than `key` is greater than
 // it too; what lies between is filtered here.
@@ -38,7 +44,8 @@ class ObjectLister final : public Lister {
     internal::HttpResponse response = client_->call(request, context);
     ListedPage listed = parse(response.text);
     const std::optional<std::string> token = next_token(listed);
-    learn_encoding(listed);
+    learn_encoding(*client_, listed);
+    learn_spaces(listed);
 
     Page page;
     page.items.reserve(listed.objects.size());
@@ -58,6 +65,7 @@ class ObjectLister final : public Lister {
       }
       if (key.empty() && object.size == 0) continue;
       page.items.push_back(to_item(std::move(key), std::move(object)));
+      if (is_spoilt(listed, page.items.back().id.key)) refuse_spoilt(page.items.back());
     }
     // Only now, so that a page which could not be read can be asked for again.
     last_ = std::move(last);
@@ -95,7 +103,7 @@ class ObjectLister final : public Lister {
   }
 
   // A '+' is a space, as in forms, unless the store writes spaces as %20.
-  void learn_encoding(const ListedPage& listed) {
+  void learn_spaces(const ListedPage& listed) {
     const auto has_percent_space = [](const ListedObject& each) { return each.key.find("%20") != std::string::npos; };
     if (!writes_space_as_percent_) {
       writes_space_as_percent_ = std::any_of(listed.objects.begin(), listed.objects.end(), has_percent_space);
@@ -113,7 +121,9 @@ class ObjectLister final : public Lister {
   void check_key(const std::string& key, const std::string* last) const {
     if (!key.starts_with(client_->config().prefix)) throw broken("'" + printable(key) + "' is not below the prefix");
     if (last != nullptr && key <= *last) {
-      throw broken("'" + printable(key) + "' comes after '" + printable(*last) + "', which is not ascending order");
+      const bool may_be_spoilt = client_->learnt().lists_plain_keys && last->find(replacement) != std::string::npos;
+      throw broken("'" + printable(key) + "' comes after '" + printable(*last) + "', which is not ascending order" +
+                   (may_be_spoilt ? "; it ignores encoding-type=url and has replaced control characters in keys" : ""));
     }
   }
 
@@ -130,6 +140,16 @@ class ObjectLister final : public Lister {
     }
     item.id.key = std::move(key);
     return item;
+  }
+
+  // A key in which the store may have replaced a character names no object that could be read.
+  static bool is_spoilt(const ListedPage& listed, const std::string& key) {
+    return !listed.is_url_encoded && key.find(replacement) != std::string::npos;
+  }
+
+  static void refuse_spoilt(Item& item) {
+    item.refused = ErrorClass::unsupported;
+    item.reason = "the store's listing has replaced a character of this key: it ignores encoding-type=url";
   }
 
   std::shared_ptr<Client> client_;
@@ -149,13 +169,28 @@ std::unique_ptr<Lister> list_objects(std::shared_ptr<Client> client, const ListR
   return std::make_unique<ObjectLister>(std::move(client), request);
 }
 
+bool is_listed(Client& client, const std::string& full, Context& context) {
+  const Client::Parameter parameters[] = {
+      {"encoding-type", "url"}, {"list-type", "2"}, {"max-keys", "1"}, {"prefix", full}};
+  const Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
+  internal::HttpResponse response = client.call(request, context);
+  const ListedPage listed = parse_list(response.text);
+  learn_encoding(client, listed);
+  if (listed.objects.empty()) return false;
+  std::string key = listed.objects.front().key;
+  if (!listed.is_url_encoded) return key == full;
+  if (internal::percent_decode(key) == full) return true;
+  std::replace(key.begin(), key.end(), '+', ' ');
+  return internal::percent_decode(key) == full;
+}
+
 void check_bucket(Client& client, Context& context) {
   std::vector<Client::Parameter> parameters = {{"encoding-type", "url"}, {"list-type", "2"}, {"max-keys", "1"}};
   if (!client.config().prefix.empty()) parameters.emplace_back("prefix", client.config().prefix);
   const Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
   try {
     internal::HttpResponse response = client.call(request, context);
-    parse_list(response.text);
+    learn_encoding(client, parse_list(response.text));
   } catch (const Error& error) {
     if (error.error_class() == ErrorClass::network || error.error_class() == ErrorClass::timeout) {
       throw Error(error).prepend(client.name(std::nullopt) + " at " + client.config().endpoint());

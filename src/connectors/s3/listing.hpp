@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "connectors/s3/client.hpp"
 #include "waybill/source.hpp"
@@ -17,6 +18,9 @@ namespace waybill::s3 {
 
 /// `request.after` and `request.before` are honoured; there are no scopes and no resume words. Does no request.
 std::unique_ptr<Lister> list_objects(std::shared_ptr<Client> client, const ListRequest& request);
+
+/// Whether a listing shows an object with exactly the full key `full`.
+bool is_listed(Client& client, const std::string& full, Context& context);
 
 /// One request that tells apart a bucket that is missing, credentials that are wrong or lack the right to list, and an
 /// endpoint that does not answer.

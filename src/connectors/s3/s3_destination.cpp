@@ -3,30 +3,22 @@
 // See s3_destination.hpp.
 #include "connectors/s3/s3_destination.hpp"
 
-#include "base/text.hpp"
 #include "connectors/s3/attributes.hpp"
 #include "connectors/s3/listing.hpp"
 #include "connectors/s3/multipart.hpp"
+#include "connectors/s3/naming.hpp"
 #include "connectors/s3/reading.hpp"
 #include "connectors/s3/writing.hpp"
 
 namespace waybill::s3 {
 namespace {
 
-// https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-constexpr size_t max_key_bytes = 1024;
 constexpr uint64_t mib = 1024 * 1024;
 constexpr uint64_t gib = 1024 * mib;
 
-const char* why_no_key(const Key& key, size_t full_size) {
-  if (key.empty()) return "an object has to have a key";
-  if (!internal::is_utf8(key)) return "S3 keys are UTF-8";
-  if (full_size > max_key_bytes) return "S3 keys have at most 1024 bytes, with the prefix";
-  return nullptr;
-}
-
 }  // namespace
 
+// Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 Destination::Capabilities S3Destination::capabilities() const {
   Capabilities capabilities;
   capabilities.order = Order::byte_key;
@@ -45,7 +37,7 @@ Destination::Capabilities S3Destination::capabilities() const {
 
 std::string S3Destination::object_key(const Key& key) const {
   std::string full = client_->config().prefix + key;
-  if (const char* why = why_no_key(key, full.size())) {
+  if (const char* why = why_no_key(*client_, key, full)) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::unsupported, client_->name(full) + ": " + why);
   }
   return full;
@@ -59,7 +51,7 @@ std::unique_ptr<Lister> S3Destination::list(const ListRequest& request, Context&
 
 std::optional<Item> S3Destination::stat(const Key& key, Context& context) {
   const std::string full = client_->config().prefix + key;
-  if (why_no_key(key, full.size()) != nullptr) return std::nullopt;
+  if (why_no_key(*client_, key, full) != nullptr || is_doubtful(*client_, full, context)) return std::nullopt;
   const std::optional<ObjectHead> head = head_object(*client_, full, context);
   if (!head) return std::nullopt;
   Item item;
@@ -73,6 +65,7 @@ std::optional<Item> S3Destination::stat(const Key& key, Context& context) {
 
 Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& options, Context& context) {
   const std::string full = object_key(key);
+  prove_key(*client_, full, context);
   BodyDigest digest = digest_of(body, *client_, context);
   Client::Request request{.method = "PUT", .key = full};
   request.headers.reserve(8);
@@ -107,7 +100,9 @@ Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& 
 
 std::unique_ptr<PartUpload> S3Destination::begin_parts(const Key& key, const PartPlan& plan,
                                                        const WriteOptions& options, Context& context) {
-  return open_upload(client_, object_key(key), plan, options, context);
+  std::string full = object_key(key);
+  prove_key(*client_, full, context);
+  return open_upload(client_, std::move(full), plan, options, context);
 }
 
 ReadResult S3Destination::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {
@@ -116,6 +111,7 @@ ReadResult S3Destination::read(const Item& item, uint64_t offset, std::span<std:
 
 void S3Destination::remove(const Key& key, Context& context) {
   const std::string full = object_key(key);
+  if (is_doubtful(*client_, full, context)) return;
   const Client::Request request{.method = "DELETE", .key = full};
   const internal::HttpResponse response = client_->send(request, context);
   if (response.status >= 200 && response.status <= 299) return;

@@ -46,7 +46,7 @@ class Guard {
   /// Calls `send(headers)` with the headers to add, at most twice. Errors: conflict (the look before the write finds
   /// something else); what `send` throws.
   template <typename Send>
-  internal::HttpResponse run(Send&& send, Context& context) {
+  internal::HttpResponse run(Send&& send, Context& context) const {
     std::vector<internal::HttpHeader> headers = this->headers();
     if (headers.empty()) {
       look(context);
