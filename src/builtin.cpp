@@ -20,8 +20,8 @@ struct Registry {
   std::map<std::string, Connector, std::less<>> connectors;  // guarded by mutex
 
   Registry() {
-    connectors.emplace("file", internal::filesystem_connector());
-    connectors.emplace("memory", internal::memory_connector());
+    connectors.emplace("file", filesystem::filesystem_connector());
+    connectors.emplace("memory", memory::memory_connector());
     connectors.emplace("s3", s3::s3_connector());
   }
 };

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include <gtest/gtest.h>
+
+#include "engine/support.hpp"
+
+namespace waybill::testing {
+namespace {
+
+/// Between folders, because a folder's content can be changed behind every listing's back.
+class Verify : public ::testing::Test {
+ protected:
+  TemporaryFolder from;
+  TemporaryFolder to;
+  TemporaryFolder folder;
+  const std::string ledger = folder.path("waybill.db");
+
+  Migration migration() { return Migration("file://" + from.path(), "file://" + to.path(), ledger); }
+  static void write(const std::string& path, const std::string& content) {
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    FILE* file = fopen(path.c_str(), "w");
+    ASSERT_NE(file, nullptr);
+    fwrite(content.data(), 1, content.size(), file);
+    fclose(file);
+  }
+  void copy() {
+    for (int i = 0; i < 20; ++i) write(from.path("d/" + std::to_string(i)), "content " + std::to_string(i));
+    ASSERT_EQ(migration().run().exit_code, 0);
+  }
+  std::map<std::string, std::string> findings(const Report& report) {
+    std::map<std::string, std::string> result;
+    for (const Finding& finding : open_tracker(ledger, OpenMode::read_only)->findings(report.snapshot.run, 0, 100)) {
+      result[finding.id.key] = to_string(finding.kind);
+    }
+    return result;
+  }
+};
+
+TEST_F(Verify, FindsNothingWhereNothingIsWrong) {
+  copy();
+  const Report report = migration().verify();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_EQ(report.snapshot.phase, Phase::verify);
+  EXPECT_EQ(report.snapshot.items.verified, 20);
+  EXPECT_EQ(report.snapshot.progress(), 1.0);
+  EXPECT_TRUE(findings(report).empty());
+  EXPECT_EQ(violated_invariant(report.snapshot), std::nullopt);
+}
+
+TEST_F(Verify, FindsEachKindOfDifference) {
+  copy();
+  std::filesystem::remove(to.path("d/1"));
+  write(to.path("d/2"), "content 2 and more");
+  const auto time = std::filesystem::last_write_time(to.path("d/3"));
+  write(to.path("d/3"), "CONTENT 3");
+  std::filesystem::last_write_time(to.path("d/3"), time);
+  write(to.path("extra"), "x");
+  write(from.path("new"), "x");
+  write(from.path("d/4"), "changed at the source");
+  const Report report = migration().verify();
+  EXPECT_EQ(report.exit_code, 3);
+  EXPECT_EQ(report.snapshot.state, RunState::completed_with_differences);
+  const std::map<std::string, std::string> expected = {{"d/1", "missing"}, {"d/2", "size"}, {"d/3", "checksum"},
+                                                       {"extra", "extra"}, {"new", "missing"}, {"d/4", "size"}};
+  EXPECT_EQ(findings(report), expected);
+  EXPECT_EQ(report.snapshot.findings.at("missing"), 2);
+}
+
+TEST_F(Verify, ListingLevelReadsNothingAndDoesNotSayVerified) {
+  copy();
+  const auto time = std::filesystem::last_write_time(to.path("d/3"));
+  write(to.path("d/3"), "CONTENT 3");
+  std::filesystem::last_write_time(to.path("d/3"), time);
+  const Report report = migration().verify(VerifyLevel::listing);
+  EXPECT_EQ(report.exit_code, 0) << "a change of content behind size and time is beyond this level";
+  EXPECT_EQ(report.snapshot.items.verified, 0);
+}
+
+TEST_F(Verify, NextCopyRepairsWhatIsMissing) {
+  copy();
+  std::filesystem::remove(to.path("d/1"));
+  EXPECT_EQ(migration().verify().exit_code, 3);
+  EXPECT_EQ(migration().run().exit_code, 0);
+  EXPECT_EQ(migration().verify().exit_code, 0);
+}
+
+TEST_F(Verify, IsRefusedBeforeACopy) {
+  EXPECT_THROW(migration().verify(), Error);
+  EXPECT_FALSE(std::filesystem::exists(ledger)) << "a ledger is not made by asking about one";
+}
+
+}  // namespace
+}  // namespace waybill::testing
