@@ -9,6 +9,9 @@
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -152,6 +155,50 @@ class Share {
   std::array<std::mutex, CURL_LOCK_DATA_LAST> mutexes_;
 };
 
+/// The authorities that servers' certificates are checked against, loaded once for all connections of a client. Left
+/// to itself curl parses the system's bundle for every handle: a megabyte and some twenty milliseconds each.
+class Authorities {
+ public:
+  Authorities() = default;
+  ~Authorities() { X509_STORE_free(store_); }
+  Authorities(const Authorities&) = delete;
+  Authorities& operator=(const Authorities&) = delete;
+
+  /// Loads them on first use. Errors: configuration (the file holds no certificates).
+  X509_STORE* get(const std::string& ca_file) {
+    const std::lock_guard lock(mutex_);
+    if (store_ == nullptr) store_ = load(ca_file);
+    return store_;
+  }
+
+ private:
+  static X509_STORE* load(const std::string& ca_file) {
+    X509_STORE* store = X509_STORE_new();
+    if (store == nullptr) throw std::bad_alloc();
+    const curl_version_info_data* curl = curl_version_info(CURLVERSION_NOW);
+    bool ok = false;
+    if (!ca_file.empty()) {
+      ok = X509_STORE_load_file(store, ca_file.c_str()) == 1;
+    } else {
+      ok = (curl->cainfo != nullptr && X509_STORE_load_file(store, curl->cainfo) == 1) ||
+           (curl->capath != nullptr && X509_STORE_load_path(store, curl->capath) == 1) ||
+           X509_STORE_set_default_paths(store) == 1;
+    }
+    ERR_clear_error();
+    if (!ok) {
+      X509_STORE_free(store);
+      throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                  "no certificates can be read from " + (ca_file.empty() ? "the system's CA bundle" : printable(ca_file)));
+    }
+    // As curl does: an intermediate authority in the file is trusted by itself.
+    X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
+    return store;
+  }
+
+  std::mutex mutex_;
+  X509_STORE* store_ = nullptr;  // guarded by mutex_
+};
+
 enum class Verb { get, head, send_memory, send_stream };
 
 /// What a client's handles have in common.
@@ -161,6 +208,7 @@ struct Shared {
   std::string proxy_https;
   std::string no_proxy;
   Share share;
+  Authorities authorities;
   LookupGate gate;
 };
 
@@ -183,7 +231,7 @@ class Handle {
   bool too_long() const noexcept { return too_long_; }
   bool enough() const noexcept { return enough_; }
   bool stalled() const noexcept { return stalled_; }
-  std::exception_ptr reader_error() const noexcept { return reader_error_; }
+  std::exception_ptr callback_error() const noexcept { return callback_error_; }
   std::string reason(CURLcode code) const;
 
   Clock::time_point idle_since;
@@ -213,6 +261,7 @@ class Handle {
   static size_t on_body(char* data, size_t size, size_t count, void* self);
   static size_t on_read(char* data, size_t size, size_t count, void* self);
   static int on_seek(void* self, curl_off_t offset, int origin);
+  static CURLcode on_tls_context(CURL* easy, void* context, void* self);
   static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
 
   Shared& shared_;
@@ -236,7 +285,7 @@ class Handle {
   std::string gate_host_;
   uint64_t read_offset_ = 0;
   uint64_t bytes_in_ = 0;
-  std::exception_ptr reader_error_;
+  std::exception_ptr callback_error_;
   bool too_long_ = false;  // more than max_response_bytes, or headers without end
   bool enough_ = false;    // what was wanted is there, the rest is not read
   bool stalled_ = false;
@@ -273,7 +322,13 @@ Handle::Handle(Shared& shared) : shared_(shared), easy_(curl_easy_init()), multi
 #endif
   set(CURLOPT_USERAGENT, options.user_agent.c_str());
   set(CURLOPT_NOPROXY, shared.no_proxy.c_str());
-  if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
+  if (curl_easy_setopt(easy_, CURLOPT_SSL_CTX_FUNCTION, &Handle::on_tls_context) == CURLE_OK) {
+    set(CURLOPT_SSL_CTX_DATA, this);
+    set(CURLOPT_CAINFO, nullptr);
+    set(CURLOPT_CAPATH, nullptr);
+  } else if (!options.ca_file.empty()) {
+    set(CURLOPT_CAINFO, options.ca_file.c_str());  // a curl without OpenSSL
+  }
   set(CURLOPT_HEADERFUNCTION, &Handle::on_header);
   set(CURLOPT_HEADERDATA, this);
   set(CURLOPT_WRITEFUNCTION, &Handle::on_body);
@@ -397,7 +452,7 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
   headers_ = &headers;
   read_offset_ = 0;
   bytes_in_ = 0;
-  reader_error_ = nullptr;
+  callback_error_ = nullptr;
   too_long_ = enough_ = stalled_ = false;
   error_text_[0] = '\0';
   // A handle that still has its connection needs no look-up.
@@ -486,7 +541,7 @@ bool Handle::opened_connection() const {
 
 bool Handle::died_idle(CURLcode code) const {
   const bool broke = code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING;
-  return broke && bytes_in_ == 0 && !opened_connection() && reader_error_ == nullptr;
+  return broke && bytes_in_ == 0 && !opened_connection() && callback_error_ == nullptr;
 }
 
 std::string Handle::reason(CURLcode code) const {
@@ -569,7 +624,7 @@ size_t Handle::give_body(std::span<char> out) {
     }
     return count;
   } catch (...) {
-    reader_error_ = std::current_exception();
+    callback_error_ = std::current_exception();
     return CURL_READFUNC_ABORT;
   }
 }
@@ -584,7 +639,7 @@ size_t Handle::on_header(char* data, size_t size, size_t count, void* self) {
   try {
     return static_cast<Handle*>(self)->take_header({data, size * count});
   } catch (...) {
-    static_cast<Handle*>(self)->reader_error_ = std::current_exception();
+    static_cast<Handle*>(self)->callback_error_ = std::current_exception();
     return 0;
   }
 }
@@ -593,7 +648,7 @@ size_t Handle::on_body(char* data, size_t size, size_t count, void* self) {
   try {
     return static_cast<Handle*>(self)->take_body({data, size * count});
   } catch (...) {
-    static_cast<Handle*>(self)->reader_error_ = std::current_exception();
+    static_cast<Handle*>(self)->callback_error_ = std::current_exception();
     return 0;
   }
 }
@@ -604,6 +659,18 @@ size_t Handle::on_read(char* data, size_t size, size_t count, void* self) {
 
 int Handle::on_seek(void* self, curl_off_t offset, int origin) {
   return origin == SEEK_SET ? static_cast<Handle*>(self)->seek_body(offset) : CURL_SEEKFUNC_FAIL;
+}
+
+CURLcode Handle::on_tls_context(CURL*, void* context, void* self) {
+  auto& handle = *static_cast<Handle*>(self);
+  try {
+    X509_STORE* store = handle.shared_.authorities.get(handle.shared_.options.ca_file);
+    SSL_CTX_set1_cert_store(static_cast<SSL_CTX*>(context), store);
+    return CURLE_OK;
+  } catch (...) {
+    handle.callback_error_ = std::current_exception();
+    return CURLE_ABORTED_BY_CALLBACK;
+  }
 }
 
 // The name is known when the first socket is opened: others may now look it up in the cache.
@@ -651,7 +718,7 @@ Error network_error(CURLcode code, const std::string& what, const std::string& r
 
 [[noreturn]] void throw_failure(const Handle& handle, CURLcode code, const HttpRequest& request, Context& context,
                                 const HttpOptions& options) {
-  if (handle.reader_error() != nullptr) std::rethrow_exception(handle.reader_error());
+  if (handle.callback_error() != nullptr) std::rethrow_exception(handle.callback_error());
   const std::string what = describe(request);
   if (code == CURLE_ABORTED_BY_CALLBACK) {
     try {
