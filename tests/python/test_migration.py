@@ -146,9 +146,16 @@ def test_verify_and_findings(tree: Path, tmp_path: Path) -> None:
     assert found[b"extra"] == "extra"
 
 
-def test_verify_before_a_copy_is_refused(tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(waybill.FailedPreconditionError):
-        waybill.Migration(tree, tmp_path / "destination", tmp_path / "ledger.db").verify()
+def test_verify_before_the_end_of_a_copy_is_refused(large_tree: Path, tmp_path: Path) -> None:
+    options = waybill.Options(concurrency=1)
+    migration = waybill.Migration(large_tree, tmp_path / "destination", tmp_path / "ledger.db", options=options)
+    with pytest.raises(waybill.NotFoundError, match=r"ledger\.db"):
+        migration.verify()
+    assert not (tmp_path / "ledger.db").exists()
+    with migration.start() as run:
+        run.interrupt()
+    with pytest.raises(waybill.FailedPreconditionError, match="run"):
+        migration.verify()
 
 
 def test_records_are_lazy_typed_and_filtered(tree: Path, tmp_path: Path) -> None:

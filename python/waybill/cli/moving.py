@@ -214,7 +214,10 @@ def _show_report(report: Report, tracker: str, output: Output) -> None:
     snapshot = report.snapshot
     items = snapshot.items
     is_verify = snapshot.phase == "verify"
-    lines = [f"{snapshot.phase} {report.state}: {safe(report.message)}"]
+    # The message of a run that reached its end begins with its state.
+    message = safe(report.message)
+    end = message if message.startswith(report.state) else f"{report.state}: {message}"
+    lines = [f"{snapshot.phase} {end}"]
     if is_verify:
         kinds = ", ".join(f"{count(number)} {kind}" for kind, number in snapshot.findings.items() if number)
         lines.append(f"  checked   {count(items.settled)} of {count(items.eligible)} items")
