@@ -136,12 +136,13 @@ void LedgerWriter::write_run(const RunRecord& record) {
 }
 
 void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
+  static_assert(n_item_columns == 14);
   static constexpr const char* insert_sql =
       "INSERT INTO items (partition, key, version, " WAYBILL_ITEM_COLUMNS
-      ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+      ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
   static constexpr const char* update_sql =
       "UPDATE items SET (" WAYBILL_ITEM_COLUMNS
-      ") = (?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) "
+      ") = (?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
       "WHERE partition = ?1 AND key = ?2 AND version = ?3";
   const ItemRecord& record = change.record;
   const int64_t partition = partition_number(record.id.partition);

@@ -18,24 +18,32 @@ constexpr int64_t gone_bit = 1 << 9, waived_bit = 1 << 10, left_bit = 1 << 11, h
 
 // A row is inserted with room for what its outcome will add, so that outcomes do not split the pages of the tree.
 constexpr int64_t crc_room = INT64_MIN;
-constexpr std::string_view etag_room("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+// What the column `more` holds. Frozen.
+enum class More : char { source_version = 1, stored_mtime_ns = 2, stored_version = 3, stored_crc64 = 4, stored_sha256 = 5 };
+
+void append(std::string& more, More tag, std::string_view bytes) {
+  more += static_cast<char>(tag);
+  more += static_cast<char>(bytes.size() & 0xff);
+  more += static_cast<char>(bytes.size() >> 8 & 0xff);
+  more += bytes.substr(0, 0xffff);
+}
+
+void append(std::string& more, More tag, uint64_t number) {
+  char bytes[8];
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(number >> (8 * i) & 0xff);
+  append(more, tag, std::string_view(bytes, sizeof bytes));
+}
+
+uint64_t number_in(std::string_view bytes) noexcept {
+  uint64_t number = 0;
+  for (size_t i = 0; i < bytes.size() && i < 8; ++i) number |= uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  return number;
+}
 
 int64_t floor_seconds(int64_t ms) noexcept { return ms / 1000 - (ms % 1000 < 0 ? 1 : 0); }
 
 std::string_view view(const Sha256& digest) noexcept {
   return {reinterpret_cast<const char*>(digest.data()), digest.size()};
-}
-
-bool has_outcome_to_come(const ItemRecord& record) noexcept {
-  return record.state != ItemState::excluded && !record.stored;
-}
-
-void bind_text_or_null(Statement& statement, int index, std::string_view text) noexcept {
-  if (text.empty()) {
-    statement.bind_null(index);
-  } else {
-    statement.bind_text(index, text);
-  }
 }
 
 Error damaged(Database& database) {
@@ -44,9 +52,7 @@ Error damaged(Database& database) {
                    "with a new ledger");
 }
 
-std::optional<Sha256> sha_of(Database& database, const Statement& statement, int column) {
-  if (statement.is_null(column)) return std::nullopt;
-  const std::string_view bytes = statement.bytes(column);
+Sha256 sha_in(Database& database, std::string_view bytes) {
   Sha256 digest;
   if (bytes.size() != digest.size()) throw damaged(database);
   std::memcpy(digest.data(), bytes.data(), digest.size());
@@ -66,32 +72,59 @@ std::optional<uint64_t> as_unsigned(const std::optional<int64_t>& value) noexcep
   return static_cast<uint64_t>(*value);
 }
 
-void bind_stored(Statement& statement, int first, const ItemRecord& record) noexcept {
+std::string more_of(const ItemRecord& record) {
+  std::string more;
+  if (!record.stamp.version.empty()) append(more, More::source_version, record.stamp.version);
+  if (!record.stored) return more;
   const Stored& stored = *record.stored;
-  if (record.stamp.size != stored.size) statement.bind(first, static_cast<int64_t>(stored.size));
-  if (stored.mtime_ns != record.stamp.mtime_ns) statement.bind_optional(first + 2, stored.mtime_ns);
-  bind_text_or_null(statement, first + 3, stored.version);
-  if (!same_crc(record)) statement.bind_optional(first + 4, stored.digest.crc64nvme);
-  if (stored.digest.sha256 && !same_sha(record)) statement.bind_blob(first + 5, view(*stored.digest.sha256));
+  if (stored.mtime_ns && stored.mtime_ns != record.stamp.mtime_ns) {
+    append(more, More::stored_mtime_ns, static_cast<uint64_t>(*stored.mtime_ns));
+  }
+  if (!stored.version.empty()) append(more, More::stored_version, stored.version);
+  if (stored.digest.crc64nvme && !same_crc(record)) append(more, More::stored_crc64, *stored.digest.crc64nvme);
+  if (stored.digest.sha256 && !same_sha(record)) append(more, More::stored_sha256, view(*stored.digest.sha256));
+  return more;
 }
 
-Stored decode_stored(Database& database, const Statement& statement, int first, int64_t status,
-                     const ItemRecord& record) {
+void decode_more(Database& database, std::string_view more, ItemRecord& record) {
+  while (!more.empty()) {
+    if (more.size() < 3) throw damaged(database);
+    const auto tag = static_cast<More>(more[0]);
+    const size_t size = static_cast<unsigned char>(more[1]) | size_t{static_cast<unsigned char>(more[2])} << 8;
+    if (more.size() < 3 + size || (tag != More::source_version && !record.stored)) throw damaged(database);
+    const std::string_view bytes = more.substr(3, size);
+    more.remove_prefix(3 + size);
+    switch (tag) {
+      case More::source_version:
+        record.stamp.version = bytes;
+        break;
+      case More::stored_mtime_ns:
+        record.stored->mtime_ns = static_cast<int64_t>(number_in(bytes));
+        break;
+      case More::stored_version:
+        record.stored->version = bytes;
+        break;
+      case More::stored_crc64:
+        record.stored->digest.crc64nvme = number_in(bytes);
+        break;
+      case More::stored_sha256:
+        record.stored->digest.sha256 = sha_in(database, bytes);
+        break;
+      default:
+        throw damaged(database);
+    }
+  }
+}
+
+/// Everything but what decode_more() adds.
+Stored decode_stored(const Statement& statement, int first, int64_t status, const ItemRecord& record) {
   Stored stored;
   stored.size = statement.is_null(first) ? record.stamp.size.value_or(0)
                                          : static_cast<uint64_t>(statement.integer(first));
   stored.etag = statement.is_null(first + 1) ? record.stamp.etag : unpack_etag(statement, first + 1);
-  if (!statement.is_null(first + 2)) {
-    stored.mtime_ns = statement.integer(first + 2);
-  } else if ((status & stored_without_mtime_bit) == 0) {
-    stored.mtime_ns = record.stamp.mtime_ns;
-  }
-  stored.version = statement.text(first + 3);
-  stored.digest.crc64nvme = (status & stored_same_crc_bit) != 0
-                                ? record.digest.crc64nvme
-                                : as_unsigned(statement.optional_integer(first + 4));
-  stored.digest.sha256 =
-      (status & stored_same_sha_bit) != 0 ? record.digest.sha256 : sha_of(database, statement, first + 5);
+  if ((status & stored_without_mtime_bit) == 0) stored.mtime_ns = record.stamp.mtime_ns;
+  if ((status & stored_same_crc_bit) != 0) stored.digest.crc64nvme = record.digest.crc64nvme;
+  if ((status & stored_same_sha_bit) != 0) stored.digest.sha256 = record.digest.sha256;
   return stored;
 }
 
@@ -150,33 +183,34 @@ std::string unpack_etag(const Statement& statement, int column) {
 }
 
 void run_with_row(Statement& statement, int first, const ItemRecord& record, TimeBase base, int64_t now_s) {
-  const bool needs_room = has_outcome_to_come(record);
+  const bool has_outcome_to_come = record.state != ItemState::excluded && !record.stored;
   const PackedEtag etag(record.stamp.etag);
   const PackedEtag stored_etag(record.stored ? std::string_view(record.stored->etag) : std::string_view());
+  const std::string more = more_of(record);
   statement.bind(first, status_of(record));
   statement.bind(first + 1, record.revision);
   statement.bind(first + 2, static_cast<int64_t>(record.error_class));
   statement.bind_optional(first + 3, record.stamp.size);
   if (!record.stamp.etag.empty()) etag.bind(statement, first + 4);
   statement.bind_optional(first + 5, record.stamp.mtime_ns);
-  bind_text_or_null(statement, first + 6, record.stamp.version);
-  if (!record.stamp.opaque.empty()) statement.bind_blob(first + 7, record.stamp.opaque);
+  if (!record.stamp.opaque.empty()) statement.bind_blob(first + 6, record.stamp.opaque);
   if (record.digest.crc64nvme) {
-    statement.bind(first + 8, static_cast<int64_t>(*record.digest.crc64nvme));
-  } else if (needs_room) {
-    statement.bind(first + 8, crc_room);
+    statement.bind(first + 7, static_cast<int64_t>(*record.digest.crc64nvme));
+  } else if (has_outcome_to_come) {
+    statement.bind(first + 7, crc_room);
   }
-  if (record.digest.sha256) statement.bind_blob(first + 9, view(*record.digest.sha256));
-  if (record.state != ItemState::excluded) {
-    statement.bind(first + 10, record.copied_at_ms ? floor_seconds(*record.copied_at_ms) - base.seconds : now_s);
-    statement.bind(first + 11, record.verified_at_ms ? floor_seconds(*record.verified_at_ms) - base.seconds : now_s);
+  if (record.digest.sha256) statement.bind_blob(first + 8, view(*record.digest.sha256));
+  if (record.copied_at_ms) {
+    statement.bind(first + 9, floor_seconds(*record.copied_at_ms) - base.seconds);
+  } else if (has_outcome_to_come) {
+    statement.bind(first + 9, now_s);
   }
-  if (record.stored) {
-    bind_stored(statement, first + 12, record);
-    if (record.stored->etag != record.stamp.etag) stored_etag.bind(statement, first + 13);
-  } else if (needs_room && record.stamp.etag.empty()) {
-    statement.bind_blob(first + 13, etag_room);
+  if (record.verified_at_ms) statement.bind(first + 10, floor_seconds(*record.verified_at_ms) - base.seconds);
+  if (record.stored && record.stamp.size != record.stored->size) {
+    statement.bind(first + 11, static_cast<int64_t>(record.stored->size));
   }
+  if (record.stored && record.stored->etag != record.stamp.etag) stored_etag.bind(statement, first + 12);
+  if (!more.empty()) statement.bind_blob(first + 13, more);
   statement.run();
 }
 
@@ -200,17 +234,18 @@ void decode_row(Database& database, const Statement& statement, int first, TimeB
   record.stamp.size = as_unsigned(statement.optional_integer(first + 3));
   record.stamp.etag = statement.is_null(first + 4) ? std::string() : unpack_etag(statement, first + 4);
   record.stamp.mtime_ns = statement.optional_integer(first + 5);
-  record.stamp.version = statement.text(first + 6);
-  record.stamp.opaque = statement.text(first + 7);
-  record.digest.crc64nvme.reset();
-  if ((status & has_crc_bit) != 0) record.digest.crc64nvme = static_cast<uint64_t>(statement.integer(first + 8));
-  record.digest.sha256 = sha_of(database, statement, first + 9);
+  record.stamp.version.clear();
+  record.stamp.opaque = statement.text(first + 6);
+  record.digest = {};
+  if ((status & has_crc_bit) != 0) record.digest.crc64nvme = static_cast<uint64_t>(statement.integer(first + 7));
+  if (!statement.is_null(first + 8)) record.digest.sha256 = sha_in(database, statement.bytes(first + 8));
   record.copied_at_ms.reset();
-  if ((status & has_copied_bit) != 0) record.copied_at_ms = (statement.integer(first + 10) + base.seconds) * 1000;
+  if ((status & has_copied_bit) != 0) record.copied_at_ms = (statement.integer(first + 9) + base.seconds) * 1000;
   record.verified_at_ms.reset();
-  if ((status & has_verified_bit) != 0) record.verified_at_ms = (statement.integer(first + 11) + base.seconds) * 1000;
+  if ((status & has_verified_bit) != 0) record.verified_at_ms = (statement.integer(first + 10) + base.seconds) * 1000;
   record.stored.reset();
-  if ((status & has_stored_bit) != 0) record.stored = decode_stored(database, statement, first + 12, status, record);
+  if ((status & has_stored_bit) != 0) record.stored = decode_stored(statement, first + 11, status, record);
+  if (!statement.is_null(first + 13)) decode_more(database, statement.bytes(first + 13), record);
 }
 
 void decode_brief(const Statement& statement, int first, ItemRecord& record) {

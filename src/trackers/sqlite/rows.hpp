@@ -17,9 +17,9 @@ namespace waybill::internal {
 
 /// Columns of `items` in the order in which encode() binds and decode() reads them, after partition, key and version.
 #define WAYBILL_ITEM_COLUMNS                                                                                     \
-  "status, revision, error_class, size, etag, mtime_ns, source_version, opaque, crc64, sha256, copied_at, "      \
-  "verified_at, stored_size, stored_etag, stored_mtime_ns, stored_version, stored_crc64, stored_sha256"
-inline constexpr int n_item_columns = 18;
+  "status, revision, error_class, size, etag, mtime_ns, opaque, crc64, sha256, copied_at, verified_at, "          \
+  "stored_size, stored_etag, more"
+inline constexpr int n_item_columns = 14;
 
 /// Times in rows are whole seconds from here. It lies before the ledger's creation, so that all of them take the same
 /// room for the first weeks.

@@ -18,8 +18,10 @@
 //     times         whole seconds from ledger.time_base_s
 //     etags         a blob where an even number of lower-case hexadecimal digits was packed, else text
 //     stored_*      what the destination acknowledged; null where equal to the source's
-//     room          crc64, copied_at, verified_at and, without a source etag, stored_etag hold fillers until their has
-//                   bit is set, so that an outcome fits where the row is
+//     more          what few rows have: source_version, stored_mtime_ns, stored_version, stored_crc64 and stored_sha256,
+//                   each as one byte that says which (1 to 5), two of its length, and its bytes (numbers: eight, the
+//                   least significant first)
+//     room          crc64 and copied_at hold fillers until their has bit is set, so that an outcome fits where the row is
 //   segments    ranges of keys of a partition: from first_key to the next one's. n_rows, n_pending (of the present run's
 //               frame), and claimed_to: the highest key that this run's owners have taken
 //   counters    the accounts by frame (0: the migration; else a run) and partition (0: all)
@@ -59,9 +61,8 @@ CREATE TABLE partitions (partition INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQU
 CREATE TABLE items (
   partition INTEGER NOT NULL, key BLOB NOT NULL, version BLOB NOT NULL,
   status INTEGER NOT NULL, revision INTEGER NOT NULL, error_class INTEGER NOT NULL, size INTEGER, etag ANY,
-  mtime_ns INTEGER, source_version TEXT, opaque BLOB, crc64 INTEGER, sha256 BLOB, copied_at INTEGER,
-  verified_at INTEGER, stored_size INTEGER, stored_etag ANY, stored_mtime_ns INTEGER, stored_version TEXT,
-  stored_crc64 INTEGER, stored_sha256 BLOB,
+  mtime_ns INTEGER, opaque BLOB, crc64 INTEGER, sha256 BLOB, copied_at INTEGER, verified_at INTEGER,
+  stored_size INTEGER, stored_etag ANY, more BLOB,
   PRIMARY KEY (partition, key, version)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE segments (
@@ -130,7 +131,7 @@ CREATE VIEW item_view AS SELECT
   CAST(p.name AS TEXT) AS partition, CAST(i.key AS TEXT) AS key, CAST(i.version AS TEXT) AS version,
   s.word AS state, b.word AS basis, CASE WHEN i.status & 7 IN (1, 2) THEN c.word END AS change,
   CASE WHEN i.error_class > 0 THEN e.word END AS error_class, i.status >> 24 AS run, i.revision, i.size,
-  CASE typeof(i.etag) WHEN 'blob' THEN lower(hex(i.etag)) ELSE i.etag END AS etag, i.mtime_ns, i.source_version,
+  CASE typeof(i.etag) WHEN 'blob' THEN lower(hex(i.etag)) ELSE i.etag END AS etag, i.mtime_ns,
   CASE WHEN i.status & 4096 THEN printf('%016x', i.crc64) END AS crc64nvme, lower(hex(i.sha256)) AS sha256,
   CASE WHEN i.status & 8192 THEN datetime(i.copied_at + l.time_base_s, 'unixepoch') END AS copied_at,
   CASE WHEN i.status & 16384 THEN datetime(i.verified_at + l.time_base_s, 'unixepoch') END AS verified_at,
