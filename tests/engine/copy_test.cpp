@@ -232,7 +232,7 @@ TEST_F(Copy, InterruptedLargeObjectGoesOnWithTheMissingParts) {
   options.drain_ms = 0;
   put(from, "large", std::string(22 << 20, 'x'));
   std::atomic<int> parts{0};
-  std::unique_ptr<Run> run;
+  std::unique_ptr<waybill::Run> run;
   std::atomic<bool> hang{true};
   destination_hook = [&](const std::string& operation, const Key&, Context& context) {
     if (operation != "write_part" || ++parts <= 2 || !hang) return;
@@ -282,7 +282,7 @@ TEST_F(Copy, AccountsHoldAtEverySnapshotAndProgressNeverFalls) {
     if (operation == "read") context.sleep(milliseconds(1));
   };
   Migration moving = migration();
-  const std::unique_ptr<Run> run = moving.start(quick());
+  const std::unique_ptr<waybill::Run> run = moving.start(quick());
   double last = 0;
   uint64_t seq = 0;
   int seen = 0;

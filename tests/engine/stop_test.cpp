@@ -37,7 +37,7 @@ TEST_F(Stop, InterruptReturnsWithinTwoSecondsThoughEveryTransferHangs) {
   fill(100);
   std::atomic<int> entered{0};
   source_hook = stalled(entered);
-  const std::unique_ptr<Run> run = migration().start(quick());
+  const std::unique_ptr<waybill::Run> run = migration().start(quick());
   wait_for(entered, 8);
   const auto began = Clock::now();
   run->interrupt();
@@ -60,7 +60,7 @@ TEST_F(Stop, TransfersInFlightMayEndWithinTheDrainTime) {
     ++entered;
     context.sleep(milliseconds(300));
   };
-  const std::unique_ptr<Run> run = migration().start(quick());
+  const std::unique_ptr<waybill::Run> run = migration().start(quick());
   wait_for(entered, 4);
   run->interrupt();
   EXPECT_EQ(run->wait().snapshot.items.done, 4);
@@ -70,7 +70,7 @@ TEST_F(Stop, CancelEndsTheRunAndTheNextOneIsNew) {
   fill(50);
   std::atomic<int> entered{0};
   source_hook = stalled(entered);
-  const std::unique_ptr<Run> run = migration().start(quick());
+  const std::unique_ptr<waybill::Run> run = migration().start(quick());
   wait_for(entered, 1);
   run->cancel();
   const Report report = run->wait();
@@ -88,7 +88,7 @@ TEST_F(Stop, PauseSurvivesARestart) {
   std::atomic<int> entered{0};
   source_hook = stalled(entered);
   {
-    const std::unique_ptr<Run> run = migration().start(quick());
+    const std::unique_ptr<waybill::Run> run = migration().start(quick());
     wait_for(entered, 1);
     run->pause();
     const Report report = run->wait();
@@ -116,7 +116,7 @@ TEST_F(Stop, CancelAndPauseThroughTheLedgerAreObeyed) {
     Options options = quick();
     options.resume_paused = true;
     options.overwrite = Overwrite::always;
-    const std::unique_ptr<Run> run = migration().start(options);
+    const std::unique_ptr<waybill::Run> run = migration().start(options);
     wait_for(entered, 1);
     // A handle of its own knows nothing of the run but what is in the file, as in another process.
     open_tracker(ledger)->request(verb, "somebody@elsewhere");
@@ -132,7 +132,7 @@ TEST_F(Stop, SecondOwnerIsRefusedAndToldWhoHoldsIt) {
   fill(10);
   std::atomic<int> entered{0};
   source_hook = stalled(entered);
-  const std::unique_ptr<Run> run = migration().start(quick());
+  const std::unique_ptr<waybill::Run> run = migration().start(quick());
   wait_for(entered, 1);
   try {
     copy();
@@ -154,7 +154,7 @@ TEST_F(Stop, CallbackThatThrowsEndsTheRunAndIsThrownAgain) {
   callbacks.on_progress = [](const Snapshot& snapshot) {
     if (snapshot.items.done > 0) throw std::runtime_error("the host's own trouble");
   };
-  const std::unique_ptr<Run> run = migration().start(quick(), callbacks);
+  const std::unique_ptr<waybill::Run> run = migration().start(quick(), callbacks);
   EXPECT_THROW(run->wait(), std::runtime_error);
   EXPECT_EQ(run->snapshot().state, RunState::failed);
   EXPECT_NE(run->snapshot().reason.find("the host's own trouble"), std::string::npos);
@@ -186,7 +186,7 @@ TEST_F(Stop, SlowCallbackSlowsNobody) {
   callbacks.on_progress = [&](const Snapshot&) {
     while (!is_released) std::this_thread::sleep_for(milliseconds(1));
   };
-  const std::unique_ptr<Run> run = migration().start(quick(), callbacks);
+  const std::unique_ptr<waybill::Run> run = migration().start(quick(), callbacks);
   const auto until = Clock::now() + std::chrono::seconds(10);
   while (run->snapshot().items.done < 200 && Clock::now() < until) std::this_thread::sleep_for(milliseconds(5));
   EXPECT_EQ(run->snapshot().items.done, 200);
@@ -196,7 +196,7 @@ TEST_F(Stop, SlowCallbackSlowsNobody) {
 
 TEST_F(Stop, WaitFromACallbackIsRefused) {
   fill(5);
-  std::atomic<Run*> running{nullptr};
+  std::atomic<waybill::Run*> running{nullptr};
   std::atomic<int> refused{0};
   Callbacks callbacks;
   callbacks.on_progress = [&](const Snapshot&) {
@@ -207,7 +207,7 @@ TEST_F(Stop, WaitFromACallbackIsRefused) {
       refused += error.code() == ErrorCode::failed_precondition;
     }
   };
-  const std::unique_ptr<Run> run = migration().start(quick(), callbacks);
+  const std::unique_ptr<waybill::Run> run = migration().start(quick(), callbacks);
   running = run.get();
   EXPECT_EQ(run->wait().exit_code, 0);
   EXPECT_GT(refused, 0);
@@ -219,7 +219,7 @@ TEST_F(Stop, DestroyingALiveRunInterruptsIt) {
   source_hook = stalled(entered);
   const auto began = Clock::now();
   {
-    const std::unique_ptr<Run> run = migration().start(quick());
+    const std::unique_ptr<waybill::Run> run = migration().start(quick());
     wait_for(entered, 1);
   }
   EXPECT_LT(Clock::now() - began, std::chrono::seconds(4));
@@ -231,7 +231,7 @@ TEST_F(Stop, ForkedChildIsRefusedAndHarmsNothing) {
   source_hook = [](const std::string& operation, const Key&, Context& context) {
     if (operation == "read") context.sleep(milliseconds(5));
   };
-  std::unique_ptr<Run> run = migration().start(quick());
+  std::unique_ptr<waybill::Run> run = migration().start(quick());
   const pid_t child = fork();
   if (child == 0) {
     int code = 1;
