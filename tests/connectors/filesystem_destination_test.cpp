@@ -201,7 +201,7 @@ TEST_F(FilesystemDestinationTest, NothingIsWrittenThroughALink) {
     EXPECT_NE(error->message().find("root/out\" is a symbolic link"), std::string::npos) << error->message();
   }
   EXPECT_ERROR_CLASS(put("link", "x", when_absent()), ErrorClass::conflict);
-  EXPECT_ERROR_CLASS(put("link/", ""), ErrorClass::collision);
+  EXPECT_ERROR_CLASS(put("link/", ""), ErrorClass::unsupported);
   put("link", "replaced");  // the link itself, as anything else that is in the way
   EXPECT_EQ(content("link"), "replaced");
   EXPECT_EQ(folder_.content("outside/target"), "mine");
@@ -302,7 +302,7 @@ TEST_F(FilesystemDestinationTest, AFullDiskLeavesNoPart) {
     return keys + (is_staging_gone() ? "" : "(staged files are left)");
   });
   if (answer == "cannot mount") GTEST_SKIP() << "NOT TESTED: mounting needs root";
-  EXPECT_EQ(answer, "a/ b/small small ");
+  EXPECT_EQ(answer, "b/small small ");
 }
 
 TEST_F(FilesystemDestinationTest, AFolderOnAnotherFilesystemIsWrittenTo) {
@@ -472,7 +472,7 @@ TEST_F(FilesystemPartsTest, PartsComeInAnyOrderFromManyThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_FALSE(folder_.exists("root/dir/large"));
-  EXPECT_TRUE(list() == std::vector<Key>{"dir/"} || list().empty());
+  EXPECT_TRUE(list().empty());
   EXPECT_EQ(upload->existing(context_), parts);
   const Stored stored = upload->complete(parts, context_);
   EXPECT_EQ(upload->complete(parts, context_), stored) << "repeated after a lost answer";

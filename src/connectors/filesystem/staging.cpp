@@ -44,7 +44,11 @@ StagedFile::~StagedFile() {
   if (folder_ != nullptr && !is_released_) remove();
 }
 
-void StagedFile::remove() noexcept { unlinkat(folder_->get(), name_.c_str(), 0); }
+void StagedFile::remove() noexcept {
+  // The space is given back at once, though somebody may hold the descriptor for longer; but never that of a file that
+  // has moved on to its final name.
+  if (unlinkat(folder_->get(), name_.c_str(), 0) == 0 && ftruncate(fd_.get(), 0) != 0) return;
+}
 
 std::string parts_name(std::string_view upload) { return std::string(upload) + ".parts"; }
 

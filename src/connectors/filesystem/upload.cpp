@@ -64,7 +64,9 @@ FileUpload::FileUpload(const Root& root, StagingFolder& staging, Placer& placer,
       file_(open_upload(root, staging, plan, context)),
       parts_(staging.open(parts_name(file_.name()), O_RDWR | O_CREAT | O_APPEND)) {
   try {
-    make_parent(root_, key_);  // so that a key that cannot be held fails before its bytes are moved
+    // A key that cannot be held fails before its bytes are moved; folders are made when there is something to put in.
+    const Fd parent = root.open_beneath(split_key(key_).parent, O_PATH | O_DIRECTORY);
+    if (!parent && errno != ENOENT) throw write_error(root_, key_, errno);
     if (!plan.upload_id.empty() || !size_) return;
     if (*size_ > INT64_MAX) throw write_error(root_, key_, EFBIG);
     if (ftruncate(file_.fd(), static_cast<off_t>(*size_)) != 0) throw write_error(root_, key_, errno);
