@@ -76,7 +76,8 @@ Secret read_file(const std::string& path) {
   OPENSSL_cleanse(chunk.data(), chunk.size());
   if (error_number != 0) throw system_error(error_number, printable(path));
   if (content.reveal().size() > max_file_bytes) {
-    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, printable(path) + " is too long to be a profile file");
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                printable(path) + " is too long to be a profile file");
   }
   return content;
 }
@@ -148,13 +149,16 @@ std::string_view value_of(const Section& section, std::string_view name) {
 [[noreturn]] void throw_without_keys(const std::string& profile, const Section& section, bool is_present,
                                      bool looked_in_environment) {
   const std::string files = printable(credentials_path()) + " and " + printable(config_path());
-  for (const char* name : {"credential_process", "sso_session", "sso_start_url", "role_arn", "web_identity_token_file"}) {
+  for (const char* name :
+       {"credential_process", "sso_session", "sso_start_url", "role_arn", "web_identity_token_file"}) {
     if (value_of(section, name).empty()) continue;
-    throw auth_error("profile '" + printable(profile) + "' gets its credentials through " + name +
-                     ", which waybill does not do; put keys from `aws configure export-credentials` into the environment");
+    throw auth_error(
+        "profile '" + printable(profile) + "' gets its credentials through " + name +
+        ", which waybill does not do; put keys from `aws configure export-credentials` into the environment");
   }
   if (is_present) {
-    throw auth_error("profile '" + printable(profile) + "' has no complete aws_access_key_id and aws_secret_access_key in " + files);
+    throw auth_error("profile '" + printable(profile) +
+                     "' has no complete aws_access_key_id and aws_secret_access_key in " + files);
   }
   throw auth_error("no AWS credentials: looked " +
                    std::string(looked_in_environment ? "for AWS_ACCESS_KEY_ID in the environment and " : "") +
@@ -168,7 +172,8 @@ std::optional<Credentials> from_environment() {
   const bool has_secret = secret != nullptr && *secret != '\0';
   if (credentials.access_key_id.empty() && !has_secret) return {};
   if (credentials.access_key_id.empty() || !has_secret) {
-    throw auth_error("of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set; set both, or neither to use a profile");
+    throw auth_error(
+        "of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set; set both, or neither to use a profile");
   }
   credentials.secret_access_key = Secret(secret);
   const char* token = std::getenv("AWS_SESSION_TOKEN");

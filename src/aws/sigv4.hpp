@@ -73,9 +73,9 @@ class Signer {
   /// What sign() and presign() compute on their way; also tells a user why a store disagrees. The canonical request
   /// holds the session token.
   struct Steps {
-    std::string time;               ///< the value of x-amz-date
-    std::string query;              ///< of the request: as given, or with the parameters of a presigned URL
-    std::string signed_headers;     ///< names, joined by ';'
+    std::string time;            ///< the value of x-amz-date
+    std::string query;           ///< of the request: as given, or with the parameters of a presigned URL
+    std::string signed_headers;  ///< names, joined by ';'
     std::string canonical_request;
     std::string string_to_sign;
     std::string signature;

@@ -22,7 +22,10 @@ class BackgroundContext final : public Context {
     std::this_thread::sleep_for(duration);
     return true;
   }
-  Ticket acquire(uint64_t bytes) override { return Ticket(this, [](void*, uint64_t) noexcept {}, bytes); }
+  Ticket acquire(uint64_t bytes) override {
+    return Ticket(
+        this, [](void*, uint64_t) noexcept {}, bytes);
+  }
   int attempt() const noexcept override { return 0; }
   uint64_t epoch() const noexcept override { return 0; }
   std::string_view migration() const noexcept override { return {}; }

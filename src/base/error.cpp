@@ -14,15 +14,16 @@ namespace {
 
 // Indexed by the enumerators' numbers, which are frozen.
 constexpr std::array code_words = {
-    "ok",          "cancelled",      "unknown",           "invalid_argument",   "deadline_exceeded", "not_found",
-    "already_exists", "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range",
-    "unimplemented", "internal",      "unavailable",       "data_loss",          "unauthenticated"};
+    "ok",        "cancelled",      "unknown",           "invalid_argument",   "deadline_exceeded",
+    "not_found", "already_exists", "permission_denied", "resource_exhausted", "failed_precondition",
+    "aborted",   "out_of_range",   "unimplemented",     "internal",           "unavailable",
+    "data_loss", "unauthenticated"};
 
 constexpr std::array class_words = {
-    "none",      "configuration", "auth",        "permission",     "missing",     "throttled", "network",
-    "timeout",   "server",        "checksum",    "source_changed", "unsupported", "occupied",  "collision",
-    "too_large", "archived",      "local_io",    "transform",      "conflict",    "tracker",   "locked",
-    "fenced",    "callback",      "endpoint",    "forked",         "cancelled",   "internal"};
+    "none",      "configuration", "auth",     "permission",     "missing",     "throttled", "network",
+    "timeout",   "server",        "checksum", "source_changed", "unsupported", "occupied",  "collision",
+    "too_large", "archived",      "local_io", "transform",      "conflict",    "tracker",   "locked",
+    "fenced",    "callback",      "endpoint", "forked",         "cancelled",   "internal"};
 
 static_assert(code_words.size() == static_cast<size_t>(ErrorCode::unauthenticated) + 1);
 static_assert(class_words.size() == static_cast<size_t>(ErrorClass::internal) + 1);

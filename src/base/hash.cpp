@@ -106,9 +106,7 @@ WAYBILL_CLMUL __m128i move_ahead(__m128i value) {
   return _mm_xor_si128(_mm_clmulepi64_si128(value, factors, 0x00), _mm_clmulepi64_si128(value, factors, 0x11));
 }
 
-WAYBILL_CLMUL __m128i load_lane(const std::byte* at) {
-  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-}
+WAYBILL_CLMUL __m128i load_lane(const std::byte* at) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at)); }
 
 // `size` is at least 16. Eight lanes hide the latency of the multiplier.
 __attribute__((target("pclmul,sse2"))) uint64_t take_bytes_clmul(uint64_t state, const std::byte* at,
@@ -169,7 +167,8 @@ const EVP_MD* md5_md() {
 template <typename Digest>
 Digest digest_once(const EVP_MD* md, std::span<const std::byte> data) {
   Digest digest;
-  if (EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.data()), nullptr, md, nullptr) != 1) {
+  if (EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.data()), nullptr, md, nullptr) !=
+      1) {
     throw_openssl("digest");
   }
   return digest;
@@ -311,12 +310,11 @@ Sha256 HmacSha256::sign(std::span<const std::byte> message) const {
   Sha256 digest;
   auto* bytes = reinterpret_cast<unsigned char*>(digest.data());
   EVP_MD_CTX* context = new_context();
-  const bool ok = EVP_MD_CTX_copy_ex(context, as_context(inner_)) == 1 &&
-                  EVP_DigestUpdate(context, message.data(), message.size()) == 1 &&
-                  EVP_DigestFinal_ex(context, bytes, nullptr) == 1 &&
-                  EVP_MD_CTX_copy_ex(context, as_context(outer_)) == 1 &&
-                  EVP_DigestUpdate(context, bytes, digest.size()) == 1 &&
-                  EVP_DigestFinal_ex(context, bytes, nullptr) == 1;
+  const bool ok =
+      EVP_MD_CTX_copy_ex(context, as_context(inner_)) == 1 &&
+      EVP_DigestUpdate(context, message.data(), message.size()) == 1 &&
+      EVP_DigestFinal_ex(context, bytes, nullptr) == 1 && EVP_MD_CTX_copy_ex(context, as_context(outer_)) == 1 &&
+      EVP_DigestUpdate(context, bytes, digest.size()) == 1 && EVP_DigestFinal_ex(context, bytes, nullptr) == 1;
   EVP_MD_CTX_free(context);
   if (!ok) throw_openssl("SHA-256");
   return digest;

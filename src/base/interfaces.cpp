@@ -61,7 +61,8 @@ class PositionedStream final : public Stream {
     if (total_size_ && fetched_ >= *total_size_) return 0;
     const ReadResult result = source_.read(item_, fetched_, out, context);
     if (!(result.stamp == stamp_)) {
-      throw Error(ErrorCode::aborted, ErrorClass::source_changed, printable(item_.key()) + " changed while it was read");
+      throw Error(ErrorCode::aborted, ErrorClass::source_changed,
+                  printable(item_.key()) + " changed while it was read");
     }
     fetched_ += result.count;
     if (result.count < out.size() && total_size_ && fetched_ < *total_size_) {
@@ -76,8 +77,8 @@ class PositionedStream final : public Stream {
   Source& source_;
   const Item item_;
   std::vector<std::byte> buffer_;
-  size_t filled_ = 0;  // bytes in buffer_
-  size_t taken_ = 0;   // of those, given out
+  size_t filled_ = 0;     // bytes in buffer_
+  size_t taken_ = 0;      // of those, given out
   uint64_t fetched_ = 0;  // bytes read from the source
   std::optional<uint64_t> total_size_;
   SourceStamp stamp_;

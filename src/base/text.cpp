@@ -48,8 +48,7 @@ Civil civil_from_seconds(int64_t seconds) noexcept {
   const int64_t shifted = days + 719'468;
   const int64_t era = floor_div(shifted, 146'097);
   const int64_t day_of_era = shifted - era * 146'097;
-  const int64_t year_of_era =
-      (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
+  const int64_t year_of_era = (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
   const int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const int64_t month_index = (5 * day_of_year + 2) / 153;
   Civil civil;
@@ -69,8 +68,8 @@ std::optional<int64_t> seconds_from_civil(const Civil& civil) noexcept {
   const bool is_leap = (civil.year % 4 == 0 && civil.year % 100 != 0) || civil.year % 400 == 0;
   const int last_day = month_days[static_cast<size_t>(civil.month - 1)] + (civil.month == 2 && is_leap ? 1 : 0);
   if (civil.day < 1 || civil.day > last_day) return {};
-  return days_from_civil(civil.year, civil.month, civil.day) * seconds_per_day + civil.hour * 3600 +
-         civil.minute * 60 + std::min(civil.second, 59);
+  return days_from_civil(civil.year, civil.month, civil.day) * seconds_per_day + civil.hour * 3600 + civil.minute * 60 +
+         std::min(civil.second, 59);
 }
 
 // Writes `value` with exactly `digits` decimal digits.
@@ -180,7 +179,8 @@ bool is_unprintable(std::string_view sequence) noexcept {
   if (sequence.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
   if (sequence.size() == 2) return (byte(0) == 0xc2 && byte(1) < 0xa0) || (byte(0) == 0xd8 && byte(1) == 0x9c);
   if (sequence.size() != 3) return false;
-  if (byte(0) == 0xe2 && byte(1) == 0x80) return (byte(2) >= 0x8e && byte(2) <= 0x8f) || (byte(2) >= 0xa8 && byte(2) <= 0xae);
+  if (byte(0) == 0xe2 && byte(1) == 0x80)
+    return (byte(2) >= 0x8e && byte(2) <= 0x8f) || (byte(2) >= 0xa8 && byte(2) <= 0xae);
   if (byte(0) == 0xe2 && byte(1) == 0x81) return byte(2) >= 0xa6 && byte(2) <= 0xa9;
   return byte(0) == 0xef && byte(1) == 0xbb && byte(2) == 0xbf;
 }

@@ -187,8 +187,9 @@ class Authorities {
     ERR_clear_error();
     if (!ok) {
       X509_STORE_free(store);
-      throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                  "no certificates can be read from " + (ca_file.empty() ? "the system's CA bundle" : printable(ca_file)));
+      throw Error(
+          ErrorCode::invalid_argument, ErrorClass::configuration,
+          "no certificates can be read from " + (ca_file.empty() ? "the system's CA bundle" : printable(ca_file)));
     }
     // As curl does: an intermediate authority in the file is trusted by itself.
     X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
@@ -372,10 +373,10 @@ uint64_t Handle::prepare_body(const HttpRequest& request) {
       windowed = *body;
     }
   }
-  const Verb verb = windowed != nullptr            ? Verb::send_stream
-                    : has_body                     ? Verb::send_memory
-                    : request.method == "HEAD"     ? Verb::head
-                                                   : Verb::get;
+  const Verb verb = windowed != nullptr        ? Verb::send_stream
+                    : has_body                 ? Verb::send_memory
+                    : request.method == "HEAD" ? Verb::head
+                                               : Verb::get;
   if (verb != verb_ || request.method != method_) {
     verb_.reset();
     set(CURLOPT_HTTPGET, 1L);  // takes NOBODY and UPLOAD back
@@ -511,8 +512,8 @@ bool Handle::is_stalled(Clock::time_point now, std::chrono::milliseconds timeout
   curl_off_t sent = 0;
   curl_easy_getinfo(easy_, CURLINFO_SIZE_UPLOAD_T, &sent);
   const uint64_t moved = bytes_in_ + static_cast<uint64_t>(sent);
-  const auto least = static_cast<uint64_t>(shared_.options.stall_min_bytes_per_s) *
-                     static_cast<uint64_t>(timeout.count()) / 1000;
+  const auto least =
+      static_cast<uint64_t>(shared_.options.stall_min_bytes_per_s) * static_cast<uint64_t>(timeout.count()) / 1000;
   if (moved - window_bytes_ < least) return true;
   window_start_ = now;
   window_bytes_ = moved;
@@ -614,9 +615,9 @@ size_t Handle::give_body(std::span<char> out) {
     while (filled < count) {
       const size_t got = body.read(read_offset_, std::as_writable_bytes(out.subspan(filled, count - filled)));
       if (got == 0) {
-        throw Error(ErrorCode::data_loss, ErrorClass::network,
-                    "the body ended after " + std::to_string(read_offset_) + " of " + std::to_string(body.size()) +
-                        " bytes")
+        throw Error(
+            ErrorCode::data_loss, ErrorClass::network,
+            "the body ended after " + std::to_string(read_offset_) + " of " + std::to_string(body.size()) + " bytes")
             .set_retryable();
       }
       read_offset_ += got;

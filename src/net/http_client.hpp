@@ -107,11 +107,10 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
 
   /// Sends one request and returns the complete answer, whatever its status. Returns within a second of the Context's
-  /// cancellation, also while nothing moves. A connection that the server had closed meanwhile is replaced once, without
-  /// an error. Counts "http_requests" and "http_connections" on the Context.
-  /// Errors: network (retryable, but not for a TLS certificate that does not verify), timeout (retryable), cancelled,
-  /// configuration (not an http or https URL), server (text longer than max_response_bytes); what a windowed Body's
-  /// reader throws.
+  /// cancellation, also while nothing moves. A connection that the server had closed meanwhile is replaced once,
+  /// without an error. Counts "http_requests" and "http_connections" on the Context. Errors: network (retryable, but
+  /// not for a TLS certificate that does not verify), timeout (retryable), cancelled, configuration (not an http or
+  /// https URL), server (text longer than max_response_bytes); what a windowed Body's reader throws.
   HttpResponse perform(const HttpRequest& request, Context& context);
 
   /// Idle connections that are open now; for tests.

@@ -94,7 +94,8 @@ TEST_F(CredentialsChain, ReadsProfileFilesOfAllShapes) {
         "aws_access_key_id = AGAIN");
   write("config",
         "[default]\nregion = eu-west-1\n"
-        "[profile \"conf only\"]\naws_access_key_id = CONF\naws_secret_access_key = s\ns3 =\n  aws_access_key_id = NESTED\n"
+        "[profile \"conf only\"]\naws_access_key_id = CONF\naws_secret_access_key = s\ns3 =\n  aws_access_key_id = "
+        "NESTED\n"
         "[profile spaced name]\nregion = us-west-2\n"
         "[services x]\nregion = wrong\n");
   EXPECT_EQ(load_credentials().access_key_id, "AGAIN");
@@ -133,8 +134,8 @@ TEST_F(CredentialsChain, SaysWhereItLooked) {
   const Error error = failure();
   EXPECT_EQ(error.error_class(), ErrorClass::auth);
   EXPECT_FALSE(error.retryable());
-  for (const std::string& part : {std::string("AWS_ACCESS_KEY_ID"), std::string("'default'"), directory_ + "/credentials",
-                                 directory_ + "/config"}) {
+  for (const std::string& part : {std::string("AWS_ACCESS_KEY_ID"), std::string("'default'"),
+                                  directory_ + "/credentials", directory_ + "/config"}) {
     EXPECT_NE(error.message().find(part), std::string::npos) << error.what();
   }
   EXPECT_EQ(failure("work").message().find("AWS_ACCESS_KEY_ID"), std::string::npos);
@@ -142,8 +143,8 @@ TEST_F(CredentialsChain, SaysWhereItLooked) {
 
 TEST_F(CredentialsChain, NamesWhatIsIncompleteOrNotSupported) {
   write("credentials", std::string("[half]\naws_secret_access_key = ") + canary + "\n");
-  write("config",
-        std::string("[profile sso]\nsso_session = ") + canary + "\n[profile process]\ncredential_process = " + canary + "\n");
+  write("config", std::string("[profile sso]\nsso_session = ") + canary +
+                      "\n[profile process]\ncredential_process = " + canary + "\n");
   EXPECT_NE(failure("half").message().find("'half' has no complete"), std::string::npos);
   EXPECT_NE(failure("sso").message().find("through sso_session"), std::string::npos);
   EXPECT_NE(failure("process").message().find("through credential_process"), std::string::npos);

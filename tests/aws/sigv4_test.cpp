@@ -33,8 +33,7 @@ std::string hash_of(std::string_view text) { return internal::hex_encode(interna
 
 class PublishedVectors : public testing::TestWithParam<SigV4Vector> {
  protected:
-  PublishedVectors()
-      : each_(GetParam()), signer_("us-east-1", "service", {!each_.normalizes_path, each_.signs_body}) {
+  PublishedVectors() : each_(GetParam()), signer_("us-east-1", "service", {!each_.normalizes_path, each_.signs_body}) {
     // The signer encodes a path that it normalises, and takes the other kind as it is sent.
     path_ = each_.normalizes_path ? each_.path : internal::encode_path(each_.path);
     query_ = canonical_query(each_.parameters);
@@ -106,7 +105,8 @@ TEST(SigV4, S3SignsThePathAsItIsSent) {
 TEST(SigV4, OtherServicesEncodeTheSentPathAgain) {
   const Signer signer("us-east-1", "dynamodb");
   const Headers headers = {{"host", "h"}};
-  const auto steps = signer.explain({"POST", "/a%20b//c/./d/", "", headers, empty_payload_hash}, example_credentials(), vector_time);
+  const auto steps =
+      signer.explain({"POST", "/a%20b//c/./d/", "", headers, empty_payload_hash}, example_credentials(), vector_time);
   EXPECT_TRUE(steps.canonical_request.starts_with("POST\n/a%2520b/c/d/\n")) << steps.canonical_request;
 }
 

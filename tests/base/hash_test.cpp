@@ -61,7 +61,8 @@ TEST(Crc64Nvme, CombinesParts) {
   const auto data = std::span<const std::byte>(bytes);
   const Crc64 whole = crc64nvme(data);
   for (const size_t cut : {0u, 1u, 63u, 64u, 65'536u, 99'999u, 100'000u}) {
-    EXPECT_EQ(crc64nvme_combine(crc64nvme(data.first(cut)), crc64nvme(data.subspan(cut)), data.size() - cut), whole) << cut;
+    EXPECT_EQ(crc64nvme_combine(crc64nvme(data.first(cut)), crc64nvme(data.subspan(cut)), data.size() - cut), whole)
+        << cut;
   }
   // Lengths that no test can hold: appending zeros twice is appending twice as many.
   const Crc64 once = crc64nvme_combine(whole, 0, uint64_t{1} << 40);
@@ -120,8 +121,13 @@ TEST(Hex, RoundTripsAndRefuses) {
 }
 
 TEST(Base64, MatchesRfc4648AndRefuses) {
-  const std::pair<const char*, const char*> cases[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"},
-                                                       {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  const std::pair<const char*, const char*> cases[] = {{"", ""},
+                                                       {"f", "Zg=="},
+                                                       {"fo", "Zm8="},
+                                                       {"foo", "Zm9v"},
+                                                       {"foob", "Zm9vYg=="},
+                                                       {"fooba", "Zm9vYmE="},
+                                                       {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, encoded] : cases) {
     EXPECT_EQ(base64_encode(as_bytes(plain)), encoded);
     const auto decoded = base64_decode(encoded);

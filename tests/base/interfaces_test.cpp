@@ -63,7 +63,8 @@ TEST(SystemError, SaysWhatTheNumberMeans) {
 /// A Context of which only cancellation and deadline matter.
 class FixedContext final : public Context {
  public:
-  FixedContext(bool is_cancelled, int fd, Clock::time_point deadline) : is_cancelled_(is_cancelled), fd_(fd), deadline_(deadline) {}
+  FixedContext(bool is_cancelled, int fd, Clock::time_point deadline)
+      : is_cancelled_(is_cancelled), fd_(fd), deadline_(deadline) {}
   bool cancelled() const noexcept override { return is_cancelled_ || Clock::now() >= deadline_; }
   int cancel_fd() const noexcept override { return fd_; }
   Clock::time_point deadline() const noexcept override { return deadline_; }
@@ -119,7 +120,9 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
-std::string text_of(std::span<const std::byte> bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 TEST(BodyRead, IsTheSameForBothKinds) {
   const std::string text = "0123456789";
@@ -188,7 +191,8 @@ std::string drain(Stream& stream, size_t chunk) {
 
 TEST(SourceStream, ReadsAPositionedSourceInOrder) {
   OneItemSource source;
-  for (const size_t size : {size_t{0}, size_t{1}, size_t{100'000}, size_t{1} << 20, (size_t{1} << 20) + 1, size_t{5} << 20}) {
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{100'000}, size_t{1} << 20, (size_t{1} << 20) + 1, size_t{5} << 20}) {
     source.content.resize(size);
     for (size_t i = 0; i < size; ++i) source.content[i] = static_cast<char>(i * 7 + i / 251);
     for (const bool knows_size : {true, false}) {

@@ -29,9 +29,10 @@ TEST(Rfc3339, ParsesWhatServersWrite) {
   EXPECT_EQ(parse_rfc3339_ns("1969-12-31T23:59:59.999999999Z"), -1);
   EXPECT_EQ(parse_rfc3339("1969-12-31T23:59:59.999999999Z"), -1);
   EXPECT_EQ(parse_rfc3339("2016-12-31T23:59:60Z"), parse_rfc3339("2016-12-31T23:59:59Z"));
-  for (const char* wrong : {"", "2026-11-20", "2026-11-20T18:43:53", "2026-13-20T18:43:53Z", "2026-02-29T18:43:53Z",
-                            "2026-11-20T24:43:53Z", "2026-11-20T18:43:53.Z", "2026-11-20T18:43:53Zx", "9999-01-01T00:00:00Z",
-                            "2026-11-20T18:43:53+2:00", "2026-11-20T18:43:53+02:60", "20261120T184353Z"}) {
+  for (const char* wrong :
+       {"", "2026-11-20", "2026-11-20T18:43:53", "2026-13-20T18:43:53Z", "2026-02-29T18:43:53Z", "2026-11-20T24:43:53Z",
+        "2026-11-20T18:43:53.Z", "2026-11-20T18:43:53Zx", "9999-01-01T00:00:00Z", "2026-11-20T18:43:53+2:00",
+        "2026-11-20T18:43:53+02:60", "20261120T184353Z"}) {
     EXPECT_FALSE(parse_rfc3339(wrong).has_value()) << wrong;
   }
 }
@@ -51,8 +52,9 @@ TEST(HttpDate, FormatsAndParsesTheFixedForm) {
   for (int64_t seconds = -86'400 * 9; seconds < 86'400 * 400; seconds += 86'400 * 3 + 1) {
     ASSERT_EQ(parse_http_date(format_http_date(seconds)), seconds);
   }
-  for (const char* wrong : {"", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 UTC",
-                            "Sun, 32 Nov 1994 08:49:37 GMT", "Sun, 06 nov 1994 08:49:37 GMT", "Xxx, 06 Nov 1994 08:49:37 GMT"}) {
+  for (const char* wrong :
+       {"", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 UTC",
+        "Sun, 32 Nov 1994 08:49:37 GMT", "Sun, 06 nov 1994 08:49:37 GMT", "Xxx, 06 Nov 1994 08:49:37 GMT"}) {
     EXPECT_FALSE(parse_http_date(wrong).has_value()) << wrong;
   }
 }
@@ -60,13 +62,15 @@ TEST(HttpDate, FormatsAndParsesTheFixedForm) {
 TEST(SecondsNs, RoundTrips) {
   EXPECT_EQ(format_seconds_ns(1'700'000'000'000'000'001), "1700000000.000000001");
   EXPECT_EQ(format_seconds_ns(-500'000'000), "-0.500000000");
-  for (const int64_t ns : {int64_t{0}, int64_t{1}, int64_t{-1}, int64_t{999'999'999}, int64_t{-1'500'000'000}, INT64_MAX, INT64_MIN}) {
+  for (const int64_t ns :
+       {int64_t{0}, int64_t{1}, int64_t{-1}, int64_t{999'999'999}, int64_t{-1'500'000'000}, INT64_MAX, INT64_MIN}) {
     EXPECT_EQ(parse_seconds_ns(format_seconds_ns(ns)), ns) << ns;
   }
   EXPECT_EQ(parse_seconds_ns("12"), 12'000'000'000);
   EXPECT_EQ(parse_seconds_ns("12.5"), 12'500'000'000);
   EXPECT_EQ(parse_seconds_ns("-0.5"), -500'000'000);
-  for (const char* wrong : {"", "-", ".5", "1.", "1.x", "1,5", "+1", " 1", "9223372037", "99999999999999999999", "-9223372037", "1.5s"}) {
+  for (const char* wrong :
+       {"", "-", ".5", "1.", "1.x", "1,5", "+1", " 1", "9223372037", "99999999999999999999", "-9223372037", "1.5s"}) {
     EXPECT_FALSE(parse_seconds_ns(wrong).has_value()) << wrong;
   }
 }
@@ -80,11 +84,12 @@ TEST(Uint, TakesWholeNumbersOnly) {
 }
 
 TEST(Utf8, IsStrict) {
-  for (const char* good : {"", "plain", "\xc2\xa0", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
+  for (const char* good : {"", "plain", "\xc2\xa0", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80",
+                           "\xf4\x8f\xbf\xbf"}) {
     EXPECT_TRUE(is_utf8(good)) << good;
   }
-  for (const char* bad : {"\x80", "\xc0\xaf", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xe1\x80", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                          "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xfe"}) {
+  for (const char* bad : {"\x80", "\xc0\xaf", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xe1\x80", "\xed\xa0\x80",
+                          "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xfe"}) {
     EXPECT_FALSE(is_utf8(bad)) << printable(bad);
   }
 }

@@ -54,8 +54,8 @@ TEST(Url, TakesAPlainPathAsItIs) {
 }
 
 TEST(Url, RefusesWhatIsWrongWithoutShowingIt) {
-  for (const char* text : {"", "s3://user:CANARY@bucket/", "s3://CANARY@bucket", "s3://b/%zz?token=CANARY", "s3://b?x=%z",
-                           "s3://b?region=a&region=b", "s3://b/x#CANARY"}) {
+  for (const char* text : {"", "s3://user:CANARY@bucket/", "s3://CANARY@bucket", "s3://b/%zz?token=CANARY",
+                           "s3://b?x=%z", "s3://b?region=a&region=b", "s3://b/x#CANARY"}) {
     try {
       Url::parse(text);
       ADD_FAILURE() << text;
@@ -80,7 +80,8 @@ TEST(Redaction, HidesWhatIsNotKnownToBeHarmless) {
       {"http://h:1/p?list-type=2&prefix=a%2Fb", "http://h:1/p?list-type=2&prefix=a%2Fb"},
       {"https://h/k?X-Amz-Date=1&X-Amz-Credential=C&X-Amz-Signature=S&X-Amz-Security-Token=T",
        "https://h/k?X-Amz-Date=1&X-Amz-Credential=***&X-Amz-Signature=***&X-Amz-Security-Token=***"},
-      {"http://h/?Signature=S&sig=S&token=T&key=K&AWSAccessKeyId=A", "http://h/?Signature=***&sig=***&token=***&key=***&AWSAccessKeyId=***"},
+      {"http://h/?Signature=S&sig=S&token=T&key=K&AWSAccessKeyId=A",
+       "http://h/?Signature=***&sig=***&token=***&key=***&AWSAccessKeyId=***"},
       {"http://h/?uploads&versionId=3", "http://h/?uploads&versionId=3"},
       {"http://h/?s3cr3t", "http://h/?***"},
       {"http://h/?region%3Dx=y", "http://h/?region%3Dx=***"},

@@ -43,7 +43,8 @@ class Peer {
       if (!receive()) return {};
     }
     const size_t head = buffer_.find("\r\n\r\n") + 4;
-    if (buffer_.substr(0, head).find("Expect: 100-continue") != std::string::npos) send("HTTP/1.1 100 Continue\r\n\r\n");
+    if (buffer_.substr(0, head).find("Expect: 100-continue") != std::string::npos)
+      send("HTTP/1.1 100 Continue\r\n\r\n");
     size_t length = 0;
     if (const size_t at = buffer_.find("Content-Length: "); at != std::string::npos && at < head) {
       length = std::stoul(buffer_.substr(at + 16));
@@ -113,7 +114,9 @@ class RawServer {
     close(listener_);
   }
 
-  std::string url(std::string_view path = "/") const { return "http://127.0.0.1:" + std::to_string(port_) + std::string(path); }
+  std::string url(std::string_view path = "/") const {
+    return "http://127.0.0.1:" + std::to_string(port_) + std::string(path);
+  }
   int connections() const { return connections_; }
 
  private:
@@ -565,8 +568,9 @@ TEST(HttpClient, EndsAStalledCallWhenCancelled) {
     std::string answer;
     bool with_fd;
   };
-  for (const Case& each : {Case{"before the status", "", true}, Case{"in the body", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", true},
-                           Case{"without a descriptor", "", false}}) {
+  for (const Case& each :
+       {Case{"before the status", "", true}, Case{"in the body", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", true},
+        Case{"without a descriptor", "", false}}) {
     RawServer server([&](Peer& peer, int) {
       peer.request();
       peer.send(each.answer);
@@ -674,7 +678,8 @@ TEST(HttpClient, ReportsRefusedConnectionsAndUnknownHosts) {
 TEST(HttpClient, RefusesOtherSchemesUserinfoAndHeaderInjection) {
   HttpClient client;
   TestContext context;
-  for (const char* url : {"file:///etc/passwd", "gopher://x/", "ftp://x/", "no url", "http://", "http://user:pass@h/"}) {
+  for (const char* url :
+       {"file:///etc/passwd", "gopher://x/", "ftp://x/", "no url", "http://", "http://user:pass@h/"}) {
     const Error error = error_of([&] { client.perform(get(url), context); });
     EXPECT_EQ(error.error_class(), ErrorClass::configuration) << url;
     EXPECT_FALSE(error.retryable());

@@ -35,7 +35,8 @@ class SelfSigned {
     X509_gmtime_adj(X509_getm_notAfter(certificate_), 3600);
     X509_set_pubkey(certificate_, key_);
     X509_NAME* name = X509_get_subject_name(certificate_);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("waybill test"), -1, -1, 0);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("waybill test"), -1, -1,
+                               0);
     X509_set_issuer_name(certificate_, name);
     X509_EXTENSION* host = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1");
     X509_add_ext(certificate_, host, -1);
@@ -66,7 +67,8 @@ class SelfSigned {
 /// Answers every request on every connection with 200 and "secure".
 class TlsServer {
  public:
-  explicit TlsServer(const SelfSigned& identity, int max_version = TLS1_3_VERSION) : context_(SSL_CTX_new(TLS_server_method())) {
+  explicit TlsServer(const SelfSigned& identity, int max_version = TLS1_3_VERSION)
+      : context_(SSL_CTX_new(TLS_server_method())) {
     SSL_CTX_set_security_level(context_, 0);
     SSL_CTX_set_min_proto_version(context_, TLS1_VERSION);
     SSL_CTX_set_max_proto_version(context_, max_version);
@@ -94,7 +96,9 @@ class TlsServer {
     close(listener_);
     SSL_CTX_free(context_);
   }
-  std::string url(const char* host = "127.0.0.1") const { return std::string("https://") + host + ":" + std::to_string(port_) + "/"; }
+  std::string url(const char* host = "127.0.0.1") const {
+    return std::string("https://") + host + ":" + std::to_string(port_) + "/";
+  }
 
  private:
   void serve(int fd) const {
@@ -152,7 +156,8 @@ TEST(HttpClientTls, AcceptsAKnownAuthorityAndReusesTheConnection) {
   std::vector<std::thread> threads;
   std::atomic<int> good{0};
   for (int t = 0; t < 8; ++t) {
-    threads.emplace_back([&] { good += client.perform(get(server.url()), Context::background()).text == "secure" ? 1 : 0; });
+    threads.emplace_back(
+        [&] { good += client.perform(get(server.url()), Context::background()).text == "secure" ? 1 : 0; });
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(good, 8);
