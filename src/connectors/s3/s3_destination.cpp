@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t mib = 1024 * 1024;
 constexpr uint64_t gib = 1024 * mib;
+constexpr uint64_t max_put_bytes = 5 * gib;
 
 }  // namespace
 
@@ -30,7 +31,7 @@ Destination::Capabilities S3Destination::capabilities() const {
   capabilities.min_part_bytes = 5 * mib;
   capabilities.max_part_bytes = 5 * gib;
   capabilities.max_parts = 10'000;
-  capabilities.max_put_bytes = 5 * gib;
+  capabilities.max_put_bytes = max_put_bytes;
   capabilities.max_object_bytes = 5 * 1024 * gib;
   return capabilities;
 }
@@ -65,6 +66,10 @@ std::optional<Item> S3Destination::stat(const Key& key, Context& context) {
 
 Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& options, Context& context) {
   const std::string full = object_key(key);
+  if (body.size() > max_put_bytes) {
+    throw Error(ErrorCode::out_of_range, ErrorClass::too_large,
+                client_->name(full) + ": an object of more than 5 GiB has to be written in parts");
+  }
   prove_key(*client_, full, context);
   BodyDigest digest = digest_of(body, *client_, context);
   Client::Request request{.method = "PUT", .key = full};

@@ -53,6 +53,13 @@ BodyDigest digest_of(const Body& body, const Client& client, Context& context) {
   BodyDigest digest{body.digest().crc64nvme.value_or(0), body.digest().sha256};
   const bool needs_sha256 = is_signed(client) && body.size() > 0 && !digest.sha256;
   compute(body, !body.digest().crc64nvme, needs_sha256, digest, context);
+  // A signature taken here vouches for the bytes as they are here. That these are the ones that were announced has to
+  // be seen before.
+  if (needs_sha256 && body.digest().crc64nvme && body.is_contiguous() &&
+      internal::crc64nvme(body.data()) != *body.digest().crc64nvme) {
+    throw Error(ErrorCode::data_loss, ErrorClass::checksum, "the bytes to write are not those that were announced")
+        .set_retryable();
+  }
   return digest;
 }
 

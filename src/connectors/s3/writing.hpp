@@ -23,6 +23,7 @@ struct BodyDigest {
 
 /// Takes what `body` knows and computes the rest. A windowed body is read through for it, and a second time when it is
 /// sent: its digest has to go ahead of it.
+/// Errors: checksum (the bytes are not those of the announced CRC), source_changed (a windowed body ended early).
 BodyDigest digest_of(const Body& body, const Client& client, Context& context);
 
 /// Sends `body` with its proof. `with_checksum` adds the CRC header also to a signed body. The answer may have any
