@@ -86,12 +86,6 @@ Owner this_process() {
   return owner;
 }
 
-int64_t boot_time_ms() noexcept {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
-
 Liveness LeaseWatch::look(const Lease& lease, const std::string& lock_path, int64_t now_ms) {
   if (!lease.is_held) return Liveness::nobody;
   // The same machine, on this run of its kernel or an earlier one: its locks are ours to see.

@@ -272,7 +272,12 @@ void LedgerWriter::write_upload(const UploadChange& change) {
     }
   }
   if (change.ended) return;
-  if (change.begin) {
+  if (!change.begin) {
+    Statement& find =
+        database_.prepared("SELECT 1 FROM uploads WHERE partition = ? AND key = ? AND version = ?");
+    bind_id(find, partition, change.id);
+    if (!find.step()) return;  // parts of an upload that is not open
+  } else {
     const UploadRecord& upload = *change.begin;
     Statement& write = database_.prepared("INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     bind_id(write, partition, change.id);
