@@ -330,8 +330,9 @@ class S3Complete : public S3Protocol {
 };
 
 TEST_F(S3Complete, AnErrorInsideASuccessIsAnError) {
+  const ScriptedAnswer whole{200, "ETag: \"x-2\"\r\n", "hello world"};
   Stored stored;
-  EXPECT_FALSE(complete(done(), {}, &stored));
+  EXPECT_FALSE(complete(done(), whole, &stored));
   EXPECT_EQ(stored.etag, "x-2");
   EXPECT_EQ(stored.size, 11U);
   EXPECT_EQ(stored.digest.crc64nvme, internal::crc64nvme(internal::as_bytes("hello world")));
@@ -345,6 +346,10 @@ TEST_F(S3Complete, AnErrorInsideASuccessIsAnError) {
   const auto wrong = complete(done("<ChecksumCRC64NVME>AAAAAAAAAAA=</ChecksumCRC64NVME>"), {});
   ASSERT_TRUE(wrong);
   EXPECT_EQ(wrong->error_class(), ErrorClass::checksum);
+  // A success that is none: nothing there, or another object.
+  EXPECT_EQ(complete(done(), {404, "", ""})->error_class(), ErrorClass::missing);
+  EXPECT_EQ(complete(done(), {200, "ETag: \"x-2\"\r\n", "hello"})->error_class(), ErrorClass::missing);
+  EXPECT_EQ(complete(done(), {200, "ETag: \"y\"\r\n", "hello world"})->error_class(), ErrorClass::missing);
 }
 
 TEST_F(S3Complete, ALostAnswerIsLookedUp) {

@@ -42,8 +42,10 @@ class Upload final : public PartUpload {
     return aws::canonical_query(parameters);
   }
   bool is_gone(Context& context) const;
+  internal::HttpResponse send_part(Client::Request& request, const Body& body, BodyDigest& digest,
+                                   Context& context) const;
   std::optional<Stored> already_complete(std::span<const PartInfo> parts, Context& context) const;
-  Stored finish(const internal::HttpResponse& response, Completed completed, std::span<const PartInfo> parts) const;
+  Stored finish(Completed completed, std::span<const PartInfo> parts, Context& context) const;
 
   std::shared_ptr<Client> client_;
   std::string key_;
@@ -86,11 +88,23 @@ std::vector<PartInfo> Upload::existing(Context& context) {
   }
 }
 
+// A store that refuses a large body may close the connection before the refusal can be read. Whether the upload is gone
+// decides what has to be done next, so that it is asked for then.
+internal::HttpResponse Upload::send_part(Client::Request& request, const Body& body, BodyDigest& digest,
+                                         Context& context) const {
+  try {
+    return send_body(*client_, request, body, digest, has_checksums_, context);
+  } catch (const Error& error) {
+    if (error.error_class() != ErrorClass::network || !is_gone(context)) throw;
+    throw Error(ErrorCode::not_found, ErrorClass::missing, client_->name(key_) + ": the upload is gone");
+  }
+}
+
 PartInfo Upload::write(uint32_t number, uint64_t, const Body& body, Context& context) {
   const Client::Parameter parameters[] = {{"partNumber", std::to_string(number)}, {"uploadId", id_}};
   Client::Request request{.method = "PUT", .key = key_, .query = aws::canonical_query(parameters)};
   BodyDigest digest = digest_of(body, *client_, context);
-  const internal::HttpResponse response = send_body(*client_, request, body, digest, has_checksums_, context);
+  const internal::HttpResponse response = send_part(request, body, digest, context);
   if (response.status < 200 || response.status > 299) throw client_->error(request, response);
   PartInfo part;
   part.number = number;
@@ -116,18 +130,23 @@ std::optional<Stored> Upload::already_complete(std::span<const PartInfo> parts, 
   return stored;
 }
 
-Stored Upload::finish(const internal::HttpResponse& response, Completed completed,
-                      std::span<const PartInfo> parts) const {
+// What the store says is looked at once more: there are stores that call an upload complete which was aborted.
+Stored Upload::finish(Completed completed, std::span<const PartInfo> parts, Context& context) const {
   Stored stored;
   for (const PartInfo& part : parts) stored.size += part.size;
   stored.etag = std::move(completed.etag);
-  stored.version = response.header("x-amz-version-id");
   stored.digest.crc64nvme = composed_crc64(parts);
   if (completed.crc64nvme && stored.digest.crc64nvme && completed.crc64nvme != stored.digest.crc64nvme) {
     throw Error(ErrorCode::data_loss, ErrorClass::checksum,
                 client_->name(key_) + ": the store's checksum of the whole object is not that of its parts")
         .set_retryable();
   }
+  const std::optional<ObjectHead> head = head_object(*client_, key_, context);
+  if (!head || head->etag != stored.etag || head->size != stored.size) {
+    throw Error(ErrorCode::not_found, ErrorClass::missing,
+                client_->name(key_) + ": the store called the upload complete, but the object there is not it");
+  }
+  stored.version = head->version;
   return stored;
 }
 
@@ -151,7 +170,7 @@ Stored Upload::complete(std::span<const PartInfo> parts, Context& context) {
   std::optional<ServiceError> error;
   if (response.status == 200) {
     Completed completed = parse_complete(response.text);
-    if (!completed.error) return finish(response, std::move(completed), parts);
+    if (!completed.error) return finish(std::move(completed), parts, context);
     error = std::move(completed.error);
   } else {
     error = parse_error(response.text);
