@@ -2,12 +2,11 @@
 
 #include "engine/ledger.hpp"
 
-#include <ctime>
-
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
 
+#include "base/clock.hpp"
 #include "base/fault_point.hpp"
 #include "base/text.hpp"
 
@@ -32,12 +31,6 @@ void move_into(Batch& from, Batch& to) {
 }
 
 }  // namespace
-
-int64_t boot_time_ms() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
 
 Ledger::Ledger(Tracker& tracker, Destination* flushed, uint64_t epoch, const Options& options, RunRecord run,
                const RunScope& scope, Hooks hooks)

@@ -126,7 +126,4 @@ class Ledger {
   Thread flush_thread_;
 };
 
-/// Milliseconds since boot, time asleep included: what leases are measured by.
-int64_t boot_time_ms() noexcept;
-
 }  // namespace waybill::internal

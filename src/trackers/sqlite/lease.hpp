@@ -30,9 +30,6 @@ void write_lease(Database& database, const Lease& lease);
 /// This process as an owner, without an epoch.
 Owner this_process();
 
-/// Milliseconds of a clock that also runs while the machine sleeps.
-int64_t boot_time_ms() noexcept;
-
 enum class Liveness {
   nobody,  ///< given up by its last owner
   alive,

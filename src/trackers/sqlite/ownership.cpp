@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "base/text.hpp"
 #include "trackers/sqlite/ledger_writer.hpp"
 

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <type_traits>
 
+#include "base/clock.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
 #include "trackers/sqlite/ledger_reader.hpp"
