@@ -8,9 +8,10 @@ import time
 from types import TracebackType
 from typing import Literal, Self
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from waybill.records import Snapshot
@@ -68,13 +69,15 @@ class _BarView(View):
             bar = ProgressBar(total=None, pulse=True)
         else:
             bar = ProgressBar(total=1.0, completed=snapshot.progress)
-        lines = [Text(progress_line(snapshot))]
+        rows = Table.grid(expand=True)
+        rows.add_row(bar)
+        rows.add_row(Text(progress_line(snapshot)))
         for item in snapshot.live.in_flight[:_IN_FLIGHT_LINES]:
             total = f" of {size(item.bytes_total)}" if item.bytes_total is not None else ""
             retry = f", attempt {item.attempt}" if item.attempt > 1 else ""
             text = f"  {item_name(item)}  {size(item.bytes_done)}{total}{retry}"
-            lines.append(Text(text, style="dim", overflow="ellipsis", no_wrap=True))
-        self._live.update(Group(bar, *lines))
+            rows.add_row(Text(text, style="dim", overflow="ellipsis", no_wrap=True))
+        self._live.update(rows)
 
     def close(self) -> None:
         self._live.stop()

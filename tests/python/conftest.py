@@ -86,7 +86,7 @@ def tree(tmp_path: Path) -> Path:
 def large_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough small files that a run over them, one at a time, is live for some seconds."""
     root = tmp_path_factory.mktemp("large")
-    for folder in range(60):
+    for folder in range(40):
         path = root / f"{folder:03}"
         path.mkdir()
         for number in range(500):
