@@ -541,6 +541,39 @@ TEST_F(S3Store, ChecksTellTheCausesApart) {
   }
 }
 
+// Over https bodies are not signed: the store checks a CRC header instead, and composes the one of a large object.
+TEST_F(S3Store, OverHttpsTheStoreChecksTheCrc) {
+  S3Server server(true);
+  const std::string bucket = server.make_bucket("secure");
+  const auto untrusted = error_of([&] { s3_connector().open_source(server.url(bucket))->check(context_); });
+  ASSERT_TRUE(untrusted);
+  EXPECT_EQ(untrusted->error_class(), ErrorClass::network);
+  EXPECT_FALSE(untrusted->retryable()) << untrusted->message();
+  ::setenv("AWS_CA_BUNDLE", server.certificate().c_str(), 1);
+  destination_ = s3_connector().open_destination(server.url(bucket));
+  source_ = s3_connector().open_source(server.url(bucket));
+  ::unsetenv("AWS_CA_BUNDLE");
+
+  const std::string content = pattern(11'000'000);
+  put("object", content.substr(0, 5'000));
+  EXPECT_EQ(get("object"), content.substr(0, 5'000));
+  Digest wrong;
+  wrong.crc64nvme = 5;
+  const auto error = error_of([&] { destination_->put("wrong", Body(internal::as_bytes(content), wrong), {}, context_); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->error_class(), ErrorClass::checksum) << error->message();
+  EXPECT_FALSE(destination_->stat("wrong", context_));
+
+  const std::string first = content.substr(0, 6'000'000), second = content.substr(6'000'000);
+  const auto upload = destination_->begin_parts("large", PartPlan{content.size(), first.size(), ""}, {}, context_);
+  const PartInfo parts[] = {upload->write(1, 0, body_of(first), context_), upload->write(2, first.size(), body_of(second), context_)};
+  EXPECT_EQ(upload->existing(context_).at(0).digest.crc64nvme, parts[0].digest.crc64nvme);
+  const Stored stored = upload->complete(parts, context_);
+  EXPECT_EQ(stored.digest.crc64nvme, internal::crc64nvme(internal::as_bytes(content)));
+  EXPECT_EQ(destination_->stat("large", context_)->digest.crc64nvme, stored.digest.crc64nvme);
+  EXPECT_EQ(get("large"), content);
+}
+
 TEST_F(S3Store, IdentityAndEndpoint) {
   open(bucket_, "a/b");
   EXPECT_EQ(source_->identity(), "s3://" + bucket_ + "/a/b/");

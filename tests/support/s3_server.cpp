@@ -6,6 +6,9 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -15,6 +18,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <stdexcept>
@@ -66,6 +70,32 @@ bool has_extended_attributes(const fs::path& folder) {
   return ::setxattr(folder.c_str(), "user.waybill", "1", 1, 0) == 0;
 }
 
+// A key and a certificate for 127.0.0.1, signed by itself.
+void write_certificate(const fs::path& key_file, const fs::path& certificate_file) {
+  EVP_PKEY* key = EVP_EC_gen("P-256");
+  X509* certificate = X509_new();
+  X509_set_version(certificate, 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+  X509_set_pubkey(certificate, key);
+  X509_NAME* name = X509_get_subject_name(certificate);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("test store"), -1, -1, 0);
+  X509_set_issuer_name(certificate, name);
+  X509_EXTENSION* host = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1");
+  X509_add_ext(certificate, host, -1);
+  X509_EXTENSION_free(host);
+  X509_sign(certificate, key, EVP_sha256());
+  std::FILE* file = std::fopen(key_file.c_str(), "w");
+  PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
+  std::fclose(file);
+  file = std::fopen(certificate_file.c_str(), "w");
+  PEM_write_X509(file, certificate);
+  std::fclose(file);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+}
+
 int start(const std::vector<std::string>& command, const fs::path& log) {
   std::vector<char*> arguments;
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
@@ -85,7 +115,7 @@ int start(const std::vector<std::string>& command, const fs::path& log) {
 
 }  // namespace
 
-S3Server::S3Server() {
+S3Server::S3Server(bool with_tls) : with_tls_(with_tls) {
   if (::access(program().c_str(), X_OK) != 0) {
     throw std::runtime_error("the S3 server of the tests is not there (" + program() + "): run scripts/setup");
   }
@@ -96,7 +126,12 @@ S3Server::S3Server() {
   port_ = free_port();
   std::vector<std::string> command = {program(),  "--port",  "127.0.0.1:" + std::to_string(port_),
                                       "--access", access_key, "--secret", secret_key, "--region", "us-east-1",
-                                      "--quiet",  "--keep-alive", "posix"};
+                                      "--quiet",  "--keep-alive"};
+  if (with_tls) {
+    write_certificate(folder_ / "key.pem", certificate());
+    command.insert(command.end(), {"--cert", certificate().string(), "--key", (folder_ / "key.pem").string()});
+  }
+  command.emplace_back("posix");
   if (!has_extended_attributes(folder())) {
     fs::create_directory(folder_ / "metadata");
     command.insert(command.end(), {"--sidecar", (folder_ / "metadata").string()});
@@ -144,7 +179,7 @@ Url S3Server::url(const std::string& bucket, const std::string& prefix, uint16_t
   url.host = bucket;
   url.path = prefix.empty() ? "" : "/" + prefix;
   url.query = parameters;
-  url.query.emplace("endpoint", "http://127.0.0.1:" + std::to_string(port == 0 ? port_ : port));
+  url.query.emplace("endpoint", endpoint(port == 0 ? port_ : port));
   return url;
 }
 

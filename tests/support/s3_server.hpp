@@ -19,8 +19,9 @@ class S3Server {
   static constexpr const char* secret_key = "waybill-test-secret";
 
   /// Starts the server and waits until it answers. The program is the one in WAYBILL_TEST_S3_SERVER, or else
-  /// build/tools/bin/versitygw. Throws std::runtime_error: it is not there, or does not answer.
-  S3Server();
+  /// build/tools/bin/versitygw. Throws std::runtime_error: it is not there, or does not answer. With `with_tls` it
+  /// speaks https, with a certificate that only certificate() vouches for.
+  explicit S3Server(bool with_tls = false);
   ~S3Server();
   S3Server(const S3Server&) = delete;
   S3Server& operator=(const S3Server&) = delete;
@@ -30,7 +31,8 @@ class S3Server {
   static S3Server& shared();
 
   uint16_t port() const noexcept { return port_; }
-  std::string endpoint() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  std::string endpoint() const { return endpoint(port_); }
+  std::filesystem::path certificate() const { return folder_ / "certificate.pem"; }
   /// Makes an empty bucket with a name of its own that begins with `stem`, and gives the name.
   std::string make_bucket(const std::string& stem);
   /// The folder that holds the buckets.
@@ -40,6 +42,11 @@ class S3Server {
           const std::map<std::string, std::string>& parameters = {}) const;
 
  private:
+  std::string endpoint(uint16_t port) const {
+    return (with_tls_ ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port);
+  }
+
+  bool with_tls_;
   std::filesystem::path folder_;
   uint16_t port_ = 0;
   int pid_ = -1;
