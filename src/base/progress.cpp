@@ -18,8 +18,7 @@ constexpr std::array run_state_words = {"created",   "running",   "paused",
                                         "cancelling", "completed", "completed_with_differences",
                                         "failed",    "cancelled", "interrupted"};
 constexpr std::array event_words = {"run", "phase", "error", "log", "progress", "request"};
-constexpr std::array finding_words = {"missing", "extra", "size", "checksum", "metadata", "unknown",
-                                      "changed_at_source"};
+constexpr std::array finding_words = {"missing", "extra", "size", "checksum", "metadata", "unknown"};
 constexpr std::array verb_words = {"pause", "cancel"};
 
 template <size_t size, typename Enum>
@@ -38,7 +37,8 @@ constexpr unsigned moves_from(RunState from) noexcept {
              bit(RunState::interrupted);
     case RunState::running:
       return bit(RunState::paused) | bit(RunState::cancelling) | bit(RunState::completed) |
-             bit(RunState::completed_with_differences) | bit(RunState::failed) | bit(RunState::interrupted);
+             bit(RunState::completed_with_differences) | bit(RunState::failed) | bit(RunState::cancelled) |
+             bit(RunState::interrupted);
     case RunState::paused:
       return bit(RunState::running) | bit(RunState::cancelling) | bit(RunState::cancelled) | bit(RunState::failed) |
              bit(RunState::interrupted);

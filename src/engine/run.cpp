@@ -118,6 +118,7 @@ void RunBase::lead() {
       const auto now = Clock::now();
       if (is_stopping()) {
         stop_work();
+        show_cancelling();
         drain(now);
         if (in_flight() == 0) break;
       } else if (is_work_done()) {
@@ -159,6 +160,17 @@ void RunBase::stop(Stop how, std::string reason, std::exception_ptr error) {
 void RunBase::fail(std::exception_ptr error) {
   std::string reason = text_of(error);
   stop(Stop::failure, std::move(reason), error);
+}
+
+// What is in flight may take a while to end: until then everybody sees that it was asked to.
+void RunBase::show_cancelling() {
+  if (stop_.load() != Stop::cancel || ledger_->state() != RunState::running) return;
+  std::string reason;
+  {
+    std::scoped_lock lock(mutex_);
+    reason = stop_reason_;
+  }
+  ledger_->set_state(RunState::cancelling, std::move(reason));
 }
 
 void RunBase::drain(Clock::time_point now) {
@@ -284,7 +296,6 @@ void RunBase::end() {
       }
       if (!data.empty()) data += "}";
     }
-    if (state == RunState::cancelled && ledger_->state() == RunState::running) ledger_->set_state(RunState::cancelling, reason);
     Event event;
     event.at_ms = now_ms();
     event.kind = EventKind::run;

@@ -86,6 +86,7 @@ class RunBase : public Run {
 
  private:
   void lead();
+  void show_cancelling();
   void drain(Clock::time_point now);
   void watch_lease();
   void measure(Clock::time_point now);

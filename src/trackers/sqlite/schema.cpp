@@ -208,7 +208,7 @@ void insert_words(Database& database) {
   insert_words<ErrorCode>(database, "error_code", 17);
   insert_words<Phase>(database, "phase", 4);
   insert_words<RunState>(database, "run_state", 9);
-  insert_words<FindingKind>(database, "finding", 7);
+  insert_words<FindingKind>(database, "finding", 6);
   insert_words<EventKind>(database, "event", 6);
   insert_words<LogLevel>(database, "level", 4);
   database.execute("INSERT INTO words VALUES ('change', 0, 'new'), ('change', 1, 'updated'), ('change', 2, 'unchanged')");
