@@ -24,9 +24,7 @@ Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
-Json time_or_null(const std::optional<int64_t>& ms) {
-  return ms ? Json(internal::format_rfc3339(*ms)) : Json(nullptr);
-}
+Json time_or_null(const std::optional<int64_t>& ms) { return ms ? Json(internal::format_rfc3339(*ms)) : Json(nullptr); }
 
 Json run_json(const Snapshot& snapshot) {
   const bool is_known = snapshot.run != 0;
@@ -52,10 +50,18 @@ Json run_json(const Snapshot& snapshot) {
 }
 
 Json items_json(const ItemAccounts& items) {
-  return {{"discovered", items.discovered}, {"excluded", items.excluded},       {"eligible", items.eligible},
-          {"pending", items.pending},       {"in_progress", items.in_progress}, {"done", items.done},
-          {"new", items.created},           {"updated", items.updated},         {"unchanged", items.unchanged},
-          {"failed", items.failed},         {"waived", items.waived},           {"vanished", items.vanished},
+  return {{"discovered", items.discovered},
+          {"excluded", items.excluded},
+          {"eligible", items.eligible},
+          {"pending", items.pending},
+          {"in_progress", items.in_progress},
+          {"done", items.done},
+          {"new", items.created},
+          {"updated", items.updated},
+          {"unchanged", items.unchanged},
+          {"failed", items.failed},
+          {"waived", items.waived},
+          {"vanished", items.vanished},
           {"outstanding", items.outstanding}};
 }
 
@@ -183,9 +189,8 @@ std::string to_json(const Plan& plan) {
   for (const auto& [log2_size, count] : plan.size_histogram) histogram[std::to_string(log2_size)] = count;
   Json examples = Json::array();
   for (const Plan::Example& example : plan.examples) {
-    examples.push_back({{"key", printable(example.key)},
-                        {"class", to_string(example.error_class)},
-                        {"reason", example.reason}});
+    examples.push_back(
+        {{"key", printable(example.key)}, {"class", to_string(example.error_class)}, {"reason", example.reason}});
   }
   Json json;
   json["items"] = plan.items;

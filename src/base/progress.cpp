@@ -14,9 +14,9 @@ namespace {
 
 // Indexed by the enumerators' numbers, which are frozen.
 constexpr std::array phase_words = {"copy", "verify", "cutover", "rollback"};
-constexpr std::array run_state_words = {"created",   "running",   "paused",
+constexpr std::array run_state_words = {"created",    "running",   "paused",
                                         "cancelling", "completed", "completed_with_differences",
-                                        "failed",    "cancelled", "interrupted"};
+                                        "failed",     "cancelled", "interrupted"};
 constexpr std::array event_words = {"run", "phase", "error", "log", "progress", "request"};
 constexpr std::array finding_words = {"missing", "extra", "size", "checksum", "metadata", "unknown"};
 constexpr std::array verb_words = {"pause", "cancel"};
@@ -65,8 +65,7 @@ std::optional<std::string> violated(const ItemAccounts& items, const std::string
     if (value < 0) return broken("a number is negative");
   }
   if (items.discovered != items.excluded + items.eligible) return broken("discovered is not excluded + eligible");
-  if (items.eligible !=
-      items.pending + items.in_progress + items.done + items.failed + items.waived + items.vanished) {
+  if (items.eligible != items.pending + items.in_progress + items.done + items.failed + items.waived + items.vanished) {
     return broken("eligible is not pending + in_progress + done + failed + waived + vanished");
   }
   if (items.done != items.created + items.updated + items.unchanged) {

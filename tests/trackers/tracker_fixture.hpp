@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A folder for ledgers that goes away with the test, the two trackers under their names, and short ways to make records.
+// A folder for ledgers that goes away with the test, the two trackers under their names, and short ways to make
+// records.
 #pragma once
 
 #include <gtest/gtest.h>

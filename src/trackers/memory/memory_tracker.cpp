@@ -32,7 +32,8 @@ std::optional<int64_t> whole_seconds(const std::optional<int64_t>& ms) {
 }
 
 bool wants(const Query& query, const ItemRecord& record) {
-  if (!query.states.empty() && std::find(query.states.begin(), query.states.end(), record.state) == query.states.end()) {
+  if (!query.states.empty() &&
+      std::find(query.states.begin(), query.states.end(), record.state) == query.states.end()) {
     return false;
   }
   if (query.error_class && record.error_class != *query.error_class) return false;
@@ -147,9 +148,9 @@ uint64_t MemoryTracker::acquire(const LeaseOptions& options) {
     const uint64_t beat = beat_;
     const auto has_moved = [&] { return !is_held_ || beat_ != beat; };
     if (!options.take_over || (beaten_.wait_for(guard, options.lease, has_moved) && is_held_)) {
-      throw Error(ErrorCode::aborted, ErrorClass::locked,
-                  "the memory ledger is in use by this process (" + std::to_string(pid_) +
-                      "); end the run that owns it first");
+      throw Error(
+          ErrorCode::aborted, ErrorClass::locked,
+          "the memory ledger is in use by this process (" + std::to_string(pid_) + "); end the run that owns it first");
     }
   }
   ++epoch_;
@@ -369,7 +370,8 @@ ScanPage MemoryTracker::scan(const Query& query, const std::string& resume, size
     const auto& [partition, key, version] = row->first;
     if (query.partition && partition != *query.partition) break;
     if (page.rows.size() >= limit || examined++ >= max_examined) {
-      page.resume = std::to_string(partition.size()) + ':' + std::to_string(key.size()) + ':' + partition + key + version;
+      page.resume =
+          std::to_string(partition.size()) + ':' + std::to_string(key.size()) + ':' + partition + key + version;
       return page;
     }
     if (key.starts_with(query.prefix) && wants(query, row->second.record)) {

@@ -93,7 +93,8 @@ bool Statement::is_blob(int column) const noexcept { return sqlite3_column_type(
 std::string_view Statement::bytes(int column) const noexcept {
   const void* data = sqlite3_column_blob(statement_, column);
   const int size = sqlite3_column_bytes(statement_, column);
-  return data == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(data), static_cast<size_t>(size));
+  return data == nullptr ? std::string_view()
+                         : std::string_view(static_cast<const char*>(data), static_cast<size_t>(size));
 }
 
 std::optional<int64_t> Statement::optional_integer(int column) const noexcept {
@@ -171,7 +172,8 @@ Error Database::error(int code) {
   switch (primary) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return make(ErrorCode::unavailable, path_ + " is in use by another program that is writing to it").set_retryable();
+      return make(ErrorCode::unavailable, path_ + " is in use by another program that is writing to it")
+          .set_retryable();
     case SQLITE_NOMEM:
       return make(ErrorCode::resource_exhausted, "no memory to work on " + path_).set_retryable();
     case SQLITE_CORRUPT:

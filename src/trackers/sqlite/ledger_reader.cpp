@@ -42,7 +42,8 @@ std::vector<PartInfo> read_parts(Database& database, int64_t partition, const It
 }
 
 constexpr const char* upload_sql =
-    "SELECT p.name, u.key, u.version, u.upload_id, u.part_size, u.size, u.etag, u.mtime_ns, u.source_version, u.opaque, "
+    "SELECT p.name, u.key, u.version, u.upload_id, u.part_size, u.size, u.etag, u.mtime_ns, u.source_version, "
+    "u.opaque, "
     "u.partition FROM uploads u JOIN partitions p ON p.partition = u.partition ORDER BY p.name, u.key, u.version";
 constexpr const char* one_upload_sql =
     "SELECT ?4, u.key, u.version, u.upload_id, u.part_size, u.size, u.etag, u.mtime_ns, u.source_version, u.opaque, "
@@ -125,7 +126,8 @@ TimeBase read_time_base(Database& database) {
 
 std::optional<MigrationInfo> read_migration(Database& database) {
   Statement& row = database.prepared(
-      "SELECT migration, name, fingerprint, source, destination, source_url, destination_url, created_at_ms FROM ledger");
+      "SELECT migration, name, fingerprint, source, destination, source_url, destination_url, created_at_ms FROM "
+      "ledger");
   if (!row.step() || row.bytes(0).empty()) return std::nullopt;
   MigrationInfo info;
   info.id = row.text(0);
@@ -151,8 +153,8 @@ std::vector<std::optional<ItemRecord>> read_items(Database& database, TimeBase b
       partition = find_partition(database, id.partition);
     }
     if (!partition) continue;
-    Statement& find = database.prepared("SELECT " WAYBILL_ITEM_COLUMNS
-                                        " FROM items WHERE partition = ? AND key = ? AND version = ?");
+    Statement& find =
+        database.prepared("SELECT " WAYBILL_ITEM_COLUMNS " FROM items WHERE partition = ? AND key = ? AND version = ?");
     find.bind(1, *partition).bind_blob(2, id.key).bind_blob(3, id.version);
     if (!find.step()) continue;
     record.emplace();
@@ -201,10 +203,8 @@ std::vector<Finding> read_findings(Database& database, uint64_t run, uint64_t of
       "SELECT kind, partition, key, version, detail FROM findings WHERE run = ? AND n >= ? ORDER BY n LIMIT ?");
   rows.bind(1, static_cast<int64_t>(run)).bind(2, static_cast<int64_t>(offset)).bind(3, static_cast<int64_t>(limit));
   while (rows.step()) {
-    findings.push_back({run,
-                        static_cast<FindingKind>(rows.integer(0)),
-                        {rows.text(1), rows.text(2), rows.text(3)},
-                        rows.text(4)});
+    findings.push_back(
+        {run, static_cast<FindingKind>(rows.integer(0)), {rows.text(1), rows.text(2), rows.text(3)}, rows.text(4)});
   }
   return findings;
 }
@@ -240,8 +240,8 @@ std::vector<Request> read_requests(Database& database) {
   std::vector<Request> requests;
   Statement& rows = database.prepared("SELECT id, verb, who, at_ms FROM requests ORDER BY id");
   while (rows.step()) {
-    requests.push_back({static_cast<uint64_t>(rows.integer(0)), static_cast<Verb>(rows.integer(1)), rows.text(2),
-                        rows.integer(3)});
+    requests.push_back(
+        {static_cast<uint64_t>(rows.integer(0)), static_cast<Verb>(rows.integer(1)), rows.text(2), rows.integer(3)});
   }
   return requests;
 }
@@ -282,7 +282,8 @@ StoredSnapshot read_snapshot(Database& database) {
     snapshot.failed_by_class[to_string(static_cast<ErrorClass>(classes.integer(0)))] += classes.integer(1);
   }
   Statement& findings = database.prepared(
-      "SELECT kind, n FROM finding_counts WHERE run = (SELECT run FROM runs WHERE phase = ? ORDER BY run DESC LIMIT 1)");
+      "SELECT kind, n FROM finding_counts WHERE run = (SELECT run FROM runs WHERE phase = ? ORDER BY run DESC LIMIT "
+      "1)");
   findings.bind(1, static_cast<int64_t>(Phase::verify));
   while (findings.step()) {
     snapshot.findings[to_string(static_cast<FindingKind>(findings.integer(0)))] = findings.integer(1);

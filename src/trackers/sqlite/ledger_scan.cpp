@@ -32,7 +32,8 @@ std::string take_part(std::string_view& text) {
     length = length * 10 + static_cast<size_t>(text[digits++] - '0');
   }
   if (digits == 0 || digits >= text.size() || text[digits] != ':' || text.size() - digits - 1 < length) {
-    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, "the position to go on from is not one of a scan");
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                "the position to go on from is not one of a scan");
   }
   std::string part(text.substr(digits + 1, length));
   text.remove_prefix(digits + 1 + length);
@@ -48,7 +49,8 @@ Position to_position(std::string_view text) {
 }
 
 bool wants(const Query& query, const ItemRecord& record) {
-  if (!query.states.empty() && std::find(query.states.begin(), query.states.end(), record.state) == query.states.end()) {
+  if (!query.states.empty() &&
+      std::find(query.states.begin(), query.states.end(), record.state) == query.states.end()) {
     return false;
   }
   if (query.error_class && record.error_class != *query.error_class) return false;
@@ -85,7 +87,8 @@ constexpr const char* all_sql = "SELECT key, version, " WAYBILL_ITEM_COLUMNS
                                 " FROM items WHERE partition = ? AND (key, version) >= (?, ?) ORDER BY key, version";
 constexpr const char* failures_sql =
     "SELECT i.key, i.version, " WAYBILL_ITEM_COLUMNS
-    " FROM (SELECT partition AS p, key AS k, version AS v FROM failures WHERE partition = ?1 AND (key, version) >= (?2, ?3)"
+    " FROM (SELECT partition AS p, key AS k, version AS v FROM failures WHERE partition = ?1 AND (key, version) >= "
+    "(?2, ?3)"
     " ORDER BY key, version) CROSS JOIN items i ON i.partition = p AND i.key = k AND i.version = v";
 
 }  // namespace

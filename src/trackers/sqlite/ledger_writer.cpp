@@ -103,7 +103,8 @@ std::string LedgerWriter::partition_name(int64_t partition) {
 }
 
 void LedgerWriter::write_run(const RunRecord& record) {
-  Statement& find = database_.prepared("SELECT state FROM runs WHERE run = ?").bind(1, static_cast<int64_t>(record.run));
+  Statement& find =
+      database_.prepared("SELECT state FROM runs WHERE run = ?").bind(1, static_cast<int64_t>(record.run));
   const bool is_known = find.step();
   const auto stored = is_known ? static_cast<RunState>(find.integer(0)) : RunState::created;
   const uint64_t present = present_run(database_).run;
@@ -137,13 +138,11 @@ void LedgerWriter::write_run(const RunRecord& record) {
 
 void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
   static_assert(n_item_columns == 14);
-  static constexpr const char* insert_sql =
-      "INSERT INTO items (partition, key, version, " WAYBILL_ITEM_COLUMNS
-      ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-  static constexpr const char* update_sql =
-      "UPDATE items SET (" WAYBILL_ITEM_COLUMNS
-      ") = (?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
-      "WHERE partition = ?1 AND key = ?2 AND version = ?3";
+  static constexpr const char* insert_sql = "INSERT INTO items (partition, key, version, " WAYBILL_ITEM_COLUMNS
+                                            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+  static constexpr const char* update_sql = "UPDATE items SET (" WAYBILL_ITEM_COLUMNS
+                                            ") = (?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
+                                            "WHERE partition = ?1 AND key = ?2 AND version = ?3";
   const ItemRecord& record = change.record;
   const int64_t partition = partition_number(record.id.partition);
   bool is_beyond = false;
@@ -183,8 +182,7 @@ void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
 void LedgerWriter::write_failure(int64_t partition, const ItemChange& change, const ItemRecord& record, bool was_failed,
                                  int64_t now) {
   if (!keeps_failure(record.state)) {
-    Statement& remove =
-        database_.prepared("DELETE FROM failures WHERE partition = ? AND key = ? AND version = ?");
+    Statement& remove = database_.prepared("DELETE FROM failures WHERE partition = ? AND key = ? AND version = ?");
     bind_id(remove, partition, record.id);
     remove.run();
     return;
@@ -238,8 +236,7 @@ void LedgerWriter::write_counters_of(uint64_t frame, int64_t partition, const Co
       "waived = waived + ?10, vanished = vanished + ?11, bytes_total = bytes_total + ?12, "
       "bytes_done = bytes_done + ?13, attempts_total = attempts_total + ?14, attempts_failed = attempts_failed + ?15 "
       "WHERE frame = ?1 AND partition = ?2";
-  static constexpr const char* insert_sql =
-      "INSERT INTO counters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+  static constexpr const char* insert_sql = "INSERT INTO counters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
   if (change.is_zero()) return;
   for (const char* sql : {add_sql, insert_sql}) {
     Statement& write = database_.prepared(sql);
@@ -262,7 +259,8 @@ void LedgerWriter::write_listing(const ListingRecord& listing) {
 
 void LedgerWriter::write_upload(const UploadChange& change) {
   static constexpr const char* remove_upload = "DELETE FROM uploads WHERE partition = ? AND key = ? AND version = ?";
-  static constexpr const char* remove_parts = "DELETE FROM upload_parts WHERE partition = ? AND key = ? AND version = ?";
+  static constexpr const char* remove_parts =
+      "DELETE FROM upload_parts WHERE partition = ? AND key = ? AND version = ?";
   const int64_t partition = partition_number(change.id.partition);
   if (change.begin || change.ended) {
     for (const char* sql : {remove_upload, remove_parts}) {
@@ -273,8 +271,7 @@ void LedgerWriter::write_upload(const UploadChange& change) {
   }
   if (change.ended) return;
   if (!change.begin) {
-    Statement& find =
-        database_.prepared("SELECT 1 FROM uploads WHERE partition = ? AND key = ? AND version = ?");
+    Statement& find = database_.prepared("SELECT 1 FROM uploads WHERE partition = ? AND key = ? AND version = ?");
     bind_id(find, partition, change.id);
     if (!find.step()) return;  // parts of an upload that is not open
   } else {
@@ -317,8 +314,7 @@ void LedgerWriter::write_finding(const Finding& finding) {
       .bind_blob(6, finding.id.version)
       .bind_text(7, finding.detail)
       .run();
-  database_
-      .prepared("INSERT INTO finding_counts VALUES (?, ?, 1) ON CONFLICT (run, kind) DO UPDATE SET n = n + 1")
+  database_.prepared("INSERT INTO finding_counts VALUES (?, ?, 1) ON CONFLICT (run, kind) DO UPDATE SET n = n + 1")
       .bind(1, run)
       .bind(2, static_cast<int64_t>(finding.kind))
       .run();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a Batch means in SQL. Works inside a write transaction of the owner and keeps counters, classes, failures and the
-// queue's index in step with the rows.
+// What a Batch means in SQL. Works inside a write transaction of the owner and keeps counters, classes, failures and
+// the queue's index in step with the rows.
 #pragma once
 
 #include <cstdint>

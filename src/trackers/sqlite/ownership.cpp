@@ -31,8 +31,7 @@ Lease look_up(Database& database) {
 
 void set_run_state(Database& database, uint64_t run, RunState state, const std::string& reason, bool is_end) {
   const int64_t now = now_ms();
-  database
-      .prepared("UPDATE runs SET state = ?, reason = ?, ended_at_ms = coalesce(?, ended_at_ms) WHERE run = ?")
+  database.prepared("UPDATE runs SET state = ?, reason = ?, ended_at_ms = coalesce(?, ended_at_ms) WHERE run = ?")
       .bind(1, static_cast<int64_t>(state))
       .bind_text(2, reason)
       .bind_optional(3, is_end ? std::optional(now) : std::nullopt)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Becoming the owner of a ledger, and what another process may do to a run that nobody owns. Both raise the epoch in one
-// write transaction, so that whoever thought to be the owner before is fenced.
+// Becoming the owner of a ledger, and what another process may do to a run that nobody owns. Both raise the epoch in
+// one write transaction, so that whoever thought to be the owner before is fenced.
 #pragma once
 
 #include <cstdint>

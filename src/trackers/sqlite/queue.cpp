@@ -32,7 +32,8 @@ void Queue::load(Database& database) {
   ready_.clear();
   dirty_.clear();
   Statement& rows = database.prepared(
-      "SELECT partition, first_key, last_key, n_rows, n_pending, claimed_to FROM segments ORDER BY partition, first_key");
+      "SELECT partition, first_key, last_key, n_rows, n_pending, claimed_to FROM segments ORDER BY partition, "
+      "first_key");
   while (rows.step()) {
     Segment segment;
     segment.partition = rows.integer(0);
@@ -213,10 +214,9 @@ void Queue::scan(Database& database, Partition& partition, Segment& segment, Tim
       "SELECT key, version, " WAYBILL_ITEM_COLUMNS
       " FROM items WHERE partition = ?1 AND (key, version) >= (?2, ?3) AND key < ?5"
       " AND status & 2055 = 0 AND status >> 24 = ?4 ORDER BY key, version";
-  static constexpr const char* open_sql =
-      "SELECT key, version, " WAYBILL_ITEM_COLUMNS
-      " FROM items WHERE partition = ?1 AND (key, version) >= (?2, ?3)"
-      " AND status & 2055 = 0 AND status >> 24 = ?4 ORDER BY key, version";
+  static constexpr const char* open_sql = "SELECT key, version, " WAYBILL_ITEM_COLUMNS
+                                          " FROM items WHERE partition = ?1 AND (key, version) >= (?2, ?3)"
+                                          " AND status & 2055 = 0 AND status >> 24 = ?4 ORDER BY key, version";
   const std::optional<Key> end = end_of(partition, segment);
   std::set<Row>& claims = claims_[segment.partition];
   for (int round = 0; round < 2 && want > 0 && segment.available() > 0; ++round) {

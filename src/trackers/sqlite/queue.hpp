@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The queue's index: segments (ranges of keys with their number of pending rows), and the claims, which live in the
-// owner's memory alone. Segments are read once, kept in memory by the owner, and written in the transaction that changes
-// their rows.
+// owner's memory alone. Segments are read once, kept in memory by the owner, and written in the transaction that
+// changes their rows.
 //
 // Invariants: a segment's pending is the number of claimable rows in its range; every row that could be claimed and is
 // not lies at or behind min(cursor, rescan_from). After a transaction that failed the index is stale and is read again;
@@ -62,8 +62,8 @@ class Queue {
   /// A new run has begun: nothing is pending or claimed. Within a transaction.
   void begin_run(Database& database);
 
-  /// Takes up to `limit` rows and adds them to `taken`. If the transaction fails, forget() them. Names of partitions are
-  /// not filled in: the second of each pair is the partition. Within a transaction.
+  /// Takes up to `limit` rows and adds them to `taken`. If the transaction fails, forget() them. Names of partitions
+  /// are not filled in: the second of each pair is the partition. Within a transaction.
   void take(Database& database, TimeBase base, uint64_t run, size_t limit, Taken& taken);
   bool has_available() const noexcept { return !ready_.empty(); }
   /// Undoes take(), and leaves the index stale.

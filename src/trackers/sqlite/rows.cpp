@@ -19,7 +19,13 @@ constexpr int64_t gone_bit = 1 << 9, waived_bit = 1 << 10, left_bit = 1 << 11, h
 // A row is inserted with room for what its outcome will add, so that outcomes do not split the pages of the tree.
 constexpr int64_t crc_room = INT64_MIN;
 // What the column `more` holds. Frozen.
-enum class More : char { source_version = 1, stored_mtime_ns = 2, stored_version = 3, stored_crc64 = 4, stored_sha256 = 5 };
+enum class More : char {
+  source_version = 1,
+  stored_mtime_ns = 2,
+  stored_version = 3,
+  stored_crc64 = 4,
+  stored_sha256 = 5
+};
 
 void append(std::string& more, More tag, std::string_view bytes) {
   more += static_cast<char>(tag);
@@ -36,7 +42,8 @@ void append(std::string& more, More tag, uint64_t number) {
 
 uint64_t number_in(std::string_view bytes) noexcept {
   uint64_t number = 0;
-  for (size_t i = 0; i < bytes.size() && i < 8; ++i) number |= uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  for (size_t i = 0; i < bytes.size() && i < 8; ++i)
+    number |= uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
   return number;
 }
 
@@ -48,7 +55,8 @@ std::string_view view(const Sha256& digest) noexcept {
 
 Error damaged(Database& database) {
   return Error(ErrorCode::data_loss, ErrorClass::tracker,
-               database.path() + " is damaged (an item row has an impossible value); restore it from a copy, or start " +
+               database.path() +
+                   " is damaged (an item row has an impossible value); restore it from a copy, or start " +
                    "with a new ledger");
 }
 
@@ -119,8 +127,8 @@ void decode_more(Database& database, std::string_view more, ItemRecord& record) 
 /// Everything but what decode_more() adds.
 Stored decode_stored(const Statement& statement, int first, int64_t status, const ItemRecord& record) {
   Stored stored;
-  stored.size = statement.is_null(first) ? record.stamp.size.value_or(0)
-                                         : static_cast<uint64_t>(statement.integer(first));
+  stored.size =
+      statement.is_null(first) ? record.stamp.size.value_or(0) : static_cast<uint64_t>(statement.integer(first));
   stored.etag = statement.is_null(first + 1) ? record.stamp.etag : unpack_etag(statement, first + 1);
   if ((status & stored_without_mtime_bit) == 0) stored.mtime_ns = record.stamp.mtime_ns;
   if ((status & stored_same_crc_bit) != 0) stored.digest.crc64nvme = record.digest.crc64nvme;

@@ -16,8 +16,8 @@
 namespace waybill::internal {
 
 /// Columns of `items` in the order in which encode() binds and decode() reads them, after partition, key and version.
-#define WAYBILL_ITEM_COLUMNS                                                                                     \
-  "status, revision, error_class, size, etag, mtime_ns, opaque, crc64, sha256, copied_at, verified_at, "          \
+#define WAYBILL_ITEM_COLUMNS                                                                             \
+  "status, revision, error_class, size, etag, mtime_ns, opaque, crc64, sha256, copied_at, verified_at, " \
   "stored_size, stored_etag, more"
 inline constexpr int n_item_columns = 14;
 

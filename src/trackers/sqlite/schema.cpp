@@ -8,7 +8,8 @@
 //   ledger      one row: what the ledger is about, seq of the last commit, time_base_s (see items)
 //   lease       one row: who owns the ledger or did last; epoch (fencing: a commit whose epoch is not this one is
 //               refused), beat (grows with each heartbeat), is_held
-//   runs        one row a run; the highest number is the present run. `state` never says interrupted by itself: a reader
+//   runs        one row a run; the highest number is the present run. `state` never says interrupted by itself: a
+//   reader
 //               derives that from lease and lock, the next owner writes it down
 //   partitions  names of partitions by small numbers (from 1; 0 stands for all)
 //   items       one row an item, in key order, and no other index: the queue is found through `segments`
@@ -18,11 +19,14 @@
 //     times         whole seconds from ledger.time_base_s
 //     etags         a blob where an even number of lower-case hexadecimal digits was packed, else text
 //     stored_*      what the destination acknowledged; null where equal to the source's
-//     more          what few rows have: source_version, stored_mtime_ns, stored_version, stored_crc64 and stored_sha256,
+//     more          what few rows have: source_version, stored_mtime_ns, stored_version, stored_crc64 and
+//     stored_sha256,
 //                   each as one byte that says which (1 to 5), two of its length, and its bytes (numbers: eight, the
 //                   least significant first)
-//     room          crc64 and copied_at hold fillers until their has bit is set, so that an outcome fits where the row is
-//   segments    ranges of keys of a partition: from first_key to the next one's. n_rows, n_pending (of the present run's
+//     room          crc64 and copied_at hold fillers until their has bit is set, so that an outcome fits where the row
+//     is
+//   segments    ranges of keys of a partition: from first_key to the next one's. n_rows, n_pending (of the present
+//   run's
 //               frame), and claimed_to: the highest key that this run's owners have taken
 //   counters    the accounts by frame (0: the migration; else a run) and partition (0: all)
 //   classes     failed items of a frame by error class
@@ -184,7 +188,8 @@ constexpr const char* table_count_sql =
     "'finding_counts', 'events', 'requests', 'live', 'in_flight', 'words')";
 constexpr int64_t n_tables = 19;
 
-/// Times of rows are counted from this long before the ledger's creation: all of them take three bytes for twelve weeks.
+/// Times of rows are counted from this long before the ledger's creation: all of them take three bytes for twelve
+/// weeks.
 constexpr int64_t time_base_lead_s = 1'000'000;
 
 /// Below this size a ledger is checked from end to end when it is opened for writing.
@@ -211,7 +216,8 @@ void insert_words(Database& database) {
   insert_words<FindingKind>(database, "finding", 6);
   insert_words<EventKind>(database, "event", 6);
   insert_words<LogLevel>(database, "level", 4);
-  database.execute("INSERT INTO words VALUES ('change', 0, 'new'), ('change', 1, 'updated'), ('change', 2, 'unchanged')");
+  database.execute(
+      "INSERT INTO words VALUES ('change', 0, 'new'), ('change', 1, 'updated'), ('change', 2, 'unchanged')");
 }
 
 [[noreturn]] void refuse(const Database& database, ErrorCode code, const std::string& why) {
@@ -302,8 +308,8 @@ std::unique_ptr<Database> open_ledger_for_writing(const std::string& path, OpenM
 std::unique_ptr<Database> open_ledger_for_reading(const std::string& path, bool& is_immutable) {
   prepare_ledger_file(path, OpenMode::read_only);
   is_immutable = !exists(path + "-wal") && !LockFile::is_held(path + ".lock");
-  auto database = std::make_unique<Database>(
-      path, is_immutable ? Database::Access::immutable : Database::Access::read_only);
+  auto database =
+      std::make_unique<Database>(path, is_immutable ? Database::Access::immutable : Database::Access::read_only);
   check_schema(*database);
   configure(*database, 2048);
   return database;

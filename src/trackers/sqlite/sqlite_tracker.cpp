@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tracker over a SQLite file: two connections (one writes, one reads), each behind its own mutex, so that a reader never
-// waits for a commit; ownership; and what request() does where nobody owns the ledger. What records mean in SQL is in
-// ledger_writer, ledger_reader and ledger_scan.
+// Tracker over a SQLite file: two connections (one writes, one reads), each behind its own mutex, so that a reader
+// never waits for a commit; ownership; and what request() does where nobody owns the ledger. What records mean in SQL
+// is in ledger_writer, ledger_reader and ledger_scan.
 //
 // Invariants: only a handle that holds the lock file has an epoch; every write of the owner checks, in its transaction,
 // that this epoch is still the newest; the order of locks is write_mutex_, read_mutex_.
@@ -198,9 +198,10 @@ MigrationInfo SqliteTracker::bind(const MigrationInfo& wanted) {
     info.id = hex_id(8);
     info.created_at_ms = now_ms();
   }
-  write_->prepared(
-            "UPDATE ledger SET migration = ?, name = ?, fingerprint = ?, source = ?, destination = ?, source_url = ?, "
-            "destination_url = ?, created_at_ms = ?")
+  write_
+      ->prepared(
+          "UPDATE ledger SET migration = ?, name = ?, fingerprint = ?, source = ?, destination = ?, source_url = ?, "
+          "destination_url = ?, created_at_ms = ?")
       .bind_text(1, info.id)
       .bind_text(2, info.name)
       .bind_text(3, info.fingerprint)
