@@ -34,14 +34,16 @@ std::optional<Error> error_of(Call call) {
 }
 
 std::string entry(const std::string& key, int size = 1, const std::string& more = "") {
-  return "<Contents><Key>" + key + "</Key><Size>" + std::to_string(size) + "</Size><ETag>\"e\"</ETag>" + more + "</Contents>";
+  return "<Contents><Key>" + key + "</Key><Size>" + std::to_string(size) + "</Size><ETag>\"e\"</ETag>" + more +
+         "</Contents>";
 }
 
 ScriptedAnswer page(const std::string& entries, const std::string& token = "") {
   return {200, "",
-          "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>" + std::string(token.empty() ? "false" : "true") +
-              "</IsTruncated>" + (token.empty() ? "" : "<NextContinuationToken>" + token + "</NextContinuationToken>") +
-              entries + "</ListBucketResult>"};
+          "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>" +
+              std::string(token.empty() ? "false" : "true") + "</IsTruncated>" +
+              (token.empty() ? "" : "<NextContinuationToken>" + token + "</NextContinuationToken>") + entries +
+              "</ListBucketResult>"};
 }
 
 ScriptedAnswer refusal(int status, const std::string& code) {
@@ -101,13 +103,13 @@ class S3Protocol : public ::testing::Test {
 
 TEST_F(S3Protocol, ListingsThatBreakTheContractAreErrors) {
   const std::vector<std::vector<ScriptedAnswer>> broken = {
-      {page(entry("p/b") + entry("p/a"))},                          // not ascending
-      {page(entry("p/a") + entry("p/a"))},                          // twice
-      {page(entry("p/b"), "t1"), page(entry("p/a"))},               // not ascending across pages
-      {page(entry("q/a"))},                                         // not below the prefix
-      {page(entry("p/a"), "t1"), page(entry("p/b"), "t1")},         // the token again
-      {page("", "t1"), page("", "t2"), page("", "t1")},             // in a circle
-      {page(entry("p/%zz"))},                                       // no encoded key
+      {page(entry("p/b") + entry("p/a"))},                   // not ascending
+      {page(entry("p/a") + entry("p/a"))},                   // twice
+      {page(entry("p/b"), "t1"), page(entry("p/a"))},        // not ascending across pages
+      {page(entry("q/a"))},                                  // not below the prefix
+      {page(entry("p/a"), "t1"), page(entry("p/b"), "t1")},  // the token again
+      {page("", "t1"), page("", "t2"), page("", "t1")},      // in a circle
+      {page(entry("p/%zz"))},                                // no encoded key
       {{200, "", "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"}},  // more, but not how
       {{200, "", "<html>welcome</html>"}},
       {{200, "", ""}},
@@ -153,7 +155,8 @@ TEST_F(S3Protocol, APageThatFailedCanBeAskedForAgain) {
     ++calls;
     if (calls == 2) return refusal(503, "SlowDown");
     if (calls == 3) return ScriptedAnswer{200, "", "<ListBucketResult><IsTrunc"};
-    return request.target.find("continuation-token=t1") != std::string::npos ? page(entry("p/b")) : page(entry("p/a"), "t1");
+    return request.target.find("continuation-token=t1") != std::string::npos ? page(entry("p/b"))
+                                                                             : page(entry("p/a"), "t1");
   });
   const auto lister = source_->list({}, context_);
   EXPECT_EQ(lister->next(context_).items.at(0).id.key, "a");
@@ -172,11 +175,13 @@ TEST_F(S3Protocol, APageThatFailedCanBeAskedForAgain) {
 TEST_F(S3Protocol, ReadsThatAreNotWhatWasAskedAreErrors) {
   std::string out(10, '\0');
   const auto read = [&](uint64_t offset) {
-    return error_of([&] { source_->read(item("k", 100, "e"), offset, std::as_writable_bytes(std::span(out)), context_); });
+    return error_of(
+        [&] { source_->read(item("k", 100, "e"), offset, std::as_writable_bytes(std::span(out)), context_); });
   };
   const auto answer = [](int status, const std::string& range, const std::string& etag, size_t size) {
     return [=](const ScriptedRequest&) {
-      return ScriptedAnswer{status, "ETag: \"" + etag + "\"\r\n" + (range.empty() ? "" : "Content-Range: " + range + "\r\n"),
+      return ScriptedAnswer{status,
+                            "ETag: \"" + etag + "\"\r\n" + (range.empty() ? "" : "Content-Range: " + range + "\r\n"),
                             std::string(size, 'x')};
     };
   };
@@ -244,8 +249,10 @@ TEST_F(S3Protocol, TheClockOfTheStoreIsLearntOnce) {
 TEST_F(S3Protocol, ConditionsFallBackToALook) {
   bool is_there = false;
   serve([&](const ScriptedRequest& request) {
-    if (request.method == "HEAD") return is_there ? ScriptedAnswer{200, "ETag: \"old\"\r\n", "xyz"} : ScriptedAnswer{404, "", ""};
-    if (!request.header("if-none-match").empty() || !request.header("if-match").empty()) return refusal(501, "NotImplemented");
+    if (request.method == "HEAD")
+      return is_there ? ScriptedAnswer{200, "ETag: \"old\"\r\n", "xyz"} : ScriptedAnswer{404, "", ""};
+    if (!request.header("if-none-match").empty() || !request.header("if-match").empty())
+      return refusal(501, "NotImplemented");
     return ScriptedAnswer{200, "ETag: \"new\"\r\n", ""};
   });
   WriteOptions absent;
@@ -255,13 +262,15 @@ TEST_F(S3Protocol, ConditionsFallBackToALook) {
   destination_->put("k", body_of("x"), absent, context_);
   EXPECT_EQ(server_->requests().size(), 5U);  // HEAD, PUT
   is_there = true;
-  EXPECT_EQ(error_of([&] { destination_->put("k", body_of("x"), absent, context_); })->error_class(), ErrorClass::conflict);
+  EXPECT_EQ(error_of([&] { destination_->put("k", body_of("x"), absent, context_); })->error_class(),
+            ErrorClass::conflict);
   WriteOptions unchanged;
   unchanged.condition.kind = Condition::Kind::unchanged;
   unchanged.condition.etag = "old";
   EXPECT_EQ(destination_->put("k", body_of("x"), unchanged, context_).etag, "new");
   unchanged.condition.etag = "other";
-  EXPECT_EQ(error_of([&] { destination_->put("k", body_of("x"), unchanged, context_); })->error_class(), ErrorClass::conflict);
+  EXPECT_EQ(error_of([&] { destination_->put("k", body_of("x"), unchanged, context_); })->error_class(),
+            ErrorClass::conflict);
 }
 
 TEST_F(S3Protocol, AConflictInFlightIsRetryable) {
@@ -302,7 +311,8 @@ class S3Complete : public S3Protocol {
     serve([=](const ScriptedRequest& request) {
       if (request.method == "HEAD") return head;
       if (request.method == "POST" && request.target.find("uploads=") != std::string::npos) {
-        return ScriptedAnswer{200, "", "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
+        return ScriptedAnswer{200, "",
+                              "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
       }
       return answer;
     });
@@ -316,8 +326,10 @@ class S3Complete : public S3Protocol {
   static std::vector<PartInfo> parts() {
     std::vector<PartInfo> parts;
     for (const std::string text : {"hello ", "world"}) {
-      PartInfo part{static_cast<uint32_t>(parts.size() + 1), text.size(),
-                    internal::hex_encode(internal::md5(internal::as_bytes(text))), {}};
+      PartInfo part{static_cast<uint32_t>(parts.size() + 1),
+                    text.size(),
+                    internal::hex_encode(internal::md5(internal::as_bytes(text))),
+                    {}};
       part.digest.crc64nvme = internal::crc64nvme(internal::as_bytes(text));
       parts.push_back(part);
     }
@@ -325,7 +337,8 @@ class S3Complete : public S3Protocol {
   }
 
   static ScriptedAnswer done(const std::string& more = "") {
-    return {200, "", " \n <CompleteMultipartUploadResult><ETag>\"x-2\"</ETag>" + more + "</CompleteMultipartUploadResult>"};
+    return {200, "",
+            " \n <CompleteMultipartUploadResult><ETag>\"x-2\"</ETag>" + more + "</CompleteMultipartUploadResult>"};
   }
 };
 
@@ -389,7 +402,8 @@ TEST_F(S3Protocol, EveryCallEndsWithinASecondOfItsCancellation) {
   serve([&](const ScriptedRequest& request) {
     if (is_silent) return ScriptedAnswer{0, "", ""};
     if (request.method == "POST") {
-      return ScriptedAnswer{200, "", "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
+      return ScriptedAnswer{200, "",
+                            "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"};
     }
     return page("");
   });
@@ -400,7 +414,10 @@ TEST_F(S3Protocol, EveryCallEndsWithinASecondOfItsCancellation) {
   const std::vector<std::pair<const char*, std::function<void(Context&)>>> calls = {
       {"check", [&](Context& context) { source_->check(context); }},
       {"list", [&](Context& context) { source_->list({}, context)->next(context); }},
-      {"read", [&](Context& context) { source_->read(item("k", 10, "e"), 0, std::as_writable_bytes(std::span(out)), context); }},
+      {"read",
+       [&](Context& context) {
+         source_->read(item("k", 10, "e"), 0, std::as_writable_bytes(std::span(out)), context);
+       }},
       {"stat", [&](Context& context) { destination_->stat("k", context); }},
       {"put", [&](Context& context) { destination_->put("k", body_of("x"), {}, context); }},
       {"odd key", [&](Context& context) { destination_->put("a/../k", body_of("x"), {}, context); }},

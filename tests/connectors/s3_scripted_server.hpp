@@ -142,8 +142,9 @@ class ScriptedServer {
       held_.push_back(fd);
       return;
     }
-    std::string out = "HTTP/1.1 " + std::to_string(answer.status) + " X\r\nConnection: close\r\nContent-Length: " +
-                      std::to_string(answer.body.size()) + "\r\n" + answer.headers + "\r\n";
+    std::string out = "HTTP/1.1 " + std::to_string(answer.status) +
+                      " X\r\nConnection: close\r\nContent-Length: " + std::to_string(answer.body.size()) + "\r\n" +
+                      answer.headers + "\r\n";
     if (request.method != "HEAD") out += answer.body;
     ::send(fd, out.data(), out.size(), MSG_NOSIGNAL);
     ::shutdown(fd, SHUT_WR);

@@ -112,10 +112,35 @@ class S3Store : public ::testing::Test {
 TEST_F(S3Store, KeysComeBackByteForByte) {
   open(bucket_, "prefix with space+/sub%2F");
   const std::vector<Key> keys = {
-      "space key", "plus+plus", "percent%", "escaped%2Fslash", "quest?ion", "hash#", "amp&ersand", "equal=s",
-      "single'quote", "double\"quote", "back\\slash", "star*!()'~", "semi;colon:", "<angle>", "new\nline", "return\rfeed",
-      "tab\t", "del\x7f", "emoji-\xF0\x9F\x98\x80", "nfc-\xC3\xBC", "nfd-u\xCC\x88", "line\xE2\x80\xA8separator",
-      ".hidden", "a.", "...", "deep/er/and/deeper", " leading", "trailing ", "folder/",
+      "space key",
+      "plus+plus",
+      "percent%",
+      "escaped%2Fslash",
+      "quest?ion",
+      "hash#",
+      "amp&ersand",
+      "equal=s",
+      "single'quote",
+      "double\"quote",
+      "back\\slash",
+      "star*!()'~",
+      "semi;colon:",
+      "<angle>",
+      "new\nline",
+      "return\rfeed",
+      "tab\t",
+      "del\x7f",
+      "emoji-\xF0\x9F\x98\x80",
+      "nfc-\xC3\xBC",
+      "nfd-u\xCC\x88",
+      "line\xE2\x80\xA8separator",
+      ".hidden",
+      "a.",
+      "...",
+      "deep/er/and/deeper",
+      " leading",
+      "trailing ",
+      "folder/",
   };
   for (const Key& key : keys) {
     const std::string content = key.ends_with('/') ? "" : "content of " + key;
@@ -133,7 +158,8 @@ TEST_F(S3Store, KeysComeBackByteForByte) {
 TEST_F(S3Store, KeysThatTheStoreWouldChangeAreRefusedAndNothingIsTouched) {
   put("b", "mine");
   put("a/c", "mine too");
-  for (const Key key : {"a/../b", "a//c", "./b", "a/./c", "/b", "x/../new", "new//one", "a//", "..", "../b", "a/.", "a/.."}) {
+  for (const Key key :
+       {"a/../b", "a//c", "./b", "a/./c", "/b", "x/../new", "new//one", "a//", "..", "../b", "a/.", "a/.."}) {
     const auto error = error_of([&] { put(key, "x"); });
     ASSERT_TRUE(error) << key;
     EXPECT_TRUE(error->error_class() == ErrorClass::unsupported || error->http_status() >= 400) << error->message();
@@ -310,7 +336,8 @@ TEST_F(S3Store, TheStoreItselfChecksTheContent) {
   const std::string content = pattern(5000);
   Digest wrong;
   wrong.sha256 = internal::sha256(internal::as_bytes("something else"));
-  const auto error = error_of([&] { destination_->put("object", Body(internal::as_bytes(content), wrong), {}, context_); });
+  const auto error =
+      error_of([&] { destination_->put("object", Body(internal::as_bytes(content), wrong), {}, context_); });
   ASSERT_TRUE(error);
   EXPECT_EQ(error->error_class(), ErrorClass::checksum) << error->message();
   EXPECT_TRUE(error->retryable());
@@ -456,7 +483,10 @@ TEST_F(S3Upload, AWrongPartIsNotCompleted) {
 TEST_F(S3Store, ListsThousandsInOrder) {
   std::vector<Key> keys;
   for (int n = 0; n < 2'350; ++n) {
-    keys.push_back((n % 3 == 0 ? "dir/" : n % 3 == 1 ? "dir-" : "dir.x/") + std::to_string(n) + (n % 7 == 0 ? " ü+" : ""));
+    keys.push_back((n % 3 == 0   ? "dir/"
+                    : n % 3 == 1 ? "dir-"
+                                 : "dir.x/") +
+                   std::to_string(n) + (n % 7 == 0 ? " ü+" : ""));
   }
   // As another tool would have put them there, for speed.
   std::filesystem::create_directories(server_.folder() / bucket_ / "top" / "dir");
@@ -559,14 +589,16 @@ TEST_F(S3Store, OverHttpsTheStoreChecksTheCrc) {
   EXPECT_EQ(get("object"), content.substr(0, 5'000));
   Digest wrong;
   wrong.crc64nvme = 5;
-  const auto error = error_of([&] { destination_->put("wrong", Body(internal::as_bytes(content), wrong), {}, context_); });
+  const auto error =
+      error_of([&] { destination_->put("wrong", Body(internal::as_bytes(content), wrong), {}, context_); });
   ASSERT_TRUE(error);
   EXPECT_EQ(error->error_class(), ErrorClass::checksum) << error->message();
   EXPECT_FALSE(destination_->stat("wrong", context_));
 
   const std::string first = content.substr(0, 6'000'000), second = content.substr(6'000'000);
   const auto upload = destination_->begin_parts("large", PartPlan{content.size(), first.size(), ""}, {}, context_);
-  const PartInfo parts[] = {upload->write(1, 0, body_of(first), context_), upload->write(2, first.size(), body_of(second), context_)};
+  const PartInfo parts[] = {upload->write(1, 0, body_of(first), context_),
+                            upload->write(2, first.size(), body_of(second), context_)};
   EXPECT_EQ(upload->existing(context_).at(0).digest.crc64nvme, parts[0].digest.crc64nvme);
   const Stored stored = upload->complete(parts, context_);
   EXPECT_EQ(stored.digest.crc64nvme, internal::crc64nvme(internal::as_bytes(content)));

@@ -6,11 +6,11 @@
 #include <cstdlib>
 #include <map>
 
+#include "base/hash.hpp"
 #include "connectors/s3/attributes.hpp"
 #include "connectors/s3/config.hpp"
 #include "connectors/s3/errors.hpp"
 #include "connectors/s3/multipart.hpp"
-#include "base/hash.hpp"
 
 namespace waybill::s3 {
 namespace {
@@ -151,7 +151,8 @@ TEST(S3Attributes, MetadataValuesComeBackAsTheyWere) {
   EXPECT_EQ(encode_metadata_value("name", "plain text"), "plain text");
   EXPECT_EQ(decode_metadata_value("=?UTF-8?Q?gr=C3=BC_e?="), "grü e");
   EXPECT_EQ(decode_metadata_value("=?utf-8?b?eA==?= =?UTF-8?Q?y?="), "xy");
-  for (const char* odd : {"=?", "=?UTF-8?", "=?UTF-8?B?", "=?UTF-8?B?%%?=", "=?UTF-8?Q?=Z?=", "=?latin1?Q?x?=", "=?UTF-8?B?eA==?=x"}) {
+  for (const char* odd :
+       {"=?", "=?UTF-8?", "=?UTF-8?B?", "=?UTF-8?B?%%?=", "=?UTF-8?Q?=Z?=", "=?latin1?Q?x?=", "=?UTF-8?B?eA==?=x"}) {
     EXPECT_EQ(decode_metadata_value(odd), odd);
   }
 }
@@ -242,8 +243,10 @@ TEST(S3Errors, TheTable) {
 }
 
 TEST(S3Errors, MessagesAreOneLineAndSayWhatToDo) {
-  const Error denied = to_error("s3://b/a\\x0ab", "PUT", {403, {"AccessDenied", "No.\nReally", "req-1", ""}, std::chrono::seconds(3)});
-  EXPECT_EQ(denied.message(), "s3://b/a\\x0ab: PUT answered 403 AccessDenied: No.\\x0aReally; the credentials lack this right");
+  const Error denied =
+      to_error("s3://b/a\\x0ab", "PUT", {403, {"AccessDenied", "No.\nReally", "req-1", ""}, std::chrono::seconds(3)});
+  EXPECT_EQ(denied.message(),
+            "s3://b/a\\x0ab: PUT answered 403 AccessDenied: No.\\x0aReally; the credentials lack this right");
   EXPECT_EQ(denied.request_id(), "req-1");
   EXPECT_EQ(denied.retry_after(), std::chrono::milliseconds(3000));
   const Error region = to_error("s3://b", "GET", {301, {"PermanentRedirect", "", "", "eu-west-1"}, std::nullopt});

@@ -53,7 +53,8 @@ TEST(S3Xml, KeepsTheWhiteSpaceOfKeysThatAreNotEncoded) {
 
 TEST(S3Xml, AListingThatIsNotWholeIsAnError) {
   const std::string good =
-      "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>1</Size></Contents></ListBucketResult>";
+      "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>1</Size></Contents></"
+      "ListBucketResult>";
   EXPECT_EQ(list(good).objects.size(), 1U);
   for (size_t length = 0; length < good.size(); ++length) {
     const auto error = error_of([&] { list(good.substr(0, length)); });
@@ -67,8 +68,10 @@ TEST(S3Xml, AListingThatIsNotWholeIsAnError) {
            "<Other><IsTruncated>false</IsTruncated></Other>",
            "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Size>1</Size></Contents></ListBucketResult>",
            "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key></Contents></ListBucketResult>",
-           "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>-1</Size></Contents></ListBucketResult>",
-           "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>99999999999999999999</Size></Contents></ListBucketResult>",
+           "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>-1</Size></Contents></"
+           "ListBucketResult>",
+           "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>99999999999999999999</Size></"
+           "Contents></ListBucketResult>",
            "not xml at all",
        }) {
     EXPECT_TRUE(error_of([&] { list(bad); })) << bad;
@@ -77,7 +80,8 @@ TEST(S3Xml, AListingThatIsNotWholeIsAnError) {
 
 TEST(S3Xml, EntitiesOfADocumentTypeMeanNothing) {
   const ListedPage page = list(
-      "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;\">]><ListBucketResult><IsTruncated>false</IsTruncated>"
+      "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b "
+      "\"&a;&a;&a;&a;\">]><ListBucketResult><IsTruncated>false</IsTruncated>"
       "<Contents><Key>&b;</Key><Size>1</Size></Contents></ListBucketResult>");
   ASSERT_EQ(page.objects.size(), 1U);
   EXPECT_EQ(page.objects[0].key, "&b;");
@@ -121,15 +125,18 @@ TEST(S3Xml, ReadsParts) {
   EXPECT_TRUE(parts.is_truncated);
   EXPECT_EQ(parts.next_marker, "2");
   EXPECT_EQ(parts.checksum_algorithm, "CRC64NVME");
-  for (std::string bad : {"<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>0</PartNumber><Size>1</Size><ETag>e</ETag></Part></ListPartsResult>",
-                          "<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber><Size>1</Size></Part></ListPartsResult>",
+  for (std::string bad : {"<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>0</PartNumber><Size>1</"
+                          "Size><ETag>e</ETag></Part></ListPartsResult>",
+                          "<ListPartsResult><IsTruncated>false</IsTruncated><Part><PartNumber>1</PartNumber><Size>1</"
+                          "Size></Part></ListPartsResult>",
                           "<ListPartsResult/>"}) {
     EXPECT_TRUE(error_of([&] { parse_parts(bad); }));
   }
 }
 
 TEST(S3Xml, ReadsTheBeginningAndTheEndOfAnUpload) {
-  std::string begun = "<InitiateMultipartUploadResult><Bucket>b</Bucket><UploadId>id/+=</UploadId></InitiateMultipartUploadResult>";
+  std::string begun =
+      "<InitiateMultipartUploadResult><Bucket>b</Bucket><UploadId>id/+=</UploadId></InitiateMultipartUploadResult>";
   EXPECT_EQ(parse_initiate(begun), "id/+=");
   std::string nothing = "<InitiateMultipartUploadResult><UploadId></UploadId></InitiateMultipartUploadResult>";
   EXPECT_TRUE(error_of([&] { parse_initiate(nothing); }));
@@ -154,10 +161,11 @@ TEST(S3Xml, WritesTheEndOfAnUpload) {
   PartInfo one{1, 5, "e&1", {}};
   one.digest.crc64nvme = 0xae8b14860a799888ULL;
   const PartInfo parts[] = {one, {2, 5, "e2", {}}};
-  EXPECT_EQ(complete_body(parts, true),
-            "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Part><PartNumber>1</PartNumber>"
-            "<ETag>&quot;e&amp;1&quot;</ETag><ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME></Part><Part>"
-            "<PartNumber>2</PartNumber><ETag>&quot;e2&quot;</ETag></Part></CompleteMultipartUpload>");
+  EXPECT_EQ(
+      complete_body(parts, true),
+      "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Part><PartNumber>1</PartNumber>"
+      "<ETag>&quot;e&amp;1&quot;</ETag><ChecksumCRC64NVME>rosUhgp5mIg=</ChecksumCRC64NVME></Part><Part>"
+      "<PartNumber>2</PartNumber><ETag>&quot;e2&quot;</ETag></Part></CompleteMultipartUpload>");
   EXPECT_EQ(complete_body(parts, false).find("Checksum"), std::string::npos);
 }
 

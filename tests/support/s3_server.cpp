@@ -124,8 +124,9 @@ S3Server::S3Server(bool with_tls) : with_tls_(with_tls) {
   folder_ = pattern;
   fs::create_directory(folder());
   port_ = free_port();
-  std::vector<std::string> command = {program(),  "--port",  "127.0.0.1:" + std::to_string(port_),
-                                      "--access", access_key, "--secret", secret_key, "--region", "us-east-1",
+  std::vector<std::string> command = {program(),  "--port",      "127.0.0.1:" + std::to_string(port_),
+                                      "--access", access_key,    "--secret",
+                                      secret_key, "--region",    "us-east-1",
                                       "--quiet",  "--keep-alive"};
   if (with_tls) {
     write_certificate(folder_ / "key.pem", certificate());

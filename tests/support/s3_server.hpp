@@ -26,8 +26,8 @@ class S3Server {
   S3Server(const S3Server&) = delete;
   S3Server& operator=(const S3Server&) = delete;
 
-  /// The server of this process, started at the first call. Puts its keys into the environment of the process, and takes
-  /// everything else out that says something about credentials or regions.
+  /// The server of this process, started at the first call. Puts its keys into the environment of the process, and
+  /// takes everything else out that says something about credentials or regions.
   static S3Server& shared();
 
   uint16_t port() const noexcept { return port_; }

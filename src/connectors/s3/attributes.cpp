@@ -21,16 +21,13 @@ constexpr std::string_view word_end = "?=";
 
 struct Field {
   std::string_view header;
-  std::string Attributes::* value;
+  std::string Attributes::*value;
 };
 
 constexpr Field fields[] = {
-    {"content-type", &Attributes::content_type},
-    {"content-encoding", &Attributes::content_encoding},
-    {"content-language", &Attributes::content_language},
-    {"content-disposition", &Attributes::content_disposition},
-    {"cache-control", &Attributes::cache_control},
-    {"expires", &Attributes::expires},
+    {"content-type", &Attributes::content_type},         {"content-encoding", &Attributes::content_encoding},
+    {"content-language", &Attributes::content_language}, {"content-disposition", &Attributes::content_disposition},
+    {"cache-control", &Attributes::cache_control},       {"expires", &Attributes::expires},
     {"x-amz-storage-class", &Attributes::storage_class},
 };
 
@@ -44,7 +41,8 @@ bool is_not_ascii(char c) noexcept { return static_cast<unsigned char>(c) >= 0x8
 
 // A character that a header's name may have (RFC 9110, token), in lower case.
 bool is_token(char c) noexcept {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
 int hex_value(char c) noexcept {
@@ -73,7 +71,8 @@ std::optional<std::string> decode_q(std::string_view text) {
 
 // Takes one encoded word of UTF-8 off the front of `text` and appends what it says.
 bool take_word(std::string_view& text, std::string& out) {
-  if (text.size() < 12 || !internal::equals_ignoring_case(text.substr(0, 8), "=?utf-8?") || text[9] != '?') return false;
+  if (text.size() < 12 || !internal::equals_ignoring_case(text.substr(0, 8), "=?utf-8?") || text[9] != '?')
+    return false;
   const size_t end = text.find(word_end, 10);
   if (end == std::string_view::npos) return false;
   const std::string_view content = text.substr(10, end - 10);
@@ -113,7 +112,8 @@ std::string mode_text(uint32_t mode, bool is_folder) {
 }  // namespace
 
 std::string encode_metadata_value(std::string_view name, std::string_view value) {
-  if (std::any_of(value.begin(), value.end(), is_control)) throw unsupported(name, "has a control character in its value");
+  if (std::any_of(value.begin(), value.end(), is_control))
+    throw unsupported(name, "has a control character in its value");
   const bool is_plain = std::none_of(value.begin(), value.end(), is_not_ascii) && !value.starts_with(' ') &&
                         !value.ends_with(' ') && !value.starts_with("=?");
   if (is_plain) return std::string(value);
@@ -185,8 +185,10 @@ void write_attributes(const Attributes& attributes, const std::optional<Crc64>& 
   for (const Field& field : fields) {
     const std::string& value = attributes.*field.value;
     if (value.empty() || (field.value == &Attributes::storage_class && value == "STANDARD")) continue;
-    if (std::any_of(value.begin(), value.end(), is_control)) throw unsupported(field.header, "has a control character in its value");
-    if (std::any_of(value.begin(), value.end(), is_not_ascii)) throw unsupported(field.header, "has a value that is not ASCII");
+    if (std::any_of(value.begin(), value.end(), is_control))
+      throw unsupported(field.header, "has a control character in its value");
+    if (std::any_of(value.begin(), value.end(), is_not_ascii))
+      throw unsupported(field.header, "has a value that is not ASCII");
     headers.emplace_back(field.header, value);
   }
   for (const auto& [name, value] : attributes.metadata) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Client: one signed request to one bucket. It builds the URL with the one encoder, so that what is signed is what is
-// sent; signs as late as possible; learns the skew of the store's clock and fresh credentials, each with one repetition;
-// and turns answers that are no success into Errors. It knows no operation: those are in the files that use it.
+// sent; signs as late as possible; learns the skew of the store's clock and fresh credentials, each with one
+// repetition; and turns answers that are no success into Errors. It knows no operation: those are in the files that use
+// it.
 //
 // A body is signed over plain http. Over https it is not (TLS protects it) and a checksum header goes with it instead;
 // the writer decides which, by signs_bodies().
@@ -83,9 +84,9 @@ class Client {
   bool learn_skew(const internal::HttpResponse& response, int64_t signed_at);
 
   Config config_;
-  std::string host_;         // of the Host header
-  std::string base_url_;     // scheme and host
-  std::string bucket_path_;  // "" or "/bucket", encoded
+  std::string host_;                                       // of the Host header
+  std::string base_url_;                                   // scheme and host
+  std::string bucket_path_;                                // "" or "/bucket", encoded
   std::unique_ptr<aws::CredentialsProvider> credentials_;  // nothing if anonymous
   aws::Signer signer_;
   internal::HttpClient http_;

@@ -30,7 +30,8 @@ struct Endpoint {
 
 Endpoint parse_endpoint(const std::string& text) {
   const auto fail = [&](const char* why) {
-    return bad("endpoint '" + internal::redact_url(text) + "' " + why + ": it is http(s)://host or http(s)://host:port");
+    return bad("endpoint '" + internal::redact_url(text) + "' " + why +
+               ": it is http(s)://host or http(s)://host:port");
   };
   Endpoint endpoint;
   const size_t colon = text.find("://");
@@ -73,8 +74,9 @@ bool fits_host_name(std::string_view bucket) {
 void use_endpoint(const std::string& text, bool allow_http, Config& config) {
   const Endpoint endpoint = parse_endpoint(text);
   if (endpoint.scheme == "http" && !allow_http && !is_loopback(endpoint.host)) {
-    throw bad("endpoint '" + internal::redact_url(text) +
-              "' is plain http to another machine: use https, or add allow_http=true to the URL if the way to it is safe");
+    throw bad(
+        "endpoint '" + internal::redact_url(text) +
+        "' is plain http to another machine: use https, or add allow_http=true to the URL if the way to it is safe");
   }
   config.scheme = endpoint.scheme;
   config.port = endpoint.port;
@@ -100,7 +102,8 @@ Config parse_config(const Url& url) {
   config.bucket = url.host;
   if (config.bucket.empty()) throw bad("an s3:// URL names a bucket: s3://bucket/prefix");
   const auto is_bucket_char = [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_';
   };
   if (!std::all_of(config.bucket.begin(), config.bucket.end(), is_bucket_char)) {
     throw bad("'" + printable(config.bucket) + "' is no bucket name: letters, digits, '-', '.' and '_'");
@@ -112,11 +115,16 @@ Config parse_config(const Url& url) {
   std::string endpoint;
   bool allow_http = false;
   for (const auto& [name, value] : url.query) {
-    if (name == "endpoint") endpoint = value;
-    else if (name == "region") config.region = value;
-    else if (name == "profile") config.profile = value;
-    else if (name == "anonymous") config.anonymous = flag(name, value);
-    else if (name == "allow_http") allow_http = flag(name, value);
+    if (name == "endpoint")
+      endpoint = value;
+    else if (name == "region")
+      config.region = value;
+    else if (name == "profile")
+      config.profile = value;
+    else if (name == "anonymous")
+      config.anonymous = flag(name, value);
+    else if (name == "allow_http")
+      allow_http = flag(name, value);
     else {
       throw bad("unknown parameter '" + printable(name) +
                 "' in an s3:// URL; known are endpoint, region, profile, anonymous, allow_http");

@@ -21,12 +21,12 @@ namespace waybill::s3 {
 
 struct Config {
   std::string bucket;
-  std::string prefix;    ///< "" or ending in '/'
+  std::string prefix;  ///< "" or ending in '/'
   std::string region;
-  std::string profile;   ///< "" is the environment, then the default profile
-  std::string scheme;    ///< "http" or "https"
+  std::string profile;       ///< "" is the environment, then the default profile
+  std::string scheme;        ///< "http" or "https"
   std::string service_host;  ///< without the bucket; with the port where it is not the scheme's own
-  std::string port;      ///< always set
+  std::string port;          ///< always set
   bool path_style = false;
   bool anonymous = false;
 

@@ -100,23 +100,45 @@ constexpr Row by_code[] = {
 
 Meaning by_status(int status) {
   switch (status) {
-    case 301: case 302: case 303: case 307: case 308:
+    case 301:
+    case 302:
+    case 303:
+    case 307:
+    case 308:
       return {failed_precondition, C::configuration, false, "correct the endpoint or the region"};
-    case 401: return {unauthenticated, C::auth, false, key_hint};
-    case 403: return {permission_denied, C::permission, false, "the credentials are wrong or lack this right"};
-    case 404: case 410: return {not_found, C::missing, false, {}};
-    case 405: return {permission_denied, C::permission, false, {}};
-    case 408: return {deadline_exceeded, C::timeout, true, {}};
-    case 409: return {aborted, C::conflict, true, {}};
-    case 411: case 414: case 416: return {invalid_argument, C::server, false, {}};
-    case 412: return {failed_precondition, C::conflict, false, {}};
-    case 413: return {out_of_range, C::too_large, false, {}};
-    case 429: return {resource_exhausted, C::throttled, true, {}};
-    case 431: return {invalid_argument, C::unsupported, false, {}};
-    case 501: return {unimplemented, C::unsupported, false, {}};
-    case 503: return {unavailable, C::throttled, true, {}};
-    case 507: return {resource_exhausted, C::server, true, "make room at the store"};
-    default: break;
+    case 401:
+      return {unauthenticated, C::auth, false, key_hint};
+    case 403:
+      return {permission_denied, C::permission, false, "the credentials are wrong or lack this right"};
+    case 404:
+    case 410:
+      return {not_found, C::missing, false, {}};
+    case 405:
+      return {permission_denied, C::permission, false, {}};
+    case 408:
+      return {deadline_exceeded, C::timeout, true, {}};
+    case 409:
+      return {aborted, C::conflict, true, {}};
+    case 411:
+    case 414:
+    case 416:
+      return {invalid_argument, C::server, false, {}};
+    case 412:
+      return {failed_precondition, C::conflict, false, {}};
+    case 413:
+      return {out_of_range, C::too_large, false, {}};
+    case 429:
+      return {resource_exhausted, C::throttled, true, {}};
+    case 431:
+      return {invalid_argument, C::unsupported, false, {}};
+    case 501:
+      return {unimplemented, C::unsupported, false, {}};
+    case 503:
+      return {unavailable, C::throttled, true, {}};
+    case 507:
+      return {resource_exhausted, C::server, true, "make room at the store"};
+    default:
+      break;
   }
   if (status >= 500) return {unavailable, C::server, true, {}};
   if (status >= 400) return {invalid_argument, C::server, false, {}};
@@ -124,9 +146,8 @@ Meaning by_status(int status) {
 }
 
 Meaning meaning_of(const Refusal& refusal) {
-  const auto row = std::find_if(std::begin(by_code), std::end(by_code), [&](const Row& each) {
-    return each.provider_code == refusal.service.code;
-  });
+  const auto row = std::find_if(std::begin(by_code), std::end(by_code),
+                                [&](const Row& each) { return each.provider_code == refusal.service.code; });
   if (row != std::end(by_code)) return row->meaning;
   // An unknown error inside a 200 came while the store was working: it is the store's, and the work may be repeated.
   if (refusal.status < 300) return {internal, C::server, true, {}};

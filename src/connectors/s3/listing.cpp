@@ -38,8 +38,10 @@ class ObjectLister final : public Lister {
     std::vector<Client::Parameter> parameters = {{"encoding-type", "url"}, {"list-type", "2"}};
     const std::string& prefix = client_->config().prefix;
     if (!prefix.empty()) parameters.emplace_back("prefix", prefix);
-    if (!token_.empty()) parameters.emplace_back("continuation-token", token_);
-    else if (!after_.empty()) parameters.emplace_back("start-after", askable(prefix + after_));
+    if (!token_.empty())
+      parameters.emplace_back("continuation-token", token_);
+    else if (!after_.empty())
+      parameters.emplace_back("start-after", askable(prefix + after_));
     Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
     internal::HttpResponse response = client_->call(request, context);
     ListedPage listed = parse(response.text);

@@ -122,8 +122,8 @@ std::optional<Stored> Upload::already_complete(std::span<const PartInfo> parts, 
   for (const PartInfo& part : parts) stored.size += part.size;
   stored.digest.crc64nvme = composed_crc64(parts);
   const std::string etag = composed_etag(parts);
-  const bool is_ours = (!etag.empty() && etag == head->etag) ||
-                       (head->crc64nvme && head->crc64nvme == stored.digest.crc64nvme);
+  const bool is_ours =
+      (!etag.empty() && etag == head->etag) || (head->crc64nvme && head->crc64nvme == stored.digest.crc64nvme);
   if (head->size != stored.size || !is_ours) return std::nullopt;
   stored.etag = head->etag;
   stored.version = head->version;
@@ -206,8 +206,9 @@ void Upload::abort(Context& context) {
     if (response.status < 200 || response.status > 299) throw client_->error(request, response);
     if (is_gone(context)) return;
   }
-  throw Error(ErrorCode::unavailable, ErrorClass::server,
-              client_->name(key_) + ": an upload was aborted " + std::to_string(abort_tries) + " times and is still there")
+  throw Error(
+      ErrorCode::unavailable, ErrorClass::server,
+      client_->name(key_) + ": an upload was aborted " + std::to_string(abort_tries) + " times and is still there")
       .set_retryable();
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Multipart uploads. Where the store takes it, an upload is begun with a CRC-64/NVME of the whole object: the store then
-// composes it from the parts' and it is compared at the end.
+// Multipart uploads. Where the store takes it, an upload is begun with a CRC-64/NVME of the whole object: the store
+// then composes it from the parts' and it is compared at the end.
 #pragma once
 
 #include <memory>

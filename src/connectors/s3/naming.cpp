@@ -39,9 +39,8 @@ unsigned shapes_of(std::string_view key) {
 
 // Characters that XML 1.0 cannot say, not even as a number.
 bool fits_xml(std::string_view key) {
-  const bool has_control = std::any_of(key.begin(), key.end(), [](unsigned char c) {
-    return c < 0x20 && c != '\t' && c != '\n' && c != '\r';
-  });
+  const bool has_control = std::any_of(key.begin(), key.end(),
+                                       [](unsigned char c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; });
   return !has_control && key.find("\xEF\xBF\xBE") == std::string_view::npos &&
          key.find("\xEF\xBF\xBF") == std::string_view::npos;
 }

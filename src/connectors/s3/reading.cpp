@@ -104,7 +104,8 @@ class Reading {
   }
 
   Error changed(const std::string& why) const {
-    return Error(ErrorCode::aborted, ErrorClass::source_changed, client_.name(key_) + " changed: " + why).set_retryable();
+    return Error(ErrorCode::aborted, ErrorClass::source_changed, client_.name(key_) + " changed: " + why)
+        .set_retryable();
   }
 
   Error cut(const std::string& why) const {
@@ -148,7 +149,8 @@ class Reading {
     }
     result.total_size = response.content_length ? response.content_length : response.body_bytes;
     if (result.count != *result.total_size) {
-      throw cut("a body of " + std::to_string(*result.total_size) + " bytes ended after " + std::to_string(result.count));
+      throw cut("a body of " + std::to_string(*result.total_size) + " bytes ended after " +
+                std::to_string(result.count));
     }
     if (!response.length_verified && stamp_.size != result.total_size) {
       throw cut("the body ended with the connection, after " + std::to_string(result.count) + " bytes");

@@ -36,8 +36,9 @@ std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
 }
 
 std::optional<Locator> S3Source::locator(const Item& item) {
-  return Locator{"s3", endpoint(), client_->config().bucket, client_->config().prefix + item.id.key, item.id.version,
-                 item.stamp.etag};
+  return Locator{
+      "s3",           endpoint(), client_->config().bucket, client_->config().prefix + item.id.key, item.id.version,
+      item.stamp.etag};
 }
 
 }  // namespace waybill::s3

@@ -75,7 +75,8 @@ internal::HttpResponse send_body(Client& client, Client::Request& request, const
     }
     request.payload_hash = hash;
     request.headers.resize(plain_headers);
-    if (adds_checksum) request.headers.emplace_back("x-amz-checksum-crc64nvme", internal::crc64_to_base64(digest.crc64nvme));
+    if (adds_checksum)
+      request.headers.emplace_back("x-amz-checksum-crc64nvme", internal::crc64_to_base64(digest.crc64nvme));
     return client.send(request, context);
   };
   if (is_signed(client)) return send_signed(with_checksum);
@@ -146,9 +147,8 @@ bool Guard::is_failed(const internal::HttpResponse& response) const {
 }
 
 Error Guard::conflict() const {
-  const char* why = condition_.kind == Condition::Kind::absent
-                        ? ": there is an object now, and there was to be none"
-                        : ": the object is not the one that was to be replaced";
+  const char* why = condition_.kind == Condition::Kind::absent ? ": there is an object now, and there was to be none"
+                                                               : ": the object is not the one that was to be replaced";
   return Error(ErrorCode::failed_precondition, ErrorClass::conflict, client_.name(key_) + why);
 }
 

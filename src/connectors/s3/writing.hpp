@@ -3,8 +3,8 @@
 // What a single PUT and the parts of a large object have in common: the proof of the content that goes with a body, and
 // the conditions of a write, each with its fallback for stores that do not know the header.
 //
-// Proof: over plain http the body's SHA-256 is signed; over https a CRC-64/NVME header goes with it, or, where the store
-// refuses that header, the signed SHA-256 again. Either way the store itself compares.
+// Proof: over plain http the body's SHA-256 is signed; over https a CRC-64/NVME header goes with it, or, where the
+// store refuses that header, the signed SHA-256 again. Either way the store itself compares.
 #pragma once
 
 #include <optional>

@@ -38,7 +38,8 @@ std::string text_of(const pugi::xml_node& node) {
 }
 
 pugi::xml_node load(pugi::xml_document& document, std::string& body, std::string_view root) {
-  const pugi::xml_parse_result result = document.load_buffer_inplace(body.data(), body.size(), parse_flags, pugi::encoding_utf8);
+  const pugi::xml_parse_result result =
+      document.load_buffer_inplace(body.data(), body.size(), parse_flags, pugi::encoding_utf8);
   if (!result) throw broken(root, result.description());
   const pugi::xml_node node = document.document_element();
   if (local_name(node) != root) throw broken(root, "it is a <" + printable(local_name(node)) + ">");
@@ -62,10 +63,14 @@ ServiceError read_error(const pugi::xml_node& root) {
   ServiceError error;
   for (const pugi::xml_node& node : root.children()) {
     const std::string_view name = local_name(node);
-    if (name == "Code") error.code = text_of(node);
-    else if (name == "Message") error.message = text_of(node);
-    else if (name == "RequestId") error.request_id = text_of(node);
-    else if (name == "Region") error.region = text_of(node);
+    if (name == "Code")
+      error.code = text_of(node);
+    else if (name == "Message")
+      error.message = text_of(node);
+    else if (name == "RequestId")
+      error.request_id = text_of(node);
+    else if (name == "Region")
+      error.region = text_of(node);
   }
   return error;
 }
@@ -215,9 +220,12 @@ Completed parse_complete(std::string& body) {
   bool is_composite = false;
   for (const pugi::xml_node& node : root.children()) {
     const std::string_view name = local_name(node);
-    if (name == "ETag") completed.etag = unquote_etag(text_of(node));
-    else if (name == "ChecksumCRC64NVME") completed.crc64nvme = internal::crc64_from_base64(text_of(node));
-    else if (name == "ChecksumType") is_composite = text_of(node) == "COMPOSITE";
+    if (name == "ETag")
+      completed.etag = unquote_etag(text_of(node));
+    else if (name == "ChecksumCRC64NVME")
+      completed.crc64nvme = internal::crc64_from_base64(text_of(node));
+    else if (name == "ChecksumType")
+      is_composite = text_of(node) == "COMPOSITE";
   }
   if (is_composite) completed.crc64nvme.reset();
   if (completed.etag.empty()) throw broken(name_of_root, "it has no <ETag>");
@@ -232,10 +240,14 @@ std::string complete_body(std::span<const PartInfo> parts, bool with_checksums) 
     body += std::to_string(part.number);
     body += "</PartNumber><ETag>&quot;";
     for (const char c : part.etag) {
-      if (c == '&') body += "&amp;";
-      else if (c == '<') body += "&lt;";
-      else if (c == '>') body += "&gt;";
-      else body += c;
+      if (c == '&')
+        body += "&amp;";
+      else if (c == '<')
+        body += "&lt;";
+      else if (c == '>')
+        body += "&gt;";
+      else
+        body += c;
     }
     body += "&quot;</ETag>";
     if (with_checksums && part.digest.crc64nvme) {

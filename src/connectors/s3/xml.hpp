@@ -22,7 +22,7 @@ struct ServiceError {
   std::string code;
   std::string message;
   std::string request_id;
-  std::string region;    ///< where the bucket is, if the error is about that
+  std::string region;  ///< where the bucket is, if the error is about that
 };
 
 /// Whatever can be read of `body`: never throws for its content.
