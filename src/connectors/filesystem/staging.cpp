@@ -50,8 +50,6 @@ void StagedFile::remove() noexcept {
   if (unlinkat(folder_->get(), name_.c_str(), 0) == 0 && ftruncate(fd_.get(), 0) != 0) return;
 }
 
-std::string parts_name(std::string_view upload) { return std::string(upload) + ".parts"; }
-
 std::string StagingFolder::key_of(std::string_view name) {
   return std::string(staging_folder) + "/" + std::string(name);
 }
@@ -111,9 +109,7 @@ void StagingFolder::sweep(std::span<const std::string> keep, Context& context) {
   }
   const std::string prefix = migration_prefix(context);
   for (const std::string& entry : names_in(at.get(), name)) {
-    const bool is_kept = std::any_of(keep.begin(), keep.end(), [&](const std::string& upload) {
-      return entry == upload || entry == parts_name(upload);
-    });
+    const bool is_kept = std::find(keep.begin(), keep.end(), entry) != keep.end();
     if (is_kept || !entry.starts_with(prefix)) continue;
     if (unlinkat(at.get(), entry.c_str(), 0) != 0 && errno != ENOENT) {
       throw system_error(errno, "cannot remove " + root_.name(key_of(entry)));

@@ -5,6 +5,8 @@
 // each migration finds its own.
 #pragma once
 
+#include <fcntl.h>
+
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -49,8 +51,8 @@ class StagingFolder {
   StagedFile create(Context& context);
   /// A new file for an object in parts, which stays when the process ends. Already released.
   StagedFile create_upload(Context& context);
-  /// An existing one, or one to make if `flags` has O_CREAT. Already released. Errors: missing.
-  StagedFile open(const std::string& name, int flags);
+  /// An upload that is there. Already released. Errors: missing.
+  StagedFile open_upload(const std::string& name) { return open(name, O_RDWR); }
 
   /// Removes the files of the migration that are not in `keep`, and the folder if nothing else is in it.
   void sweep(std::span<const std::string> keep, Context& context);
@@ -61,6 +63,7 @@ class StagingFolder {
   static std::string key_of(std::string_view name);
 
  private:
+  StagedFile open(const std::string& name, int flags);
   std::shared_ptr<const Fd> folder();
   void forget(const std::shared_ptr<const Fd>& folder);
 
@@ -69,8 +72,5 @@ class StagingFolder {
   std::mutex mutex_;
   std::shared_ptr<const Fd> folder_;
 };
-
-/// The name of the file beside an upload that tells which parts are whole.
-std::string parts_name(std::string_view upload);
 
 }  // namespace waybill::filesystem

@@ -6,8 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
-#include <map>
 #include <string_view>
 
 #include "base/hash.hpp"
@@ -26,29 +24,7 @@ StagedFile open_upload(const Root& root, StagingFolder& staging, const PartPlan&
                 "there is no upload \"" + printable(id) + "\" in " + root.name(""));
   }
   if (root.open_if_exists() == nullptr) throw system_error(ENOENT, "cannot open " + root.name(staging.key_of(id)));
-  return staging.open(id, O_RDWR);
-}
-
-/// "<number> <size> <crc>" or "<number> -"; false for anything else: a line that was cut off.
-bool parse_line(std::string_view line, PartInfo& part, bool& is_whole) {
-  const char* end = line.data() + line.size();
-  auto [at, error] = std::from_chars(line.data(), end, part.number);
-  if (error != std::errc() || at == end || *at++ != ' ') return false;
-  is_whole = std::string_view(at, end) != "-";
-  if (!is_whole) return true;
-  const auto size = std::from_chars(at, end, part.size);
-  if (size.ec != std::errc() || size.ptr == end || *size.ptr != ' ') return false;
-  Crc64 crc = 0;
-  if (end - size.ptr != 17 || std::from_chars(size.ptr + 1, end, crc, 16).ptr != end) return false;
-  part.digest.crc64nvme = crc;
-  return true;
-}
-
-std::string crc_text(Crc64 crc) {
-  char digits[16];
-  const char* end = std::to_chars(digits, digits + sizeof digits, crc, 16).ptr;
-  const auto size = static_cast<size_t>(end - digits);
-  return std::string(16 - size, '0') + std::string(digits, size);
+  return staging.open_upload(id);
 }
 
 }  // namespace
@@ -61,8 +37,7 @@ FileUpload::FileUpload(const Root& root, StagingFolder& staging, Placer& placer,
       key_(std::move(key)),
       size_(plan.size),
       options_(options),
-      file_(open_upload(root, staging, plan, context)),
-      parts_(staging.open(parts_name(file_.name()), O_RDWR | O_CREAT | O_APPEND)) {
+      file_(open_upload(root, staging, plan, context)) {
   try {
     // A key that cannot be held fails before its bytes are moved; folders are made when there is something to put in.
     const Fd parent = root.open_beneath(split_key(key_).parent, O_PATH | O_DIRECTORY);
@@ -84,56 +59,20 @@ void FileUpload::check_present() const {
   }
 }
 
-void FileUpload::note(const std::string& line) {
-  // Framed on both sides, so that what a crash cut off cannot swallow the next line. Small appends are atomic.
-  const std::string framed = "\n" + line + "\n";
-  if (::write(parts_.fd(), framed.data(), framed.size()) != static_cast<ssize_t>(framed.size())) {
-    throw system_error(errno, "cannot write " + root_.name(StagingFolder::key_of(parts_.name())));
-  }
-}
-
 std::vector<PartInfo> FileUpload::existing(Context& context) {
   context.check();
   check_present();
-  std::string text;
-  char buffer[16 << 10];
-  while (true) {
-    const ssize_t count = pread(parts_.fd(), buffer, sizeof buffer, static_cast<off_t>(text.size()));
-    if (count < 0) throw system_error(errno, "cannot read " + root_.name(StagingFolder::key_of(parts_.name())));
-    if (count == 0) break;
-    text.append(buffer, static_cast<size_t>(count));
-  }
-  std::map<uint32_t, PartInfo> found;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = text.find('\n', at);
-    if (end == std::string::npos) break;
-    PartInfo part;
-    bool is_whole = false;
-    if (parse_line(std::string_view(text).substr(at, end - at), part, is_whole)) {
-      if (is_whole) {
-        found[part.number] = part;
-      } else {
-        found.erase(part.number);
-      }
-    }
-    at = end + 1;
-  }
-  std::vector<PartInfo> parts;
-  for (auto& [number, part] : found) parts.push_back(part);
-  return parts;
+  return {};
 }
 
 PartInfo FileUpload::write(uint32_t number, uint64_t offset, const Body& body, Context& context) {
   context.check();
   check_present();
-  note(std::to_string(number) + " -");
   PartInfo part;
   part.number = number;
   part.size = body.size();
   part.digest.crc64nvme = write_body(root_, key_, file_.fd(), offset, body, context);
-  note(std::to_string(number) + " " + std::to_string(part.size) + " " + crc_text(*part.digest.crc64nvme));
   dirty_.add(StagingFolder::key_of(file_.name()));
-  dirty_.add(StagingFolder::key_of(parts_.name()));
   return part;
 }
 
@@ -158,7 +97,6 @@ Stored FileUpload::complete(std::span<const PartInfo> parts, Context& context) {
   if (ftruncate(file_.fd(), static_cast<off_t>(size)) != 0) throw write_error(root_, key_, errno);
   apply_attributes(root_, key_, file_.fd(), options_.attributes, context);
   status = placer_.place(file_, key_, options_, context);
-  parts_.remove();
   Stored stored;
   stored.size = static_cast<uint64_t>(status.st_size);
   stored.mtime_ns = mtime_ns(status);
@@ -170,7 +108,6 @@ Stored FileUpload::complete(std::span<const PartInfo> parts, Context& context) {
 void FileUpload::abort(Context&) {
   if (stored_) return;
   file_.remove();
-  parts_.remove();
 }
 
 }  // namespace waybill::filesystem

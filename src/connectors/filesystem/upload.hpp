@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An object in parts: one sparse file in the staging folder, written at offsets, renamed when it is whole. Its id is
-// the file's name. Beside it, "<id>.parts" tells which parts are whole: a line "<number> -" before a part is written
-// and "<number> <size> <crc>" after it. The lines are there to resume; what is durable is known to the ledger, which
-// commits a part after a flush.
+// the file's name. Which parts are whole is known to the ledger alone, which commits a part after a flush: the file
+// cannot tell bytes from a hole.
 #pragma once
 
 #include <optional>
@@ -24,6 +23,7 @@ class FileUpload final : public PartUpload {
              const WriteOptions& options, Context& context);
 
   std::string id() const override { return file_.name(); }
+  /// Always empty (Capabilities::lists_parts). Errors: missing.
   std::vector<PartInfo> existing(Context& context) override;
   PartInfo write(uint32_t number, uint64_t offset, const Body& body, Context& context) override;
   Stored complete(std::span<const PartInfo> parts, Context& context) override;
@@ -31,7 +31,6 @@ class FileUpload final : public PartUpload {
 
  private:
   void check_present() const;
-  void note(const std::string& line);
 
   const Root& root_;
   Placer& placer_;
@@ -40,7 +39,6 @@ class FileUpload final : public PartUpload {
   std::optional<uint64_t> size_;
   WriteOptions options_;
   StagedFile file_;
-  StagedFile parts_;
   std::optional<Stored> stored_;  // once complete: the answer to a repeated complete()
 };
 

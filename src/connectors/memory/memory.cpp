@@ -184,6 +184,7 @@ Destination::Capabilities MemoryDestination::capabilities() const {
   capabilities.start_after = true;
   capabilities.conditional = true;
   capabilities.parts = true;
+  capabilities.lists_parts = true;
   capabilities.listing_has_etag = true;
   capabilities.listing_has_mtime = true;
   return capabilities;
