@@ -15,7 +15,8 @@ namespace waybill::filesystem {
 class FilesystemDestination final : public Destination {
  public:
   /// The folder need not be there: the first put makes it, and the folders above it.
-  explicit FilesystemDestination(std::string_view path) : root_(path), dirty_(root_), placer_(root_, dirty_), staging_(root_) {}
+  explicit FilesystemDestination(std::string_view path)
+      : root_(path), dirty_(root_), placer_(root_, dirty_), staging_(root_) {}
   ~FilesystemDestination() override;
 
   Capabilities capabilities() const override;

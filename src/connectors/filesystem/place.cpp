@@ -93,7 +93,8 @@ int rename_into(int from, const char* name, int folder, const char* leaf, Condit
   return error == EINVAL || error == ENOSYS ? link_into(from, name, folder, leaf) : error;
 }
 
-void check_unchanged(const Root& root, std::string_view key, int folder, const char* leaf, const Condition& condition) {
+void check_unchanged(const Root& root, std::string_view key, int folder, const char* leaf,
+                     const Condition& condition) {
   struct stat status {};
   if (fstatat(folder, leaf, &status, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) throw conflict_error(root, key, "is gone");

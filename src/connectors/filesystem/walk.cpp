@@ -28,7 +28,9 @@ std::string plain(std::string_view name) {
   return std::string(name);
 }
 
-bool is_gone(int error_number) noexcept { return error_number == ENOENT || error_number == ENOTDIR || error_number == ELOOP; }
+bool is_gone(int error_number) noexcept {
+  return error_number == ENOENT || error_number == ENOTDIR || error_number == ELOOP;
+}
 bool is_denied(int error_number) noexcept { return error_number == EACCES || error_number == EPERM; }
 
 }  // namespace
@@ -68,7 +70,8 @@ void Names::skip_through(std::string_view bound) {
 }
 
 bool Names::drop_longer_than(size_t size) {
-  return std::erase_if(starts_, [&](size_t start) { return std::string_view(bytes_.c_str() + start).size() > size; }) > 0;
+  const char* bytes = bytes_.c_str();
+  return std::erase_if(starts_, [&](size_t start) { return std::string_view(bytes + start).size() > size; }) > 0;
 }
 
 Walk::Walk(const Root& root, const ListRequest& request, View view)
@@ -151,7 +154,8 @@ void Walk::visit_folder(Level& level, Key key, Context& context) {
   if (names.size() == 0) {
     // A folder that was removed meanwhile reads as empty, too.
     struct stat now {};
-    const bool is_there = fstatat(level.fd.get(), plain(key.substr(prefix_.size())).c_str(), &now, AT_SYMLINK_NOFOLLOW) == 0;
+    const std::string name = plain(std::string_view(key).substr(prefix_.size()));
+    const bool is_there = fstatat(level.fd.get(), name.c_str(), &now, AT_SYMLINK_NOFOLLOW) == 0;
     if (is_there && S_ISDIR(now.st_mode)) emit(describe(std::move(key), now));
     return;
   }
