@@ -85,11 +85,10 @@ std::optional<Failure> read_failure(Database& database, int64_t partition, const
 
 constexpr const char* all_sql = "SELECT key, version, " WAYBILL_ITEM_COLUMNS
                                 " FROM items WHERE partition = ? AND (key, version) >= (?, ?) ORDER BY key, version";
-constexpr const char* failures_sql =
-    "SELECT i.key, i.version, " WAYBILL_ITEM_COLUMNS
-    " FROM (SELECT partition AS p, key AS k, version AS v FROM failures WHERE partition = ?1 AND (key, version) >= "
-    "(?2, ?3)"
-    " ORDER BY key, version) CROSS JOIN items i ON i.partition = p AND i.key = k AND i.version = v";
+constexpr const char* failures_sql = "SELECT k, v, " WAYBILL_ITEM_COLUMNS
+                                     " FROM (SELECT partition AS p, key AS k, version AS v FROM failures)"
+                                     " CROSS JOIN items i ON i.partition = p AND i.key = k AND i.version = v"
+                                     " WHERE p = ? AND (k, v) >= (?, ?) ORDER BY k, v";
 
 }  // namespace
 
