@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,14 @@ def slow(cli: CommandLine, large_tree: Path) -> Iterator[Callable[..., subproces
         process.communicate()
 
 
-def is_under_way(folder: Path) -> bool:
+def is_under_way(folder: Path, done_before: int = 0) -> bool:
+    """Whether a run is at work: it has done more than was done when it began."""
     try:
         with waybill.Tracker(folder / "waybill.db") as tracker:
             snapshot = tracker.snapshot()
     except waybill.Error:
         return False
-    return snapshot.state == "running" and snapshot.items.done > 0
+    return snapshot.state == "running" and snapshot.items.done > done_before
 
 
 def test_the_main_job(cli: CommandLine, tree: Path, contents: Contents) -> None:
@@ -288,9 +290,10 @@ def test_a_terminal_gets_a_live_view(cli: CommandLine, tree: Path, no_color: boo
 def test_sigint_drains_and_the_same_command_carries_on(
     cli: CommandLine, slow: Callable[..., subprocess.Popen[str]], eventually: Callable[..., None]
 ) -> None:
+    done = 0
     for number in (signal.SIGINT, signal.SIGTERM):
         process = slow()
-        eventually(lambda: is_under_way(cli.folder))
+        eventually(partial(is_under_way, cli.folder, done))
         begin = time.monotonic()
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
@@ -299,7 +302,9 @@ def test_sigint_drains_and_the_same_command_carries_on(
         assert "waybill: stopping" in err
         assert "copy interrupted" in out
         assert "next: waybill run" in out
-        assert json.loads(cli("status", "--json").stdout)["run"]["state"] == "interrupted"
+        status = json.loads(cli("status", "--json").stdout)
+        assert status["run"]["state"] == "interrupted"
+        done = status["items"]["done"]
     ended = cli("run")
     assert ended.returncode == 0, ended.stderr
     status = json.loads(cli("status", "--json").stdout)
@@ -374,8 +379,9 @@ def test_pause_resume_and_cancel_from_another_process(
     assert still.returncode == 4
     assert "resume" in one_clear_line(still)
     assert cli("verify").returncode != 0
+    done = json.loads(cli("status", "--json").stdout)["items"]["done"]
     resumed = cli.start("resume")
-    eventually(lambda: is_under_way(cli.folder))
+    eventually(lambda: is_under_way(cli.folder, done))
     assert cli("cancel").returncode == 0
     out, err = resumed.communicate(timeout=30)
     assert resumed.returncode == 130, err
