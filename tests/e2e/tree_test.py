@@ -193,7 +193,14 @@ def test_filesystem_to_s3_and_back(folder: Path, files: int, sparse_bytes: int) 
 
         back = Waybill(folder, prefix=unprivileged(), environment=server.environment, tracker="back.db")
         done = back.run(
-            "run", "--from", server.url("tree", PREFIX.decode()), "--to", folder / "copy", "--progress", "none", timeout=2400
+            "run",
+            "--from",
+            server.url("tree", PREFIX.decode()),
+            "--to",
+            folder / "copy",
+            "--progress",
+            "none",
+            timeout=2400,
         )
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         items = back.status()["items"]

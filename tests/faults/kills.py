@@ -171,7 +171,9 @@ class Harness:
         self.unbroken = self.target.contents()
         self.check_end("the unbroken run")
         # A store that acknowledges only what is durable needs no flush.
-        missing = [name for name, total in self.totals.items() if total == 0 and (name != "flush" or not self.target.server)]
+        missing = [
+            name for name, total in self.totals.items() if total == 0 and (name != "flush" or not self.target.server)
+        ]
         assert not missing, f"events that never happen in this build: {', '.join(missing)} (is it built with faults?)"
         self.say(f"events of an unbroken run: {self.totals}")
 
@@ -256,13 +258,15 @@ class Harness:
         self.finish_last()
 
     def finish_last(self) -> None:
-        if (self.folder / self.waybill.tracker).exists() and self.script and self.waybill.status()["run"]["state"] != "completed":
+        if (
+            (self.folder / self.waybill.tracker).exists()
+            and self.script
+            and self.waybill.status()["run"]["state"] != "completed"
+        ):
             assert not self.one_run("none:0")
 
 
-def run(
-    *, target: str, kills: int, seed: int, sanitizers: bool = False, script: str = "", say: Any = print
-) -> Result:
+def run(*, target: str, kills: int, seed: int, sanitizers: bool = False, script: str = "", say: Any = print) -> Result:
     """Runs the harness; an AssertionError names the command that repeats the migration that went wrong."""
     package = faults_build.build(sanitizers=sanitizers)
     with ExitStack() as stack:

@@ -103,7 +103,9 @@ def test_a_second_process_is_refused_and_told_who_holds_the_ledger(
     first = start_and_hold(waybill, proxy, command)
     try:
         # It reaches the store past the frozen connections: an endpoint's address is no part of a migration's identity.
-        second = waybill.run("run", "--from", str(folder / "source"), "--to", server.url("target"), "--progress", "none")
+        second = waybill.run(
+            "run", "--from", str(folder / "source"), "--to", server.url("target"), "--progress", "none"
+        )
         assert second.returncode == 4, second.stderr.decode(errors="replace")
         message = second.stderr.decode()
         assert socket.gethostname() in message

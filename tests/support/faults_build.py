@@ -34,7 +34,10 @@ def build(*, sanitizers: bool = False) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     shutil.copytree(
-        PROJECT / "python" / "waybill", package, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.so")
+        PROJECT / "python" / "waybill",
+        package,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("__pycache__", "*.so"),
     )
     for module in (top / "cmake" / "python").glob("_core*.so"):
         # Replaced, not overwritten: a process that has it mapped keeps the old one.

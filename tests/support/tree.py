@@ -252,7 +252,9 @@ def main() -> None:
     parser.add_argument("--sparse-mib", type=int, default=200)
     words = parser.parse_args()
     tree = make_tree(words.folder, files=words.files, seed=words.seed, sparse_bytes=words.sparse_mib << 20)
-    print(f"{tree.files} files, {tree.bytes} bytes, {len(tree.folders)} folders, {len(tree.unmovable)} that cannot move")
+    print(
+        f"{tree.files} files, {tree.bytes} bytes, {len(tree.folders)} folders, {len(tree.unmovable)} that cannot move"
+    )
 
 
 if __name__ == "__main__":
