@@ -38,7 +38,7 @@ Ledger::Ledger(Tracker& tracker, Destination* flushed, uint64_t epoch, const Opt
       flushed_(flushed),
       epoch_(epoch),
       options_(options),
-      scope_(scope),
+      flush_scope_{flush_cancel_, scope.bodies, scope.migration, scope.epoch, scope.log, scope.count},
       hooks_(std::move(hooks)),
       run_(std::move(run)),
       last_beat_ms_(boot_time_ms()),
@@ -229,7 +229,8 @@ void Ledger::run_flushes() {
     lock.unlock();
     std::exception_ptr error;
     try {
-      CallContext context(scope_);
+      // Not the run's own cancellation: what was put while the run was being stopped is worth its flush.
+      CallContext context(flush_scope_);
       flushed_->flush(context);
       WAYBILL_FAULT_POINT("flush");
     } catch (...) {
@@ -238,6 +239,7 @@ void Ledger::run_flushes() {
     lock.lock();
     is_flushing_ = false;
     flushing_items_ = 0;
+    if (error && flush_cancel_.fired()) return;  // out of time: these stay pending
     if (error) {
       lock.unlock();
       fail(error);
@@ -389,6 +391,7 @@ bool Ledger::finish(RunState state, std::string reason, Event end, Clock::time_p
       return false;
     }
     unflushed_ = Batch{};  // what could not be flushed in time stays pending, and is moved again
+    flush_cancel_.fire();
   }
   set_state(state, std::move(reason));
   {
@@ -412,6 +415,7 @@ void Ledger::abandon() {
     std::scoped_lock lock(mutex_);
     is_stopping_ = true;
     is_broken_ = true;
+    flush_cancel_.fire();
     work_.notify_all();
     flush_work_.notify_all();
     changed_.notify_all();

@@ -94,7 +94,8 @@ class Ledger {
   Destination* const flushed_;  // null where outcomes need no flush
   const uint64_t epoch_;
   const Options options_;
-  const RunScope& scope_;
+  CancelSource flush_cancel_;
+  const RunScope flush_scope_;
   const Hooks hooks_;
 
   mutable std::mutex mutex_;

@@ -4,7 +4,10 @@
 
 #include "waybill/migration.hpp"
 
+#include <filesystem>
+
 #include "base/text.hpp"
+#include "base/uri.hpp"
 #include "engine/copy_run.hpp"
 #include "engine/plan.hpp"
 #include "engine/verify_run.hpp"
@@ -33,6 +36,13 @@ namespace {
 std::string fingerprint(const Migration& migration, const Transform* transform) {
   return "source=" + migration.source().identity() + "\ndestination=" + migration.destination().identity() +
          "\nkeys=same\ntransform=" + (transform != nullptr ? transform->identity() : "none") + "\nversions=latest";
+}
+
+// The URL as the ledger keeps it, for a later run from any folder: without secrets, and a path made absolute.
+std::string url_to_keep(std::string_view text) {
+  const Url url = Url::parse(text);
+  if (url.scheme != "file") return url.redacted();
+  return "file://" + internal::encode_path(std::filesystem::absolute(url.path).lexically_normal().native());
 }
 
 // A destination inside the source would be listed as source, and grow for ever.
@@ -115,8 +125,8 @@ Migration::Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination
 Migration::Migration(std::string_view source_url, std::string_view destination_url, std::string_view tracker_url)
     : Migration(open_source(source_url), open_destination(destination_url), nullptr) {
   impl_->tracker_url = tracker_url;
-  impl_->info.source_url = Url::parse(source_url).redacted();
-  impl_->info.destination_url = Url::parse(destination_url).redacted();
+  impl_->info.source_url = url_to_keep(source_url);
+  impl_->info.destination_url = url_to_keep(destination_url);
 }
 
 Migration::~Migration() = default;

@@ -66,6 +66,35 @@ TEST_F(Stop, TransfersInFlightMayEndWithinTheDrainTime) {
   EXPECT_EQ(run->wait().snapshot.items.done, 4);
 }
 
+TEST_F(Stop, WhatWasPutBeforeTheInterruptIsFlushedAndKept) {
+  fill(40);
+  std::atomic<int> puts{0};
+  std::atomic<int> entered{0};
+  destination_hook = [&](const std::string& operation, const Key&, Context& context) {
+    if (operation == "put_done") ++puts;
+    if (operation == "flush") {
+      context.check();  // as the folders' flush does
+      context.sleep(milliseconds(100));
+    }
+  };
+  source_hook = [&](const std::string& operation, const Key& key, Context& context) {
+    if (operation != "read" || key < "k000020") return;
+    ++entered;
+    while (context.sleep(milliseconds(1000))) {
+    }
+    context.check();
+  };
+  Options options = quick();
+  options.drain_ms = 0;
+  const std::unique_ptr<waybill::Run> run = migration().start(options);
+  wait_for(entered, 1);
+  wait_for(puts, 20);
+  run->interrupt();
+  const Report report = run->wait();
+  EXPECT_EQ(report.snapshot.state, RunState::interrupted) << report.message;
+  EXPECT_EQ(report.snapshot.items.done, 20);
+}
+
 TEST_F(Stop, CancelEndsTheRunAndTheNextOneIsNew) {
   fill(50);
   std::atomic<int> entered{0};
