@@ -62,6 +62,12 @@ struct PartInfo {
   bool operator==(const PartInfo&) const = default;
 };
 
+/// An upload as the ledger knows it.
+struct OpenUpload {
+  Key key;
+  std::string id;  ///< "" where a process died between announcing the upload and learning its id
+};
+
 /// One large object being written in parts. write() may be called from many threads at once, everything else from one.
 /// Destroying it leaves the upload open, so that a later process can go on; abort() removes it.
 class PartUpload {
@@ -145,10 +151,11 @@ class Destination {
   /// Removes the object; no error if it is gone. The default throws unimplemented.
   virtual void remove(const Key& key, Context& context);
 
-  /// Removes what earlier processes of this migration (Context::migration) left behind, temporary files and unfinished
-  /// uploads, but not the uploads in `keep`; nobody else's are touched. Called with the lease held, once when a run
-  /// begins or carries on. The default does nothing.
-  virtual void sweep(std::span<const std::string> keep, Context& context);
+  /// Removes what earlier processes of this migration (Context::migration) left behind: temporary files, and unfinished
+  /// uploads that are not in `known`. An upload in `known` without an id may have begun at its key, unseen: what is open
+  /// at exactly that key and not known by its id is removed. Nothing else of anybody's is touched. Called with the lease
+  /// held, once when a run begins or carries on. The default does nothing.
+  virtual void sweep(std::span<const OpenUpload> known, Context& context);
 };
 
 }  // namespace waybill

@@ -140,7 +140,7 @@ void Destination::flush(Context&) {}
 
 void Destination::remove(const Key&, Context&) { throw unimplemented(identity(), "removal"); }
 
-void Destination::sweep(std::span<const std::string>, Context&) {}
+void Destination::sweep(std::span<const OpenUpload>, Context&) {}
 
 Attributes Transform::attributes(const Item&, Attributes source) const { return source; }
 

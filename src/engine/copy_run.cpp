@@ -17,20 +17,33 @@ CopyRun::CopyRun(RunSetup setup)
     : RunBase(std::move(setup)),
       concurrency_(setup_.options),
       queue_(concurrency_, [this] { ledger_->want_claim(); }),
-      transfer_(Transfer::Parts{*setup_.source, *setup_.destination, setup_.transform.get(), *setup_.tracker, *ledger_, queue_, retry_,
-                                concurrency_, scope_, setup_.options}),
+      transfer_(Transfer::Parts{*setup_.source, *setup_.destination, setup_.transform.get(), *setup_.tracker, *ledger_, queue_, retries_,
+                                concurrency_, scope_, setup_.options, [this](std::exception_ptr error) { fail(std::move(error)); }}),
       tuned_at_(Clock::now()) {}
 
 void CopyRun::start_work() {
-  {
-    // Temporary things of dead processes go; uploads that the ledger knows are gone on with.
-    std::vector<std::string> keep;
-    for (const UploadRecord& upload : setup_.tracker->uploads()) keep.push_back(upload.upload_id);
+  lister_ = Thread("wb-list", [this] { prepare(); });
+}
+
+// Temporary things of dead processes go; uploads that the ledger knows are gone on with. Then the listing, or what is left
+// of it.
+void CopyRun::prepare() {
+  try {
+    const std::vector<UploadRecord> uploads = setup_.tracker->uploads();
+    std::vector<OpenUpload> known;
+    for (const UploadRecord& upload : uploads) known.push_back({upload.id.key, upload.upload_id});
     CallContext context(scope_);
-    setup_.destination->sweep(keep, context);
+    setup_.destination->sweep(known, context);
+    for (const UploadRecord& upload : uploads) {
+      if (upload.upload_id.empty()) ledger_->upload_ended(upload.id);
+    }
+  } catch (...) {
+    if (!is_stopping()) fail(std::current_exception());
+    return;
   }
-  grow_threads();
-  if (!setup_.record.listing_complete) lister_ = Thread("wb-list", [this] { list(); });
+  is_swept_ = true;
+  ledger_->want_claim();
+  if (!setup_.record.listing_complete) list();
 }
 
 void CopyRun::list() {
@@ -43,7 +56,7 @@ void CopyRun::list() {
   while (!is_stopping()) {
     try {
       const ListingJob job{*setup_.source,       *setup_.destination,     setup_.tracker.get(), setup_.options,
-                           scope_,               retry_,                  setup_.transform != nullptr, setup_.record.run,
+                           scope_,               retries_,                setup_.transform != nullptr, setup_.record.run,
                            setup_.has_earlier_runs, setup_.tracker->listings(), waiting};
       if (list_everything(job, sink)) ledger_->set_listing_complete();
       return;
@@ -51,6 +64,7 @@ void CopyRun::list() {
       if (error.error_class() != ErrorClass::cancelled) return fail(std::current_exception());
       // The lease was late, and what was in flight had to stop: goes on from what is recorded once the heart beats.
       while (!is_stopping() && cancel_.fired()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      ledger_->list({}, std::nullopt, true);
     } catch (...) {
       return fail(std::current_exception());
     }
@@ -97,35 +111,38 @@ void CopyRun::join_work() {
 // A run that is over for good leaves no upload of its own behind. What cannot be aborted in time stays in the ledger for
 // the next run.
 void CopyRun::tidy() {
+  const std::vector<UploadRecord> uploads = setup_.tracker->uploads();
+  if (uploads.empty()) return;
   CancelSource patience;
   const RunScope scope{patience, bodies_, scope_.migration, scope_.epoch, scope_.log, scope_.count};
-  Thread timer;
-  try {
-    const std::vector<UploadRecord> uploads = setup_.tracker->uploads();
-    if (uploads.empty()) return;
-    std::atomic<bool> is_over{false};
-    timer = Thread("wb-timer", [&] {
-      const auto until = Clock::now() + tidy_patience;
-      while (!is_over && Clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      patience.fire();
-    });
-    for (const UploadRecord& upload : uploads) {
-      if (patience.fired()) break;
-      CallContext context(scope);
-      try {
+  std::atomic<bool> is_over{false};
+  Thread timer("wb-timer", [&] {
+    const auto until = Clock::now() + tidy_patience;
+    while (!is_over && Clock::now() < until) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    patience.fire();
+  });
+  for (const UploadRecord& upload : uploads) {
+    if (patience.fired()) break;
+    CallContext context(scope);
+    try {
+      if (upload.upload_id.empty()) {
+        const OpenUpload announced{upload.id.key, ""};
+        setup_.destination->sweep({&announced, 1}, context);
+      } else {
         setup_.destination
             ->begin_parts(upload.id.key, PartPlan{upload.stamp.size, upload.part_size, upload.upload_id}, WriteOptions{}, context)
             ->abort(context);
-      } catch (const Error& error) {
-        if (error.error_class() != ErrorClass::missing) continue;
       }
-      ledger_->upload_ended(upload.id);
+    } catch (...) {
+      const Error error = current_error();
+      if (error.error_class() != ErrorClass::missing) {
+        ledger_->event(EventKind::log, LogLevel::warning, "an upload of " + printable(upload.id.key) + " stays open: " + error.message());
+        continue;
+      }
     }
-    is_over = true;
-    timer.join();
-  } catch (const Error& error) {
-    ledger_->event(EventKind::log, LogLevel::warning, "uploads could not be tidied: " + error.message());
+    ledger_->upload_ended(upload.id);
   }
+  is_over = true;
 }
 
 void CopyRun::fill_live(LiveState& live) const {

@@ -26,11 +26,13 @@ class CopyRun final : public RunBase {
   void tidy() override;
   int in_flight() const override { return queue_.running(); }
   void fill_live(LiveState& live) const override;
-  bool wants_claim() const override { return queue_.wants_claim(); }
+  bool wants_claim() const override { return is_swept_ && queue_.wants_claim(); }
   void add_claimed(std::vector<Claimed> claimed) override { queue_.add(std::move(claimed)); }
   void hold(bool held) override { queue_.hold(held); }
+  void probe(bool probing) override { queue_.probe(probing); }
 
  private:
+  void prepare();
   void list();
   void grow_threads();
   void work();
@@ -38,6 +40,7 @@ class CopyRun final : public RunBase {
   ConcurrencyController concurrency_;
   WorkQueue queue_;
   Transfer transfer_;
+  std::atomic<bool> is_swept_{false};  ///< what dead processes left is gone; transfers may begin
   Thread lister_;
   std::vector<Thread> workers_;
   Clock::time_point tuned_at_;

@@ -28,15 +28,6 @@ Basis matching_basis(const Item& source, const Item& there) {
   return Basis::none;
 }
 
-Stored stored_from(const Item& there) {
-  Stored stored;
-  stored.size = there.stamp.size.value_or(0);
-  stored.etag = there.stamp.etag;
-  stored.mtime_ns = there.stamp.mtime_ns;
-  stored.digest = there.digest;
-  return stored;
-}
-
 ItemChange fail(ItemRecord record, ErrorClass error_class, std::string reason) {
   record.state = ItemState::failed;
   record.error_class = error_class;
@@ -80,6 +71,21 @@ ItemChange meet_foreign(ItemRecord record, const Item& source, const Item& there
 }
 
 }  // namespace
+
+Stored stored_from(const Item& there) {
+  Stored stored;
+  stored.size = there.stamp.size.value_or(0);
+  stored.etag = there.stamp.etag;
+  stored.mtime_ns = there.stamp.mtime_ns;
+  stored.digest = there.digest;
+  return stored;
+}
+
+bool looks_like(const SourceStamp& stamp, const Item& there) {
+  if (there.refused != ErrorClass::none || !stamp.size || stamp.size != there.stamp.size) return false;
+  if (stamp.mtime_ns) return stamp.mtime_ns == there.stamp.mtime_ns;
+  return !stamp.etag.empty() && stamp.etag == there.stamp.etag;
+}
 
 bool is_still_stored(const Stored& stored, const Item& there) {
   if (there.refused != ErrorClass::none) return false;
@@ -140,7 +146,10 @@ ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, co
 
   if (was_done) {
     record.change = Change::updated;
-    if (!is_same_revision) ++record.revision;
+    if (!is_same_revision) {
+      ++record.revision;
+      record.digest = {};
+    }
   } else if (!known || known->state != ItemState::pending) {
     record.change = known && known->copied_at_ms ? Change::updated : Change::created;
   }

@@ -20,6 +20,12 @@ struct AtDestination {
 /// Whether what is at the destination is still what `stored` says this ledger wrote there.
 bool is_still_stored(const Stored& stored, const Item& there);
 
+/// What is at the destination, as a row keeps it.
+Stored stored_from(const Item& there);
+
+/// Whether what is at the destination was made from the revision `stamp`: same size, and the time or the ETag with it.
+bool looks_like(const SourceStamp& stamp, const Item& there);
+
 /// The reason of an `occupied` failure: what is there, beside what would have been put there.
 std::string occupied_reason(const Item& there);
 

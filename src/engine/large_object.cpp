@@ -28,8 +28,13 @@ uint64_t choose_part_size(uint64_t size, uint64_t wished, const Destination::Cap
 }
 
 LargeObject::LargeObject(std::shared_ptr<ItemTask> task, std::unique_ptr<PartUpload> upload, uint64_t size, uint64_t part_size,
-                         std::vector<PartInfo> done, bool in_order)
-    : task_(std::move(task)), upload_(std::move(upload)), size_(size), part_size_(part_size), in_order_(in_order) {
+                         std::vector<PartInfo> done, bool in_order, SourceStamp stamp)
+    : task_(std::move(task)),
+      upload_(std::move(upload)),
+      size_(size),
+      part_size_(part_size),
+      in_order_(in_order),
+      stamp_(std::move(stamp)) {
   const auto count = static_cast<uint32_t>((size + part_size - 1) / part_size);
   parts_.resize(count);
   missing_ = count;
@@ -76,6 +81,11 @@ LargeObject::Next LargeObject::gave_up(std::optional<Error> error) {
   return error_ && in_work_ == 0 ? Next::close : Next::nothing;
 }
 
+void LargeObject::gave_up_whole(Error error) {
+  std::scoped_lock lock(mutex_);
+  error_ = std::move(error);
+}
+
 bool LargeObject::is_whole() const {
   std::scoped_lock lock(mutex_);
   return missing_ == 0;
@@ -92,6 +102,7 @@ Error LargeObject::error() const {
 }
 
 Digest LargeObject::digest() {
+  if (digest_) return *digest_;
   Digest digest;
   Crc64 crc = 0;
   for (const PartInfo& part : parts_) {
@@ -100,6 +111,7 @@ Digest LargeObject::digest() {
   }
   digest.crc64nvme = crc;
   if (sha256_) digest.sha256 = sha256_->finish();
+  digest_ = digest;
   return digest;
 }
 

@@ -25,8 +25,11 @@ class LargeObject {
   /// `done`: parts that an earlier process finished. `in_order`: one part at a time, for a digest that cannot be
   /// combined; parts in `done` are then read again.
   LargeObject(std::shared_ptr<ItemTask> task, std::unique_ptr<PartUpload> upload, uint64_t size, uint64_t part_size,
-              std::vector<PartInfo> done, bool in_order);
+              std::vector<PartInfo> done, bool in_order, SourceStamp stamp);
 
+  /// Of the revision that every part has to be of.
+  const SourceStamp& stamp() const noexcept { return stamp_; }
+  bool is_in_order() const noexcept { return in_order_; }
   const std::shared_ptr<ItemTask>& task() const noexcept { return task_; }
   PartUpload& upload() const noexcept { return *upload_; }
   uint64_t size() const noexcept { return size_; }
@@ -44,13 +47,15 @@ class LargeObject {
   /// A part is given up, or dropped because another one was. `close` exactly once, when nothing of a failed object is in
   /// work any more (also from finished()); error() then says why.
   Next gave_up(std::optional<Error> error);
+  /// The object is given up though all of its parts are done.
+  void gave_up_whole(Error error);
   /// Whether every part was there already.
   bool is_whole() const;
   bool has_failed() const;
   Error error() const;
   /// All parts in order, after finished() said so.
   const std::vector<PartInfo>& parts() const noexcept { return parts_; }
-  /// The digest of the whole object, after finished() said so.
+  /// The digest of the whole object, after finished() said so; the same at every call.
   Digest digest();
 
  private:
@@ -59,12 +64,14 @@ class LargeObject {
   const uint64_t size_;
   const uint64_t part_size_;
   const bool in_order_;
+  const SourceStamp stamp_;
   mutable std::mutex mutex_;
   std::vector<PartInfo> parts_;   // by number − 1; number 0: not there yet; guarded by mutex_ until all are done
   uint32_t next_ = 1;             // guarded by mutex_
   uint32_t missing_ = 0;          // guarded by mutex_
   uint32_t in_work_ = 0;          // guarded by mutex_
   std::optional<Sha256Hasher> sha256_;
+  std::optional<Digest> digest_;
   std::optional<Error> error_;    // guarded by mutex_
 };
 

@@ -112,7 +112,7 @@ bool Ledger::commit(Batch batch) {
   batch.live = hooks_.live();
   {
     std::scoped_lock lock(mutex_);
-    unflushed = unflushed_.items.size() + flushing_items_;
+    unflushed = unflushed_.items.size() + flushing_.items.size();
   }
   // Items whose outcome waits for a flush are pending rows still; so they are in progress.
   batch.live->in_progress += static_cast<int64_t>(unflushed);
@@ -137,7 +137,7 @@ bool Ledger::commit(Batch batch) {
     } catch (const Error& error) {
       const bool out_of_patience = Clock::now() - began >= milliseconds(options_.tracker_patience_ms);
       std::unique_lock lock(mutex_);
-      if (!error.retryable() || out_of_patience || is_stopping_) {
+      if (!error.retryable() || out_of_patience || is_stopping_ || is_released_) {
         lock.unlock();
         fail(std::current_exception());
         return false;
@@ -146,7 +146,7 @@ bool Ledger::commit(Batch batch) {
       if (!is_stuck) hooks_.tracker_stuck(true);
       is_stuck = true;
       lock.lock();
-      work_.wait_for(lock, wait, [this] { return is_stopping_; });
+      work_.wait_for(lock, wait, [this] { return is_stopping_ || is_released_; });
       wait = std::min(wait * 2, milliseconds(5000));
     } catch (...) {
       fail(std::current_exception());
@@ -222,10 +222,8 @@ void Ledger::run_flushes() {
     }
     // What gathers while one flush runs, or within one commit interval, shares the next.
     if (!is_stopping_) flush_work_.wait_for(lock, milliseconds(options_.commit_interval_ms), [this] { return is_stopping_ || count(unflushed_) >= early_commit; });
-    Batch batch = std::move(unflushed_);
+    flushing_ = std::move(unflushed_);
     unflushed_ = Batch{};
-    is_flushing_ = true;
-    flushing_items_ = batch.items.size();
     lock.unlock();
     std::exception_ptr error;
     try {
@@ -237,8 +235,8 @@ void Ledger::run_flushes() {
       error = std::current_exception();
     }
     lock.lock();
-    is_flushing_ = false;
-    flushing_items_ = 0;
+    Batch batch = std::move(flushing_);
+    flushing_ = Batch{};
     if (error && flush_cancel_.fired()) return;  // out of time: these stay pending
     if (error) {
       lock.unlock();
@@ -253,19 +251,26 @@ void Ledger::run_flushes() {
 
 bool Ledger::list(std::vector<ItemChange> items, std::optional<ListingRecord> listing, bool wait_for_commit) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return is_broken_ || is_stopping_ || ready_.items.size() < most_waiting; });
-  if (is_broken_ || is_stopping_) return false;
+  changed_.wait(lock, [this] { return must_not_wait() || ready_.items.size() < most_waiting; });
+  if (must_not_wait()) return false;
+  activity_.records += items.size();
   std::move(items.begin(), items.end(), std::back_inserter(ready_.items));
   if (listing) {
     std::erase_if(ready_.listings, [&](const ListingRecord& old) { return old.scope == listing->scope; });
     ready_.listings.push_back(std::move(*listing));
   }
-  if (wait_for_commit) is_urgent_ = true;
+  if (wait_for_commit) is_urgent_ = run_changed_ = true;  // also where there is nothing new but what was queued before
   work_.notify_one();
-  if (!wait_for_commit) return true;
+  return !wait_for_commit || wait_for_commit_of(lock);
+}
+
+bool Ledger::must_not_wait() const { return is_broken_ || is_stopping_ || is_released_; }
+
+// With mutex_ held: until everything queued so far is committed.
+bool Ledger::wait_for_commit_of(std::unique_lock<std::mutex>& lock) {
   const uint64_t mine = handed_in_ + 1;
-  changed_.wait(lock, [&] { return is_broken_ || committed_ >= mine; });
-  return !is_broken_;
+  changed_.wait(lock, [&] { return must_not_wait() || committed_ >= mine; });
+  return committed_ >= mine;
 }
 
 void Ledger::set_listing_complete() {
@@ -278,9 +283,10 @@ void Ledger::set_listing_complete() {
 void Ledger::outcome(ItemChange change) {
   std::unique_lock lock(mutex_);
   Batch& batch = flushed_ != nullptr ? unflushed_ : ready_;
-  changed_.wait(lock, [&] { return is_broken_ || is_stopping_ || batch.items.size() < most_waiting; });
-  ++settled_items_;
-  settled_bytes_ += change.record.stamp.size.value_or(0);
+  changed_.wait(lock, [&] { return must_not_wait() || batch.items.size() < most_waiting; });
+  ++activity_.records;
+  ++activity_.items;
+  activity_.bytes += change.record.stamp.size.value_or(0);
   batch.items.push_back(std::move(change));
   if (flushed_ != nullptr) {
     flush_work_.notify_one();
@@ -291,7 +297,8 @@ void Ledger::outcome(ItemChange change) {
 
 void Ledger::record(std::optional<ItemChange> change, std::optional<Finding> finding) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return is_broken_ || is_stopping_ || count(ready_) < most_waiting; });
+  changed_.wait(lock, [this] { return must_not_wait() || count(ready_) < most_waiting; });
+  ++activity_.records;
   if (change) ready_.items.push_back(std::move(*change));
   if (finding) ready_.findings.push_back(std::move(*finding));
   if (count(ready_) == 1 || count(ready_) == early_commit) work_.notify_one();
@@ -299,16 +306,19 @@ void Ledger::record(std::optional<ItemChange> change, std::optional<Finding> fin
 
 bool Ledger::begin_upload(UploadRecord upload) {
   std::unique_lock lock(mutex_);
-  if (is_broken_ || is_stopping_) return false;
+  // What is still to be said of an earlier upload of the item takes the way through the flush: it must not overtake.
+  const auto of_this_item = [&](const Batch& batch) {
+    return std::any_of(batch.uploads.begin(), batch.uploads.end(), [&](const UploadChange& one) { return one.id == upload.id; });
+  };
+  changed_.wait(lock, [&] { return must_not_wait() || !(of_this_item(unflushed_) || of_this_item(flushing_)); });
+  if (must_not_wait()) return false;
   UploadChange change;
   change.id = upload.id;
   change.begin = std::move(upload);
   ready_.uploads.push_back(std::move(change));
   is_urgent_ = true;
   work_.notify_one();
-  const uint64_t mine = handed_in_ + 1;
-  changed_.wait(lock, [&] { return is_broken_ || committed_ >= mine; });
-  return !is_broken_;
+  return wait_for_commit_of(lock);
 }
 
 void Ledger::part_done(const ItemId& id, PartInfo part) {
@@ -317,6 +327,7 @@ void Ledger::part_done(const ItemId& id, PartInfo part) {
   UploadChange change;
   change.id = id;
   change.parts.push_back(std::move(part));
+  ++activity_.records;
   batch.uploads.push_back(std::move(change));
   (flushed_ != nullptr ? flush_work_ : work_).notify_one();
 }
@@ -367,12 +378,24 @@ bool Ledger::is_exhausted() const {
 
 bool Ledger::is_drained() const {
   std::scoped_lock lock(mutex_);
-  return unflushed_.empty() && !is_flushing_ && count(ready_) == 0 && committed_ == handed_in_;
+  return unflushed_.empty() && flushing_.empty() && count(ready_) == 0 && committed_ == handed_in_;
 }
 
-std::pair<uint64_t, uint64_t> Ledger::settled() const {
+Ledger::Activity Ledger::activity() const {
   std::scoped_lock lock(mutex_);
-  return {settled_items_, settled_bytes_};
+  return activity_;
+}
+
+bool Ledger::is_broken() const {
+  std::scoped_lock lock(mutex_);
+  return is_broken_;
+}
+
+void Ledger::release_waiters() {
+  std::scoped_lock lock(mutex_);
+  is_released_ = true;
+  changed_.notify_all();
+  work_.notify_all();
 }
 
 int64_t Ledger::last_beat_ms() const {
@@ -384,7 +407,7 @@ bool Ledger::finish(RunState state, std::string reason, Event end, Clock::time_p
   {
     std::unique_lock lock(mutex_);
     flush_work_.notify_one();
-    changed_.wait_until(lock, flush_deadline, [this] { return is_broken_ || (unflushed_.empty() && !is_flushing_); });
+    changed_.wait_until(lock, flush_deadline, [this] { return is_broken_ || (unflushed_.empty() && flushing_.empty()); });
     if (is_broken_) {
       lock.unlock();
       abandon();

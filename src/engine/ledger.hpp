@@ -49,8 +49,13 @@ class Ledger {
   /// Commits what is queued, then `final_run` with `end` as the last event, and stops. What was not flushed by
   /// `flush_deadline` stays pending. Whether the last commit succeeded.
   bool finish(RunState state, std::string reason, Event end, Clock::time_point flush_deadline);
+  /// The run stops: nobody blocks here any more, and a tracker that refuses is not waited for. What is handed in from
+  /// now on is still committed, if it can be.
+  void release_waiters();
   /// Stops without another commit.
   void abandon();
+  /// The ledger cannot go on: fenced, corrupt, or out of patience.
+  bool is_broken() const;
 
   /// Rows found by listing. Blocks while too many are not committed, or, with `wait_for_commit`, until these are.
   /// False if the ledger has stopped.
@@ -75,8 +80,12 @@ class Ledger {
   bool is_exhausted() const;
   /// Everything handed in has been committed.
   bool is_drained() const;
-  /// Outcomes handed in so far, and the bytes of their items.
-  std::pair<uint64_t, uint64_t> settled() const;
+  struct Activity {
+    uint64_t items = 0;    ///< outcomes handed in
+    uint64_t bytes = 0;    ///< of their items
+    uint64_t records = 0;  ///< anything handed in: rows, outcomes, parts, findings
+  };
+  Activity activity() const;
   /// When the heart last beat, on the boot-time clock, in ms.
   int64_t last_beat_ms() const;
 
@@ -89,6 +98,8 @@ class Ledger {
   void serve_requests();
   void fail(std::exception_ptr error);
   bool has_work() const;              // with mutex_ held
+  bool must_not_wait() const;         // with mutex_ held
+  bool wait_for_commit_of(std::unique_lock<std::mutex>& lock);
 
   Tracker& tracker_;
   Destination* const flushed_;  // null where outcomes need no flush
@@ -104,20 +115,19 @@ class Ledger {
   std::condition_variable changed_;    // for producers that wait
   Batch ready_;                        // guarded by mutex_
   Batch unflushed_;                    // guarded by mutex_
-  bool is_flushing_ = false;           // guarded by mutex_
-  size_t flushing_items_ = 0;          // guarded by mutex_
+  Batch flushing_;                     // being flushed; guarded by mutex_
   RunRecord run_;                      // guarded by mutex_
   bool run_changed_ = false;           // guarded by mutex_
   uint64_t handed_in_ = 0;             // batches begun; guarded by mutex_
   uint64_t committed_ = 0;             // batches committed; guarded by mutex_
   bool is_urgent_ = false;             // guarded by mutex_
   bool is_stopping_ = false;           // guarded by mutex_
+  bool is_released_ = false;           // guarded by mutex_
   bool is_broken_ = false;             // guarded by mutex_
   bool may_have_pending_ = true;       // a claim might give something; guarded by mutex_
   bool is_claiming_ = false;           // guarded by mutex_
   bool listing_is_committed_ = false;  // guarded by mutex_
-  uint64_t settled_items_ = 0;         // guarded by mutex_
-  uint64_t settled_bytes_ = 0;         // guarded by mutex_
+  Activity activity_;                  // guarded by mutex_
   int64_t last_beat_ms_ = 0;           // guarded by mutex_
   Clock::time_point active_since_;
   double active_before_ = 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <tuple>
 
 #include "base/fault_point.hpp"
 #include "base/text.hpp"
@@ -26,11 +27,12 @@ class DestinationWalk {
     if (can.start_after) request.after = after;
     Destination& destination = job.destination;
     cursor_.emplace([&destination, request](Context& context) { return destination.list(request, context); }, Order::byte_key,
-                    destination.identity(), job.scope, job.retry, job.waiting);
+                    destination.identity(), job.scope, job.retries.of(Side::destination), job.waiting);
   }
 
   AtDestination find(const Key& key) {
-    if (!cursor_) return {};
+    if (!cursor_ || (last_ && key < *last_)) return {};  // another partition of the source begins: not in step any more
+    last_ = key;
     const Item* item = cursor_->peek();
     while (item != nullptr && item->key() < key) {
       cursor_->pop();
@@ -42,6 +44,7 @@ class DestinationWalk {
 
  private:
   std::optional<ItemCursor> cursor_;
+  std::optional<Key> last_;
 };
 
 std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, DestinationWalk& walk, bool may_be_known) {
@@ -115,10 +118,12 @@ std::optional<Page> ItemCursor::next_page() {
       if (!lister_) lister_ = open_(context);
       Page page = lister_->next(context);
       WAYBILL_FAULT_POINT("listing_page");
+      retry_.succeeded();
       is_over_ = page.is_last;
       if (order_ == Order::byte_key) {
         for (const Item& item : page.items) {
-          if (last_ && last_->partition == item.id.partition && last_->key >= item.id.key && last_->version >= item.id.version) {
+          if (last_ && last_->partition == item.id.partition &&
+              std::tie(last_->key, last_->version) >= std::tie(item.id.key, item.id.version)) {
             throw Error(ErrorCode::data_loss, ErrorClass::server,
                         what_ + ": the listing is not in byte order: " + printable(item.id.key) + " came after " +
                             printable(last_->key) + "; nothing after it can be trusted");
@@ -169,7 +174,7 @@ bool list_everything(const ListingJob& job, const ListingSink& sink) {
     const bool may_be_known = job.tracker != nullptr && (job.has_earlier_runs || !goes_on_after);
     Source& source = job.source;
     ItemCursor cursor([&source, request](Context& context) { return source.list(request, context); }, can.order,
-                      source.identity(), job.scope, job.retry, job.waiting);
+                      source.identity(), job.scope, job.retries.of(Side::source), job.waiting);
     for (;;) {
       std::optional<Page> page = cursor.next_page();
       ListingRecord record;

@@ -56,7 +56,7 @@ struct ListingJob {
   Tracker* tracker;          ///< null: nothing is known
   const Options& options;
   const RunScope& scope;
-  RetryPolicy& retry;
+  EndpointRetries& retries;
   bool is_transformed = false;
   uint64_t run = 0;
   bool has_earlier_runs = false;            ///< rows of earlier runs may be gone from the source

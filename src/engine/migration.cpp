@@ -16,6 +16,16 @@
 
 namespace waybill {
 
+namespace {
+
+// The identity of a migration as text: equal exactly where the same items move from and to the same places.
+std::string fingerprint(const Migration& migration, const Transform* transform) {
+  return "source=" + migration.source().identity() + "\ndestination=" + migration.destination().identity() +
+         "\nkeys=same\ntransform=" + (transform != nullptr ? transform->identity() : "none") + "\nversions=latest";
+}
+
+}  // namespace
+
 struct Migration::Impl {
   std::shared_ptr<Source> source;
   std::shared_ptr<Destination> destination;
@@ -28,15 +38,28 @@ struct Migration::Impl {
     if (!tracker) tracker = open_tracker(tracker_url, OpenMode::create);
     return *tracker;
   }
+
+  /// The ledger, or null where there is none yet.
+  std::shared_ptr<Tracker> existing_tracker(OpenMode mode = OpenMode::existing) const {
+    if (tracker) return tracker;
+    try {
+      return open_tracker(tracker_url, mode);
+    } catch (const Error& error) {
+      if (error.error_class() != ErrorClass::missing) throw;
+      return nullptr;
+    }
+  }
+
+  MigrationInfo wanted(const Migration& migration) const {
+    MigrationInfo wanted = info;
+    wanted.fingerprint = fingerprint(migration, transform.get());
+    wanted.source = source->identity();
+    wanted.destination = destination->identity();
+    return wanted;
+  }
 };
 
 namespace {
-
-// The identity of a migration as text: equal exactly where the same items move from and to the same places.
-std::string fingerprint(const Migration& migration, const Transform* transform) {
-  return "source=" + migration.source().identity() + "\ndestination=" + migration.destination().identity() +
-         "\nkeys=same\ntransform=" + (transform != nullptr ? transform->identity() : "none") + "\nversions=latest";
-}
 
 // The URL as the ledger keeps it, for a later run from any folder: without secrets, and a path made absolute.
 std::string url_to_keep(std::string_view text) {
@@ -56,9 +79,7 @@ void refuse_nested(const Source& source, const Destination& destination) {
                   "; choose one outside of it");
 }
 
-void check_stores(Migration& migration, const Options& options) {
-  validate(options);
-  refuse_nested(migration.source(), migration.destination());
+void check_stores(Migration& migration) {
   migration.source().check(Context::background());
   migration.destination().check(Context::background());
 }
@@ -148,44 +169,50 @@ Destination& Migration::destination() const { return *impl_->destination; }
 Tracker& Migration::tracker() const { return impl_->opened_tracker(); }
 
 std::unique_ptr<Run> Migration::start(const Options& options, Callbacks callbacks) {
-  check_stores(*this, options);
+  validate(options);
+  refuse_nested(source(), destination());
+  // A ledger that is held says so before anything is asked of the stores; one that is not there yet is made only when
+  // the stores have answered, so that a slip of the pen leaves none behind.
+  std::optional<HeldLease> lease;
+  const std::shared_ptr<Tracker> existing = impl_->existing_tracker();
+  if (existing && existing->migration()) {
+    impl_->tracker = existing;
+    existing->bind(impl_->wanted(*this));
+    lease.emplace(*existing, options);
+  }
+  check_stores(*this);
   Tracker& tracker = impl_->opened_tracker();
-  MigrationInfo wanted = impl_->info;
-  wanted.fingerprint = fingerprint(*this, impl_->transform.get());
-  wanted.source = source().identity();
-  wanted.destination = destination().identity();
-  const MigrationInfo bound = tracker.bind(wanted);
+  const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
+  if (!lease) lease.emplace(tracker, options);
 
-  HeldLease lease(tracker, options);
   const std::vector<RunRecord> runs = tracker.runs(1);
   const bool goes_on = !runs.empty() && runs.front().phase == Phase::copy && !is_ended(runs.front().state);
   RunRecord record = goes_on ? runs.front() : new_record(runs.empty() ? 1 : runs.front().run + 1, Phase::copy, options);
   if (goes_on) refuse_paused(record, options);
-  open_record(tracker, lease.epoch(), record);
+  record.options = to_json(options);
+  open_record(tracker, lease->epoch(), record);
 
   internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
-                           lease.epoch(), record, record.run > 1};
+                           lease->epoch(), record, record.run > 1};
   auto run = std::make_unique<internal::CopyRun>(std::move(setup));
+  lease->hand_over();
   run->begin();
-  lease.hand_over();
-  return run;
+  return internal::handle_of(std::move(run));
 }
 
 Report Migration::run(const Options& options, Callbacks callbacks) { return start(options, std::move(callbacks))->wait(); }
 
 std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& options, Callbacks callbacks) {
-  check_stores(*this, options);
+  validate(options);
+  refuse_nested(source(), destination());
   if (!impl_->tracker) impl_->tracker = open_tracker(impl_->tracker_url, OpenMode::existing);
   Tracker& tracker = *impl_->tracker;
-  MigrationInfo wanted = impl_->info;
-  wanted.fingerprint = fingerprint(*this, impl_->transform.get());
-  wanted.source = source().identity();
-  wanted.destination = destination().identity();
   const auto refuse = [](const char* why) { throw Error(ErrorCode::failed_precondition, ErrorClass::configuration, why); };
   if (!tracker.migration()) refuse("nothing has been copied with this ledger; begin with: waybill run");
-  const MigrationInfo bound = tracker.bind(wanted);
+  const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
 
   HeldLease lease(tracker, options);
+  check_stores(*this);
   const std::vector<RunRecord> runs = tracker.runs(1);
   if (runs.empty()) refuse("nothing has been copied with this ledger; begin with: waybill run");
   if (runs.front().phase == Phase::copy && !is_ended(runs.front().state)) {
@@ -197,9 +224,9 @@ std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& o
   internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
                            lease.epoch(), record, true};
   auto run = std::make_unique<internal::VerifyRun>(std::move(setup), level);
-  run->begin();
   lease.hand_over();
-  return run;
+  run->begin();
+  return internal::handle_of(std::move(run));
 }
 
 Report Migration::verify(VerifyLevel level, const Options& options, Callbacks callbacks) {
@@ -210,14 +237,7 @@ Plan Migration::plan(const Options& options) {
   validate(options);
   refuse_nested(source(), destination());
   source().check(Context::background());
-  std::shared_ptr<Tracker> known = impl_->tracker;
-  if (!known) {
-    try {
-      known = open_tracker(impl_->tracker_url, OpenMode::read_only);
-    } catch (const Error& error) {
-      if (error.error_class() != ErrorClass::missing) throw;
-    }
-  }
+  const std::shared_ptr<Tracker> known = impl_->existing_tracker(OpenMode::read_only);
   const std::optional<MigrationInfo> bound = known ? known->migration() : std::nullopt;
   if (bound && bound->fingerprint != fingerprint(*this, impl_->transform.get())) {
     throw Error(ErrorCode::failed_precondition, ErrorClass::configuration,

@@ -14,6 +14,10 @@ namespace {
 constexpr uint64_t largest_contiguous = uint64_t{64} << 20;
 constexpr uint64_t window_bytes = uint64_t{1} << 20;
 
+bool is_stopped(const Error& error) { return error.error_class() == ErrorClass::cancelled; }
+
+Error run_stops() { return Error(ErrorCode::cancelled, ErrorClass::cancelled, "the run stops"); }
+
 }  // namespace
 
 void Transfer::begin_object(const Task& task, CallContext& context, Side& side) {
@@ -27,25 +31,42 @@ void Transfer::begin_object(const Task& task, CallContext& context, Side& side) 
 
   side = Side::destination;
   WriteOptions write{head.attributes, condition(*task)};
-  if (task->maybe_ours) write.condition = Condition{};
   std::vector<PartInfo> done;
   std::unique_ptr<PartUpload> upload = resume_upload(task, part_size, write, done, context);
   if (upload == nullptr) {
-    upload = destination_.begin_parts(record.id.key, PartPlan{size, part_size, ""}, write, context);
-    UploadRecord begun;
-    begun.id = record.id;
-    begun.upload_id = upload->id();
-    begun.part_size = part_size;
-    begun.stamp = record.stamp;
-    if (!ledger_.begin_upload(std::move(begun))) {
-      throw Error(ErrorCode::cancelled, ErrorClass::cancelled, "the run stops");
+    if (task->maybe_ours && write.condition.kind == Condition::Kind::absent && destination_.stat(record.id.key, context)) {
+      // Completed by a process that died before it could say so, or not ours: only the content tells.
+      const auto read = [&](uint64_t offset, std::span<std::byte> out) { return source_.read(item_of(record), offset, out, context); };
+      Digest digest;
+      side = Side::source;
+      digest.crc64nvme = crc_by_reading(read, size);
+      if (settle_conflict(task, size, digest.crc64nvme, digest, context, side)) return;
+      write.condition = Condition{};
     }
+    upload = begin_upload(task, PartPlan{size, part_size, ""}, write, context);
   }
   task->bytes_done = 0;
   const bool in_order = options_.digest == DigestChoice::sha256;
-  auto object = std::make_shared<LargeObject>(task, std::move(upload), size, part_size, std::move(done), in_order);
-  if (object->is_whole()) return queue_.retry(Work{nullptr, object, 0}, std::chrono::milliseconds(0));
+  auto object = std::make_shared<LargeObject>(task, std::move(upload), size, part_size, std::move(done), in_order, head.stamp);
+  if (object->is_whole()) return queue_.retry(Work{nullptr, object, 0, 0, 0, {}}, std::chrono::milliseconds(0));
   queue_.add_object(std::move(object));
+}
+
+// Begins an upload so that none is ever left open without a trace: that one is about to begin at this key is committed
+// before, and its id after, both before the first part.
+std::unique_ptr<PartUpload> Transfer::begin_upload(const Task& task, const PartPlan& plan, const WriteOptions& options,
+                                                   CallContext& context) {
+  UploadRecord begun;
+  begun.id = task->record.id;
+  begun.part_size = plan.part_size;
+  begun.stamp = task->record.stamp;
+  if (!ledger_.begin_upload(begun)) throw run_stops();
+  task->is_write_begun = true;
+  std::unique_ptr<PartUpload> upload = destination_.begin_parts(task->record.id.key, plan, options, context);
+  WAYBILL_FAULT_POINT("write");
+  begun.upload_id = upload->id();
+  if (!ledger_.begin_upload(std::move(begun))) throw run_stops();
+  return upload;
 }
 
 // The upload that an earlier process left open, if it is of this revision and still there; `done` are the parts that
@@ -53,7 +74,7 @@ void Transfer::begin_object(const Task& task, CallContext& context, Side& side) 
 std::unique_ptr<PartUpload> Transfer::resume_upload(const Task& task, uint64_t part_size, const WriteOptions& options,
                                                     std::vector<PartInfo>& done, CallContext& context) {
   const std::optional<UploadRecord> known = tracker_.upload(task->record.id);
-  if (!known) return nullptr;
+  if (!known || known->upload_id.empty()) return nullptr;
   std::unique_ptr<PartUpload> upload;
   try {
     upload = destination_.begin_parts(task->record.id.key, PartPlan{task->record.stamp.size, known->part_size, known->upload_id},
@@ -78,8 +99,9 @@ std::unique_ptr<PartUpload> Transfer::resume_upload(const Task& task, uint64_t p
   }
 }
 
-void Transfer::run_part(const Object& object, uint32_t part) {
-  if (part == 0) return complete_object(object);
+void Transfer::run_part(const Work& work) {
+  const Object& object = work.object;
+  const uint32_t part = work.part;
   Side side = Side::source;
   LargeObject::Next next = LargeObject::Next::nothing;
   std::optional<Error> problem;
@@ -87,7 +109,7 @@ void Transfer::run_part(const Object& object, uint32_t part) {
     if (object->has_failed()) {
       next = object->gave_up(std::nullopt);
     } else {
-      CallContext context(scope_, static_cast<int>(object->task()->attempts.load()));
+      CallContext context(scope_, work.failures + 1);
       context.check();
       BodyBuffer buffer;
       const bool was_written = object->is_written(part);
@@ -96,35 +118,41 @@ void Transfer::run_part(const Object& object, uint32_t part) {
       WAYBILL_FAULT_POINT("part");
       object->task()->bytes_done += info.size;
       concurrency_.moved(info.size);
-      retry_.succeeded();
+      retries_.succeeded();
       if (!was_written) ledger_.part_done(object->task()->record.id, info);
       next = object->finished(std::move(info), buffer.bytes());
-      if (next == LargeObject::Next::nothing) queue_.add_object(object);  // hands out nothing unless parts go in order
+      if (next == LargeObject::Next::nothing && object->is_in_order()) queue_.add_object(object);
     }
-  } catch (const Error& error) {
-    problem = error;
-  } catch (const std::exception& error) {
-    problem = Error(ErrorCode::internal, ErrorClass::internal, std::string("the connector threw: ") + error.what());
+  } catch (...) {
+    problem = current_error();
   }
-  if (problem) {
-    ItemTask& task = *object->task();
-    if (problem->error_class() == ErrorClass::throttled) concurrency_.throttled();
-    std::optional<std::chrono::milliseconds> wait;
-    if (problem->error_class() != ErrorClass::cancelled && problem->error_class() != ErrorClass::source_changed) {
-      ++task.attempts_failed;
-      ++task.attempts;
-      try {
-        wait = next_try(task, *problem, side);
-      } catch (const Error& stopped) {
-        problem = stopped;
-      }
-    }
-    if (problem->error_class() == ErrorClass::cancelled && !queue_.is_stopped()) wait = std::chrono::milliseconds(0);
-    if (wait) return queue_.retry(Work{nullptr, object, part}, *wait);
-    next = object->gave_up(std::move(problem));
-  }
-  if (next == LargeObject::Next::complete) complete_object(object);
+  if (problem && part_failed(work, *problem, side, next)) return;
+  if (next == LargeObject::Next::complete) complete_object(Work{nullptr, object, 0, 0, 0, {}});
   if (next == LargeObject::Next::close) close_object(object);
+}
+
+// True if the part is tried again; else the object is given up, and `next` says what that leaves to do.
+bool Transfer::part_failed(Work work, Error problem, Side side, LargeObject::Next& next) {
+  ItemTask& task = *work.object->task();
+  if (problem.error_class() == ErrorClass::throttled) concurrency_.throttled();
+  std::optional<std::chrono::milliseconds> wait;
+  if (is_stopped(problem)) {
+    if (!queue_.is_stopped()) wait = std::chrono::milliseconds(0);
+  } else if (problem.error_class() != ErrorClass::source_changed) {
+    ++task.attempts_failed;
+    ++task.attempts;
+    try {
+      wait = next_try(work, problem, side);
+    } catch (...) {
+      problem = current_error();
+    }
+  }
+  if (wait) {
+    queue_.retry(std::move(work), *wait);
+    return true;
+  }
+  next = work.object->gave_up(std::move(problem));
+  return false;
 }
 
 PartInfo Transfer::move_part(LargeObject& object, uint32_t part, BodyBuffer& buffer, CallContext& context, Side& side) {
@@ -132,7 +160,7 @@ PartInfo Transfer::move_part(LargeObject& object, uint32_t part, BodyBuffer& buf
   const uint64_t length = object.length(part);
   buffer = scope_.bodies.take(length, scope_.cancel);
   const ReadResult result = source_.read(item_of(object.task()->record), offset, buffer.bytes(), context);
-  check_stamp(*object.task(), result.stamp);
+  check_same(object.stamp(), result.stamp);
   if (result.count != length) {
     throw Error(ErrorCode::data_loss, ErrorClass::source_changed, "ended before byte " + std::to_string(offset + length)).set_retryable();
   }
@@ -157,32 +185,15 @@ PartInfo Transfer::move_windowed_part(LargeObject& object, uint32_t part, CallCo
     throw Error(ErrorCode::unimplemented, ErrorClass::unsupported,
                 "no SHA-256 of an object whose parts are beyond 64 MiB; use --digest crc64nvme for it");
   }
-  const uint64_t base = object.offset(part);
   const uint64_t length = object.length(part);
-  const Item item = item_of(object.task()->record);
   const Ticket ticket = scope_.bodies.acquire(window_bytes, scope_.cancel);
   Crc64 crc = 0;
   uint64_t hashed = 0;
-  const auto pull = [&](uint64_t offset, std::span<std::byte> out) {
-    const auto window = out.first(std::min<uint64_t>(out.size(), length - offset));
-    side = Side::source;
-    const ReadResult result = source_.read(item, base + offset, window, context);
-    check_stamp(*object.task(), result.stamp);
-    if (result.count != window.size()) {
-      throw Error(ErrorCode::data_loss, ErrorClass::source_changed, "ended before byte " + std::to_string(base + offset + window.size()))
-          .set_retryable();
-    }
-    side = Side::destination;
-    if (offset == 0) crc = hashed = 0;
-    if (offset == hashed) {
-      crc = crc64nvme(window, crc);
-      hashed += window.size();
-    }
-    return result.count;
-  };
   side = Side::destination;
   WAYBILL_FAULT_POINT("write");
-  PartInfo info = object.upload().write(part, base, Body(length, pull), context);
+  PartInfo info = object.upload().write(
+      part, object.offset(part),
+      Body(length, pulling(object.task(), object.stamp(), object.offset(part), length, crc, hashed, context, side)), context);
   if (hashed != length) {
     throw Error(ErrorCode::internal, ErrorClass::internal, "the destination did not read the part in order").set_retryable();
   }
@@ -192,24 +203,46 @@ PartInfo Transfer::move_windowed_part(LargeObject& object, uint32_t part, CallCo
   return info;
 }
 
-void Transfer::complete_object(const Object& object) {
+// A windowed body: reads `length` bytes of the source from `base` on as the destination pulls them, and hashes them.
+std::function<size_t(uint64_t, std::span<std::byte>)> Transfer::pulling(const Task& task, const SourceStamp& stamp, uint64_t base,
+                                                                        uint64_t length, Crc64& crc, uint64_t& hashed,
+                                                                        CallContext& context, Side& side) {
+  return [this, item = item_of(task->record), stamp, base, length, &crc, &hashed, &context, &side](uint64_t offset,
+                                                                                                   std::span<std::byte> out) {
+    const auto window = out.first(std::min<uint64_t>(out.size(), length - offset));
+    side = Side::source;
+    const ReadResult result = source_.read(item, base + offset, window, context);
+    check_same(stamp, result.stamp);
+    if (result.count != window.size()) {
+      throw Error(ErrorCode::data_loss, ErrorClass::source_changed, "ended before byte " + std::to_string(base + offset + window.size()))
+          .set_retryable();
+    }
+    side = Side::destination;
+    if (offset == 0) crc = hashed = 0;  // a repeated write starts again
+    if (offset == hashed) {
+      crc = crc64nvme(window, crc);
+      hashed += window.size();
+    }
+    return result.count;
+  };
+}
+
+void Transfer::complete_object(const Work& work) {
+  const Object& object = work.object;
   const Task& task = object->task();
   Side side = Side::destination;
+  std::optional<Error> problem;
   try {
-    CallContext context(scope_, static_cast<int>(task->attempts.load()));
+    CallContext context(scope_, work.failures + 1);
     context.check();
-    Digest digest = object->digest();
+    const Digest digest = object->digest();
     Stored stored;
     try {
       stored = object->upload().complete(object->parts(), context);
       WAYBILL_FAULT_POINT("complete");
     } catch (const Error& error) {
       if (error.error_class() != ErrorClass::conflict) throw;
-      // Something appeared at the key since the upload began. The same content: settled. Ours to replace: once more.
-      const bool is_settled = settle_conflict(task, digest.crc64nvme, context, side);
-      object->upload().abort(context);
-      ledger_.upload_ended(task->record.id);
-      if (!is_settled) queue_.retry(Work{task, nullptr, 0}, std::chrono::milliseconds(0));
+      if (!complete_conflicted(object, digest, context, side)) queue_.retry(Work{task, nullptr, 0, 0, 0, {}}, std::chrono::milliseconds(0));
       return;
     }
     if (stored.size != object->size() ||
@@ -218,46 +251,64 @@ void Transfer::complete_object(const Object& object) {
     }
     if (!stored.digest.crc64nvme) stored.digest.crc64nvme = digest.crc64nvme;
     ledger_.upload_ended(task->record.id);
-    copied(task, Basis::written, digest, std::move(stored));
-  } catch (const Error& error) {
-    if (error.error_class() == ErrorClass::cancelled) return put_back(Work{nullptr, object, 0}, *task);
-    ++task->attempts_failed;
-    ++task->attempts;
-    std::optional<std::chrono::milliseconds> wait;
-    try {
-      wait = next_try(*task, error, side);
-    } catch (const Error&) {
-      return put_back(Work{nullptr, object, 0}, *task);
-    }
-    if (wait && error.error_class() != ErrorClass::missing) return queue_.retry(Work{nullptr, object, 0}, *wait);
-    try {
-      CallContext context(scope_);
-      object->upload().abort(context);
-    } catch (const Error&) {
-      // The ledger keeps nothing of it; the destination's sweep, or its lifecycle rule, removes the rest.
-    }
-    ledger_.upload_ended(task->record.id);
-    settle_failed(task, error);
+    return copied(task, Basis::written, digest, std::move(stored));
+  } catch (...) {
+    problem = current_error();
   }
+  if (is_stopped(*problem)) return put_back(work);
+  ++task->attempts_failed;
+  ++task->attempts;
+  if (blames_endpoint(problem->error_class())) task->maybe_ours = task->is_answer_lost = true;
+  Work again = work;
+  std::optional<std::chrono::milliseconds> wait;
+  try {
+    wait = next_try(again, *problem, side);
+  } catch (...) {
+    return put_back(work);
+  }
+  if (wait) return queue_.retry(std::move(again), *wait);
+  object->gave_up_whole(*problem);
+  close_object(object);
+}
+
+// Something appeared at the key since the upload began. True if the item is settled by what is there.
+bool Transfer::complete_conflicted(const Object& object, const Digest& digest, CallContext& context, Side& side) {
+  const Task& task = object->task();
+  const auto drop = [&] {
+    try {
+      object->upload().abort(context);
+      ledger_.upload_ended(task->record.id);
+    } catch (...) {
+      // Stays in the ledger: tidied at the end of the run, or by the next one.
+    }
+  };
+  bool is_settled = false;
+  try {
+    is_settled = settle_conflict(task, object->size(), digest.crc64nvme, digest, context, side);
+  } catch (...) {
+    drop();
+    throw;
+  }
+  drop();
+  return is_settled;
 }
 
 // The last work of an object that failed: what is written of it is removed, unless the run stops and will go on with it.
 void Transfer::close_object(const Object& object) {
   const Task& task = object->task();
   const Error error = object->error();
-  if (error.error_class() == ErrorClass::cancelled) return queue_.leave(*task);
+  if (is_stopped(error)) return queue_.leave(*task);
   try {
     CallContext context(scope_);
     object->upload().abort(context);
     ledger_.upload_ended(task->record.id);
-  } catch (const Error& abort_error) {
-    if (abort_error.error_class() == ErrorClass::cancelled) return queue_.leave(*task);
-    // Stays in the ledger: the next run tries again.
+  } catch (...) {
+    if (is_stopped(current_error())) return queue_.leave(*task);
+    // Stays in the ledger: tidied at the end of the run, or by the next one.
   }
   task->bytes_done = 0;
-  if (error.error_class() == ErrorClass::source_changed || error.error_class() == ErrorClass::missing) {
-    return failed(task, error, Side::source);
-  }
+  const bool has_moved_on = error.error_class() == ErrorClass::source_changed || error.error_class() == ErrorClass::missing;
+  if (has_moved_on) return failed(Work{task, nullptr, 0, 0, 0, {}}, error, Side::source);
   settle_failed(task, error);
 }
 

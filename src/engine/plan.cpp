@@ -12,6 +12,7 @@ namespace waybill::internal {
 namespace {
 
 constexpr size_t most_examples = 1000;
+constexpr int most_failures = 8;
 // A run that no ledger has yet, so that every known row counts as one of an earlier run.
 constexpr uint64_t planned_run = UINT64_MAX;
 
@@ -60,10 +61,13 @@ void count_change(const ItemChange& change, const Options& options, Plan& plan) 
 Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool is_transformed, const Options& options) {
   CancelSource never;
   BodyPool bodies(options.body_budget_bytes);
-  RetryPolicy retry(options);
+  EndpointRetries retries(options, source.endpoint() == destination.endpoint());
   const RunScope scope{never, bodies, "", 0, [](LogLevel, std::string_view) {}, [](std::string_view, uint64_t) {}};
-  const ListingJob job{source, destination, tracker, options, scope, retry, is_transformed, planned_run, tracker != nullptr, {},
-                       [](const Error&) {}, false};
+  const ListingJob job{source, destination, tracker, options, scope, retries, is_transformed, planned_run, tracker != nullptr, {},
+                       [failures = 0](const Error& error) mutable {
+                         if (++failures == most_failures) throw error;  // nobody watches a plan wait
+                       },
+                       false};
   Plan plan;
   const ListingSink sink = [&](std::vector<ItemChange> changes, std::optional<ListingRecord>, bool) {
     for (const ItemChange& change : changes) count_change(change, options, plan);

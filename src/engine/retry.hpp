@@ -8,6 +8,7 @@
 // instead of giving up.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
@@ -51,6 +52,31 @@ class RetryPolicy {
   Clock::time_point refilled_at_;                   // guarded by mutex_
   Clock::time_point last_success_ = Clock::time_point::min();  // guarded by mutex_
   Clock::time_point failing_since_ = Clock::time_point::max(); // guarded by mutex_
+};
+
+enum class Side { source, destination };
+
+/// One policy for each endpoint of a run; where both sides are one endpoint, they share it.
+class EndpointRetries {
+ public:
+  EndpointRetries(const Options& options, bool is_one_endpoint)
+      : source_(options), destination_(options), is_one_endpoint_(is_one_endpoint) {}
+
+  RetryPolicy& of(Side side) noexcept { return side == Side::source || is_one_endpoint_ ? source_ : destination_; }
+  const RetryPolicy& of(Side side) const noexcept { return side == Side::source || is_one_endpoint_ ? source_ : destination_; }
+  /// A whole transfer succeeded.
+  void succeeded() {
+    source_.succeeded();
+    if (!is_one_endpoint_) destination_.succeeded();
+  }
+  RetryPolicy::Clock::time_point failing_since() const {
+    return std::min(source_.failing_since(), of(Side::destination).failing_since());
+  }
+
+ private:
+  RetryPolicy source_;
+  RetryPolicy destination_;
+  const bool is_one_endpoint_;
 };
 
 }  // namespace waybill::internal

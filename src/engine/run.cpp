@@ -60,7 +60,7 @@ RunBase::RunBase(RunSetup setup)
     : setup_(std::move(setup)),
       bodies_(setup_.options.body_budget_bytes),
       scope_{cancel_, bodies_, setup_.migration.id, setup_.epoch, {}, {}},
-      retry_(setup_.options),
+      retries_(setup_.options, setup_.source->endpoint() == setup_.destination->endpoint()),
       pid_(getpid()),
       moved_at_(Clock::now()) {
   scope_.log = [this](LogLevel level, std::string_view text) {
@@ -138,8 +138,7 @@ void RunBase::lead() {
   }
   stop_work();
   // A listing or a verification that still hangs in a call has nothing to finish any more.
-  if (is_stopping()) cancel_.fire();
-  bodies_.wake();
+  if (is_stopping()) abort_calls();
   join_work();
   end();
 }
@@ -180,8 +179,13 @@ void RunBase::drain(Clock::time_point now) {
     std::scoped_lock lock(mutex_);
     is_over = now - *stop_at_ >= milliseconds(setup_.options.drain_ms) || stop_.load() == Stop::failure;
   }
-  if (is_over) cancel_.fire();
+  if (is_over) abort_calls();
+}
+
+void RunBase::abort_calls() {
+  cancel_.fire();
   bodies_.wake();
+  ledger_->release_waiters();
 }
 
 // Past two thirds of the lease without a committed heartbeat, somebody else may soon own the ledger: what is in flight
@@ -202,9 +206,11 @@ void RunBase::watch_lease() {
 }
 
 void RunBase::measure(Clock::time_point now) {
-  const auto [items, bytes] = ledger_->settled();
-  if (samples_.empty() || samples_.back().items != items || samples_.back().bytes != bytes) moved_at_ = now;
-  samples_.push_back(Sample{now, items, bytes});
+  const Ledger::Activity activity = ledger_->activity();
+  const uint64_t items = activity.items;
+  const uint64_t bytes = activity.bytes;
+  if (samples_.empty() || samples_.back().records != activity.records) moved_at_ = now;
+  samples_.push_back(Sample{now, items, bytes, activity.records});
   if (samples_.size() > most_samples) samples_.erase(samples_.begin());
   const Sample& first = samples_.front();
   const double elapsed = std::chrono::duration<double>(now - first.at).count();
@@ -216,8 +222,10 @@ void RunBase::measure(Clock::time_point now) {
   if (now - moved_at_ >= stall_after) {
     rates.stalled_since_ms = now_ms() - std::chrono::duration_cast<milliseconds>(now - moved_at_).count();
   }
-  const auto failing_since = retry_.failing_since();
-  if (failing_since != Clock::time_point::max() && now - failing_since >= endpoint_patience) rates.reason = "endpoint";
+  const auto failing_since = retries_.failing_since();
+  const bool is_endpoint_down = failing_since != Clock::time_point::max() && now - failing_since >= endpoint_patience;
+  if (is_endpoint_down) rates.reason = "endpoint";
+  probe(is_endpoint_down);
   try {
     const Snapshot accounts = setup_.tracker->snapshot();
     const bool can_tell = accounts.listing_complete && rates.items_per_second > 0 && !rates.stalled_since_ms && rates.reason.empty() &&
@@ -259,8 +267,32 @@ Snapshot RunBase::snapshot() const {
   return result;
 }
 
+RunState RunBase::end_state(Stop how, const std::exception_ptr& error, std::string& reason) const {
+  if (how == Stop::failure || error) return RunState::failed;
+  if (how == Stop::cancel) return RunState::cancelled;
+  if (how == Stop::pause) return RunState::paused;
+  if (how == Stop::interrupt) return RunState::interrupted;
+  const Snapshot accounts = setup_.tracker->snapshot();
+  std::optional<std::string> broken = violated_invariant(accounts);
+  if (!broken && accounts.items.pending + accounts.items.in_progress != 0) broken = "items are left without an outcome";
+  if (broken) {
+    reason = "the accounts do not hold: " + *broken;
+    return RunState::failed;
+  }
+  const bool has_findings = std::any_of(accounts.findings.begin(), accounts.findings.end(),
+                                        [](const auto& kind) { return kind.first != "unknown" && kind.second > 0; });
+  const bool differs = accounts.items.failed + accounts.items.vanished > 0 || (setup_.record.phase == Phase::verify && has_findings);
+  return differs ? RunState::completed_with_differences : RunState::completed;
+}
+
+std::string RunBase::counters_text() const {
+  std::scoped_lock lock(mutex_);
+  std::string text;
+  for (const auto& [name, amount] : counters_) text += (text.empty() ? "{\"" : ",\"") + name + "\":" + std::to_string(amount);
+  return text.empty() ? text : text + "}";
+}
+
 void RunBase::end() {
-  RunState state = RunState::completed;
   std::string reason;
   std::exception_ptr error;
   {
@@ -268,41 +300,19 @@ void RunBase::end() {
     error = error_;
     reason = stop_reason_;
   }
-  Stop how = stop_.load();
-  if (how == Stop::cancel) state = RunState::cancelled;
-  if (how == Stop::pause) state = RunState::paused;
-  if (how == Stop::interrupt) state = RunState::interrupted;
-  if (how == Stop::failure || error) state = RunState::failed;
-  if (state == RunState::completed || state == RunState::cancelled || state == RunState::failed) tidy();
-
+  const Stop how = stop_.load();
   std::optional<Snapshot> last;
   try {
-    if (state == RunState::completed) {
-      const Snapshot accounts = setup_.tracker->snapshot();
-      const bool differs = accounts.items.failed + accounts.items.vanished > 0 ||
-                           (setup_.record.phase == Phase::verify && std::any_of(accounts.findings.begin(), accounts.findings.end(),
-                                       [](const auto& kind) { return kind.first != "unknown" && kind.second > 0; }));
-      if (differs) state = RunState::completed_with_differences;
-      if (const auto broken = violated_invariant(accounts)) {
-        state = RunState::failed;
-        reason = "the accounts do not hold: " + *broken;
-      }
-    }
-    std::string data;
-    {
-      std::scoped_lock lock(mutex_);
-      for (const auto& [name, amount] : counters_) {
-        data += (data.empty() ? "{\"" : ",\"") + name + "\":" + std::to_string(amount);
-      }
-      if (!data.empty()) data += "}";
-    }
+    const RunState state = end_state(how, error, reason);
+    // A failed run keeps its uploads: the next one goes on with them.
+    if (is_ended(state) && state != RunState::failed) tidy();
     Event event;
     event.at_ms = now_ms();
     event.kind = EventKind::run;
     event.level = state == RunState::failed ? LogLevel::error : LogLevel::info;
     event.text = std::string(to_string(setup_.record.phase)) + " run " + std::to_string(id()) + " ended: " + to_string(state) +
                  (reason.empty() ? "" : ": " + reason);
-    event.data = std::move(data);
+    event.data = counters_text();
     const auto patience = how == Stop::none ? Clock::time_point::max() : Clock::now() + last_flush;
     if (!ledger_->finish(state, reason, std::move(event), patience) && !error) {
       std::scoped_lock lock(mutex_);
@@ -312,13 +322,16 @@ void RunBase::end() {
   } catch (...) {
     if (!error) error = std::current_exception();
   }
+  ledger_->abandon();
   setup_.tracker->release(setup_.epoch);
 
   Report report;
   if (last) report.snapshot = std::move(*last);
   if (error) {
-    // What the ledger could not be told any more is told here.
-    report.snapshot.state = RunState::failed;
+    // What the ledger could not be told any more is told here. A stop that was asked for stays one: whoever looks at the
+    // ledger sees that its process is gone.
+    const bool was_asked = how != Stop::failure && how != Stop::none && class_of(error) == ErrorClass::tracker;
+    report.snapshot.state = was_asked ? RunState::interrupted : RunState::failed;
     report.snapshot.reason = text_of(error);
     if (class_of(error) == ErrorClass::fenced) report.snapshot.reason += "; this process has stopped and changed nothing since";
   }
@@ -343,15 +356,43 @@ std::optional<Report> RunBase::wait(milliseconds timeout) {
 }
 
 void RunBase::shut_down() noexcept {
-  if (getpid() != pid_) {
-    // Their threads do not exist here, and their locks may be held by one of them for ever: only memory is let go of.
-    (void)ledger_.release();
-    (void)notifier_.release();
-    return;
-  }
   interrupt();
   leader_.join();
+  // Where it never came to its lead, or did not come to its end.
+  ledger_->abandon();
+  notifier_->finish();
+  setup_.tracker->release(setup_.epoch);
 }
+
+namespace {
+
+/// What hosts hold. In a forked child, where the run's threads do not exist and its locks may be held by one of them for
+/// ever, the run is let go of as it is: not even its destructors could return there.
+class RunHandle final : public Run {
+ public:
+  explicit RunHandle(std::unique_ptr<Run> run) : run_(std::move(run)), pid_(getpid()) {}
+  ~RunHandle() override {
+    if (getpid() != pid_) (void)run_.release();
+  }
+  uint64_t id() const override { return run_->id(); }
+  Snapshot snapshot() const override { return run_->snapshot(); }
+  void cancel() override { own().cancel(); }
+  void pause() override { own().pause(); }
+  void interrupt() override { own().interrupt(); }
+  std::optional<Report> wait(std::chrono::milliseconds timeout) override { return run_->wait(timeout); }
+
+ private:
+  Run& own() {
+    if (getpid() != pid_) throw Error(ErrorCode::failed_precondition, ErrorClass::forked, "this run belongs to the parent process");
+    return *run_;
+  }
+  std::unique_ptr<Run> run_;
+  const pid_t pid_;
+};
+
+}  // namespace
+
+std::unique_ptr<Run> handle_of(std::unique_ptr<RunBase> run) { return std::make_unique<RunHandle>(std::move(run)); }
 
 }  // namespace waybill::internal
 

@@ -70,6 +70,8 @@ class RunBase : public Run {
   virtual bool wants_claim() const { return false; }
   virtual void add_claimed(std::vector<Claimed>) {}
   virtual void hold(bool) {}
+  /// The endpoints fail for everybody, or answer again.
+  virtual void probe(bool) {}
 
   /// To be called by derived destructors: ends and joins while their members still live.
   void shut_down() noexcept;
@@ -81,17 +83,20 @@ class RunBase : public Run {
   CancelSource cancel_;
   BodyPool bodies_;
   RunScope scope_;
-  RetryPolicy retry_;
+  EndpointRetries retries_;
   std::unique_ptr<Ledger> ledger_;
 
  private:
   void lead();
   void show_cancelling();
   void drain(Clock::time_point now);
+  void abort_calls();
   void watch_lease();
   void measure(Clock::time_point now);
   void end();
   LiveState live() const;
+  RunState end_state(Stop how, const std::exception_ptr& error, std::string& reason) const;
+  std::string counters_text() const;
 
   const int64_t pid_;
   std::unique_ptr<Notifier> notifier_;
@@ -113,9 +118,13 @@ class RunBase : public Run {
     Clock::time_point at;
     uint64_t items;
     uint64_t bytes;
+    uint64_t records;
   };
   std::vector<Sample> samples_;
   Clock::time_point moved_at_;
 };
+
+/// The run as a host holds it: safe to destroy in a forked child.
+std::unique_ptr<Run> handle_of(std::unique_ptr<RunBase> run);
 
 }  // namespace waybill::internal

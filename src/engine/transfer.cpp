@@ -18,11 +18,9 @@ constexpr int most_source_changes = 5;
 // After a change the source gets time to come to rest.
 constexpr milliseconds after_change{300};
 constexpr std::chrono::seconds probe_pause{2};
-constexpr size_t window_bytes = 1 << 20;
-
-Error wrap_unknown(const std::exception& error) {
-  return Error(ErrorCode::internal, ErrorClass::internal, std::string("the connector threw: ") + error.what());
-}
+// Small enough not to be drawn from the budget for bodies, which whoever compares already holds a share of.
+constexpr size_t window_bytes = 256 << 10;
+constexpr uint64_t largest_contiguous = uint64_t{64} << 20;
 
 Failure failure_of(const Error& error, uint32_t attempts) {
   Failure failure;
@@ -49,15 +47,28 @@ Item item_of(const ItemRecord& record) {
   return item;
 }
 
-Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size, const RunScope& scope) {
-  BodyBuffer buffer = scope.bodies.take(std::min<uint64_t>(std::max<uint64_t>(size, 1), window_bytes), scope.cancel);
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::internal, ErrorClass::internal, std::string("the connector threw: ") + error.what());
+  } catch (...) {
+    return Error(ErrorCode::internal, ErrorClass::internal, "the connector threw something that is not an exception");
+  }
+}
+
+Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size) {
+  std::vector<std::byte> buffer(std::min<uint64_t>(size, window_bytes));
   Crc64 crc = 0;
   for (uint64_t offset = 0; offset < size;) {
-    const auto window = buffer.bytes().first(std::min<uint64_t>(window_bytes, size - offset));
+    const auto window = std::span(buffer).first(std::min<uint64_t>(window_bytes, size - offset));
     const size_t count = read(offset, window).count;
     if (count == 0) {
-      throw Error(ErrorCode::data_loss, ErrorClass::network, "ended after " + std::to_string(offset) + " of " +
-                                                                 std::to_string(size) + " bytes").set_retryable();
+      throw Error(ErrorCode::data_loss, ErrorClass::source_changed,
+                  "ended after " + std::to_string(offset) + " of " + std::to_string(size) + " bytes")
+          .set_retryable();
     }
     crc = crc64nvme(window.first(count), crc);
     offset += count;
@@ -65,14 +76,10 @@ Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byt
   return crc;
 }
 
-bool has_same_content(Source& source, const Item& item, std::optional<Crc64> source_crc, Destination& destination,
-                      const Item& there, const RunScope& scope, Context& context) {
-  if (there.refused != ErrorClass::none || !item.stamp.size || item.stamp.size != there.stamp.size) return false;
-  const uint64_t size = *item.stamp.size;
-  const auto of_source = [&](uint64_t offset, std::span<std::byte> out) { return source.read(item, offset, out, context); };
-  const auto of_there = [&](uint64_t offset, std::span<std::byte> out) { return destination.read(there, offset, out, context); };
-  const Crc64 expected = source_crc ? *source_crc : crc_by_reading(of_source, size, scope);
-  return expected == (there.digest.crc64nvme ? *there.digest.crc64nvme : crc_by_reading(of_there, size, scope));
+bool has_content(Destination& destination, const Item& there, uint64_t size, Crc64 crc, Context& context) {
+  if (there.refused != ErrorClass::none || there.stamp.size != size) return false;
+  const auto read = [&](uint64_t offset, std::span<std::byte> out) { return destination.read(there, offset, out, context); };
+  return crc == (there.digest.crc64nvme ? *there.digest.crc64nvme : crc_by_reading(read, size));
 }
 
 Transfer::Transfer(const Parts& parts)
@@ -82,24 +89,33 @@ Transfer::Transfer(const Parts& parts)
       tracker_(parts.tracker),
       ledger_(parts.ledger),
       queue_(parts.queue),
-      retry_(parts.retry),
+      retries_(parts.retries),
       concurrency_(parts.concurrency),
       scope_(parts.scope),
       options_(parts.options),
       source_can_(parts.source.capabilities()),
-      destination_can_(parts.destination.capabilities()) {}
+      destination_can_(parts.destination.capabilities()),
+      broken_(parts.broken) {}
 
 void Transfer::run(const Work& work) {
-  if (work.object != nullptr) return run_part(work.object, work.part);
+  try {
+    run_work(work);
+  } catch (...) {
+    broken_(std::current_exception());
+  }
+}
+
+void Transfer::run_work(const Work& work) {
+  if (work.object != nullptr) return work.part == 0 ? complete_object(work) : run_part(work);
   Side side = Side::source;
+  std::optional<Error> problem;
   try {
     ++work.item->attempts;
     move_item(work.item, side);
-  } catch (const Error& error) {
-    failed(work.item, error, side);
-  } catch (const std::exception& error) {
-    failed(work.item, wrap_unknown(error), side);
+  } catch (...) {
+    problem = current_error();
   }
+  if (problem) failed(work, *problem, side);
 }
 
 void Transfer::move_item(const Task& task, Side& side) {
@@ -113,7 +129,8 @@ void Transfer::move_item(const Task& task, Side& side) {
   move_small(task, context, side);
 }
 
-// Settles an item whose key is taken: true if that is its end, false if it is to be moved.
+// Settles an item whose key is taken by something that this ledger did not write: true if that is its end, false if the
+// key turned out to be free, or to hold what an earlier revision of the item left there.
 bool Transfer::look_closer(const Task& task, CallContext& context, Side& side) {
   ItemRecord& record = task->record;
   if (options_.overwrite == Overwrite::always) return false;
@@ -135,30 +152,31 @@ bool Transfer::look_closer(const Task& task, CallContext& context, Side& side) {
     if (record.stamp.mtime_ns && record.stamp.mtime_ns == there->stamp.mtime_ns) {
       basis = Basis::matched_weak;
     } else if (source_can_.positioned) {
-      CallContext reading(scope_, context.attempt());
-      side = Side::source;
       const Item item = item_of(record);
-      const auto read = [&](uint64_t offset, std::span<std::byte> out) { return source_.read(item, offset, out, reading); };
-      digest.crc64nvme = crc_by_reading(read, *record.stamp.size, scope_);
+      side = Side::source;
+      digest.crc64nvme = crc_by_reading(
+          [&](uint64_t offset, std::span<std::byte> out) {
+            const ReadResult result = source_.read(item, offset, out, context);
+            check_stamp(*task, result.stamp);
+            return result;
+          },
+          *record.stamp.size);
       side = Side::destination;
-      if (has_same_content(source_, item, digest.crc64nvme, destination_, *there, scope_, context)) basis = Basis::matched_checksum;
+      if (has_content(destination_, *there, *record.stamp.size, *digest.crc64nvme, context)) basis = Basis::matched_checksum;
     }
   }
-  if (basis == Basis::none) {
-    if (task->maybe_ours) return false;
-    throw Error(ErrorCode::already_exists, ErrorClass::occupied, occupied_reason(*there));
-  }
+  if (basis == Basis::none) throw Error(ErrorCode::already_exists, ErrorClass::occupied, occupied_reason(*there));
   record.change = Change::unchanged;
-  Stored stored;
-  stored.size = there->stamp.size.value_or(0);
-  stored.etag = there->stamp.etag;
-  stored.mtime_ns = there->stamp.mtime_ns;
-  copied(task, basis, digest, std::move(stored));
+  copied(task, basis, digest, stored_from(*there));
   return true;
 }
 
 void Transfer::check_stamp(const ItemTask& task, const SourceStamp& stamp) const {
-  if (!source_can_.lists_stamps || stamp == SourceStamp{} || stamp == task.record.stamp) return;
+  if (source_can_.lists_stamps) check_same(task.record.stamp, stamp);
+}
+
+void Transfer::check_same(const SourceStamp& expected, const SourceStamp& stamp) {
+  if (stamp == SourceStamp{} || stamp == expected) return;
   throw Error(ErrorCode::aborted, ErrorClass::source_changed, "changed at the source while it was moved").set_retryable();
 }
 
@@ -168,6 +186,7 @@ void Transfer::move_small(const Task& task, CallContext& context, Side& side) {
     throw Error(ErrorCode::out_of_range, ErrorClass::too_large,
                 std::to_string(size) + " bytes are more than the destination takes in one piece");
   }
+  if (size > largest_contiguous) return put_large_body(task, context, side);
   const Item item = item_of(task->record);
   BodyBuffer buffer = scope_.bodies.take(size, scope_.cancel);
   const ReadResult result = source_.read(item, 0, buffer.bytes(), context);
@@ -183,9 +202,32 @@ void Transfer::move_small(const Task& task, CallContext& context, Side& side) {
   put(task, Body(buffer.bytes(), digest), digest, result.attributes, context, side);
 }
 
+// An object beyond 64 MiB for a destination without parts: pulled through a window, and so hashed on its way.
+void Transfer::put_large_body(const Task& task, CallContext& context, Side& side) {
+  const uint64_t size = *task->record.stamp.size;
+  std::byte first{};
+  const ReadResult head = source_.read(item_of(task->record), 0, {&first, 1}, context);
+  check_stamp(*task, head.stamp);
+  const Ticket ticket = scope_.bodies.acquire(window_bytes, scope_.cancel);
+  Crc64 crc = 0;
+  uint64_t hashed = 0;
+  side = Side::destination;
+  WAYBILL_FAULT_POINT("write");
+  task->is_write_begun = true;
+  Stored stored = destination_.put(task->record.id.key, Body(size, pulling(task, head.stamp, 0, size, crc, hashed, context, side)),
+                                   WriteOptions{head.attributes, condition(*task)}, context);
+  if (stored.size != size || hashed != size || (stored.digest.crc64nvme && *stored.digest.crc64nvme != crc)) {
+    throw Error(ErrorCode::data_loss, ErrorClass::checksum, "the destination stored something else than was sent").set_retryable();
+  }
+  Digest digest;
+  stored.digest.crc64nvme = digest.crc64nvme = crc;
+  concurrency_.moved(size);
+  copied(task, Basis::written, digest, std::move(stored));
+}
+
 Condition Transfer::condition(const ItemTask& task) const {
   Condition condition;
-  if (options_.overwrite == Overwrite::always || task.record.seen == DestinationSeen::present) return condition;
+  if (options_.overwrite == Overwrite::always) return condition;
   if (task.record.seen == DestinationSeen::ours && task.record.stored) {
     condition.kind = Condition::Kind::unchanged;
     condition.etag = task.record.stored->etag;
@@ -203,11 +245,12 @@ void Transfer::put(const Task& task, const Body& body, const Digest& source_dige
   WriteOptions write{attributes, condition(*task)};
   Stored stored;
   WAYBILL_FAULT_POINT("write");
+  task->is_write_begun = true;
   try {
     stored = destination_.put(task->record.id.key, body, write, context);
   } catch (const Error& error) {
     if (error.error_class() != ErrorClass::conflict) throw;
-    if (settle_conflict(task, transform_ == nullptr ? source_digest.crc64nvme : std::nullopt, context, side)) return;
+    if (settle_conflict(task, body.size(), body.digest().crc64nvme, source_digest, context, side)) return;
     write.condition = Condition{};
     stored = destination_.put(task->record.id.key, body, write, context);
   }
@@ -222,30 +265,27 @@ void Transfer::put(const Task& task, const Body& body, const Digest& source_dige
   copied(task, Basis::written, source_digest, std::move(stored));
 }
 
-// The condition of a write was not met. True if the item is settled: what is there is the same, by an earlier try whose
-// answer was lost or by somebody else. False if what is there is ours to replace. Errors: occupied.
-bool Transfer::settle_conflict(const Task& task, std::optional<Crc64> source_crc, CallContext& context, Side& side) {
+// The condition of a write was not met. True if the item is settled: what is there has the content (`size`, `crc`) that
+// was to be written, by an earlier try whose answer was lost, by a process that died, or by somebody else. False if what
+// is there is ours to replace: this process tried to write it, or it is the revision that was claimed by one that died.
+// Errors: occupied.
+bool Transfer::settle_conflict(const Task& task, uint64_t size, std::optional<Crc64> crc, const Digest& source_digest,
+                               CallContext& context, Side& side) {
   side = Side::destination;
   const std::optional<Item> there = destination_.stat(task->record.id.key, context);
   if (!there) {
     task->record.seen = DestinationSeen::absent;
     throw Error(ErrorCode::aborted, ErrorClass::conflict, "the destination changed while it was written").set_retryable();
   }
-  const Item item = item_of(task->record);
-  const bool can_compare = transform_ == nullptr && (source_crc || source_can_.positioned);
-  if (can_compare && has_same_content(source_, item, source_crc, destination_, *there, scope_, context)) {
-    Stored stored;
-    stored.size = there->stamp.size.value_or(0);
-    stored.etag = there->stamp.etag;
-    stored.mtime_ns = there->stamp.mtime_ns;
-    Digest digest;
-    digest.crc64nvme = source_crc;
-    stored.digest = digest;
-    copied(task, task->maybe_ours ? Basis::written : Basis::matched_checksum, digest, std::move(stored));
+  if (crc && has_content(destination_, *there, size, *crc, context)) {
+    Stored stored = stored_from(*there);
+    stored.digest.crc64nvme = crc;
+    if (!task->maybe_ours) task->record.change = Change::unchanged;
+    copied(task, task->maybe_ours ? Basis::written : Basis::matched_checksum, source_digest, std::move(stored));
     return true;
   }
-  if (!task->maybe_ours) throw Error(ErrorCode::already_exists, ErrorClass::occupied, occupied_reason(*there));
-  return false;
+  if (task->maybe_ours && (task->is_answer_lost || looks_like(task->listed_stamp, *there))) return false;
+  throw Error(ErrorCode::already_exists, ErrorClass::occupied, occupied_reason(*there));
 }
 
 void Transfer::copied(const Task& task, Basis basis, const Digest& digest, Stored stored) {
@@ -260,72 +300,75 @@ void Transfer::copied(const Task& task, Basis basis, const Digest& digest, Store
   change.record.copied_at_ms = now_ms();
   change.attempts = task->attempts;
   change.attempts_failed = task->attempts_failed;
-  retry_.succeeded();
+  retries_.succeeded();
   queue_.leave(*task);
   ledger_.outcome(std::move(change));
 }
 
-void Transfer::failed(const Task& task, const Error& error, Side side) {
-  if (error.error_class() == ErrorClass::cancelled) return put_back(Work{task, nullptr, 0}, *task);
-  ++task->attempts_failed;
-  if (error.error_class() == ErrorClass::throttled) concurrency_.throttled();
-  try {
-    const bool is_of_source = side == Side::source;
-    if (is_of_source && (error.error_class() == ErrorClass::missing || error.error_class() == ErrorClass::source_changed)) {
-      if (!refresh(task, error)) return;
-    } else if (side == Side::destination && blames_endpoint(error.error_class())) {
-      task->maybe_ours = true;  // a write without an answer may have happened
-    }
-    if (const auto wait = next_try(*task, error, side)) return queue_.retry(Work{task, nullptr, 0}, *wait);
-    settle_failed(task, error);
-  } catch (const Error& second) {
-    if (second.error_class() == ErrorClass::cancelled) return put_back(Work{task, nullptr, 0}, *task);
-    settle_failed(task, second);
+void Transfer::failed(Work work, const Error& error, Side side) {
+  ItemTask& task = *work.item;
+  if (error.error_class() == ErrorClass::cancelled) {
+    --task.attempts;
+    return put_back(std::move(work));
   }
+  ++task.attempts_failed;
+  if (error.error_class() == ErrorClass::throttled) concurrency_.throttled();
+  std::optional<Error> second;
+  try {
+    const bool has_moved_on = error.error_class() == ErrorClass::missing || error.error_class() == ErrorClass::source_changed;
+    if (side == Side::source && has_moved_on) return refresh(std::move(work), error);
+    if (side == Side::destination && task.is_write_begun && blames_endpoint(error.error_class())) {
+      task.maybe_ours = task.is_answer_lost = true;  // a write without an answer may have happened
+    }
+    if (const auto wait = next_try(work, error, side)) return queue_.retry(std::move(work), *wait);
+  } catch (...) {
+    second = current_error();
+  }
+  if (second && second->error_class() == ErrorClass::cancelled) return put_back(std::move(work));
+  settle_failed(work.item, second ? *second : error);
 }
 
 // A work that was cancelled: where the run stops, the row stays pending; where only what was in flight had to stop
 // because the lease could not be renewed, it is tried again once that is over.
-void Transfer::put_back(const Work& work, ItemTask& task) {
+void Transfer::put_back(Work work) {
+  ItemTask& task = work.object != nullptr ? *work.object->task() : *work.item;
+  if (task.is_write_begun) task.maybe_ours = task.is_answer_lost = true;
   if (queue_.is_stopped()) return queue_.leave(task);
-  queue_.retry(work, milliseconds(0));
+  queue_.retry(std::move(work), milliseconds(0));
 }
 
-// Looks at the source again after it changed, or was gone, under our hands. False if the item is settled by it.
-bool Transfer::refresh(const Task& task, const Error& error) {
+// Looks at the source again after it changed, or was gone, under our hands.
+void Transfer::refresh(Work work, const Error& error) {
+  const Task task = work.item;
   CallContext context(scope_, static_cast<int>(task->attempts.load()));
   std::optional<Item> now;
   try {
     now = source_.stat(task->record.id, context);
-  } catch (const Error& stat_error) {
-    if (stat_error.error_class() == ErrorClass::cancelled || stat_error.retryable()) throw;
-    settle_failed(task, stat_error);
-    return false;
+  } catch (...) {
+    const Error stat_error = current_error();
+    if (stat_error.error_class() == ErrorClass::cancelled) throw stat_error;
+    if (const auto wait = next_try(work, stat_error, Side::source)) return queue_.retry(std::move(work), *wait);
+    return settle_failed(task, stat_error);
   }
-  if (!now) {
-    settle_vanished(task);
-    return false;
-  }
+  if (!now) return settle_vanished(task);
   if (now->refused != ErrorClass::none) {
-    settle_failed(task, Error(ErrorCode::failed_precondition, now->refused, now->reason));
-    return false;
+    return settle_failed(task, Error(ErrorCode::failed_precondition, now->refused, now->reason));
   }
   if (++task->source_changes > most_source_changes) {
-    settle_failed(task, Error(ErrorCode::aborted, error.error_class(),
-                              "kept changing: " + std::to_string(most_source_changes) + " tries met a different revision each"));
-    return false;
+    return settle_failed(task, Error(ErrorCode::aborted, error.error_class(),
+                                     "kept changing: " + std::to_string(most_source_changes) + " tries met a different revision each"));
   }
   task->record.stamp = now->stamp;
-  queue_.retry(Work{task, nullptr, 0}, after_change * task->source_changes);
-  return false;
+  queue_.retry(std::move(work), after_change * task->source_changes);
 }
 
 // An endpoint that is down for everybody must not use up the attempts of whoever asks it first: such failures count only
 // once something has succeeded since, or the store answers a check.
-bool Transfer::counts_against_item(ItemTask& task, const Error& error, Side side) {
+bool Transfer::counts_against_item(const Work& work, const Error& error, Side side) {
   if (!blames_endpoint(error.error_class())) return true;
-  retry_.endpoint_failed();
-  if (retry_.succeeded_since(task.first_failure)) return true;
+  RetryPolicy& retry = retries_.of(side);
+  retry.endpoint_failed();
+  if (retry.succeeded_since(work.first_failure)) return true;
   std::scoped_lock lock(probe_mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (now - probed_at_ < probe_pause) return probe_answered_;
@@ -333,20 +376,21 @@ bool Transfer::counts_against_item(ItemTask& task, const Error& error, Side side
     CallContext context(scope_);
     side == Side::source ? source_.check(context) : destination_.check(context);
     probe_answered_ = true;
-  } catch (const Error& probe) {
-    if (probe.error_class() == ErrorClass::cancelled) throw;
+  } catch (...) {
+    const Error probe = current_error();
+    if (probe.error_class() == ErrorClass::cancelled) throw probe;
     probe_answered_ = !blames_endpoint(probe.error_class());
   }
   probed_at_ = std::chrono::steady_clock::now();
   return probe_answered_;
 }
 
-std::optional<milliseconds> Transfer::next_try(ItemTask& task, const Error& error, Side side) {
+std::optional<milliseconds> Transfer::next_try(Work& work, const Error& error, Side side) {
   if (!error.retryable()) return std::nullopt;
-  if (task.first_failure == std::chrono::steady_clock::time_point{}) task.first_failure = std::chrono::steady_clock::now();
-  if (counts_against_item(task, error, side)) ++task.tries_counted;
-  if (task.tries_counted >= static_cast<uint32_t>(options_.max_attempts)) return std::nullopt;
-  return retry_.delay(static_cast<int>(task.attempts_failed), error);
+  if (++work.failures == 1) work.first_failure = std::chrono::steady_clock::now();
+  if (counts_against_item(work, error, side)) ++work.tries_counted;
+  if (work.tries_counted >= options_.max_attempts) return std::nullopt;
+  return retries_.of(side).delay(work.failures, error);
 }
 
 void Transfer::settle_failed(const Task& task, const Error& error) {
@@ -355,7 +399,7 @@ void Transfer::settle_failed(const Task& task, const Error& error) {
   change.record.state = ItemState::failed;
   change.record.error_class = error.error_class();
   change.attempts = task->attempts;
-  change.attempts_failed = std::max<uint32_t>(task->attempts_failed, 1);
+  change.attempts_failed = std::max<uint32_t>(task->attempts_failed.load(), 1);
   change.failure = failure_of(error, task->attempts);
   queue_.leave(*task);
   ledger_.event(EventKind::error, LogLevel::error, printable(task->record.id.key) + ": " + error.message());
@@ -365,13 +409,21 @@ void Transfer::settle_failed(const Task& task, const Error& error) {
 void Transfer::settle_vanished(const Task& task) {
   ItemChange change;
   change.record = task->record;
-  const bool was_copied = change.record.copied_at_ms.has_value();
-  change.record.error_class = ErrorClass::missing;
-  change.record.state = was_copied ? ItemState::copied : ItemState::vanished;
-  change.record.gone_at_source = was_copied;
   change.attempts = task->attempts;
   change.attempts_failed = task->attempts_failed;
-  change.failure = refusal(ErrorClass::missing, "listed, and gone from the source before it was copied");
+  if (change.record.copied_at_ms) {
+    // An earlier revision was copied and stays; the one that was listed is nowhere, so no listing may match it again.
+    change.record.state = ItemState::copied;
+    change.record.change = Change::unchanged;
+    change.record.gone_at_source = true;
+    change.record.stamp = SourceStamp{};
+    change.record.stamp.opaque = "gone";
+    change.record.error_class = ErrorClass::none;
+  } else {
+    change.record.state = ItemState::vanished;
+    change.record.error_class = ErrorClass::missing;
+    change.failure = refusal(ErrorClass::missing, "listed, and gone from the source before it was copied");
+  }
   queue_.leave(*task);
   ledger_.outcome(std::move(change));
 }

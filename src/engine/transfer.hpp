@@ -32,38 +32,41 @@ class Transfer {
     Tracker& tracker;
     Ledger& ledger;
     WorkQueue& queue;
-    RetryPolicy& retry;
+    EndpointRetries& retries;
     ConcurrencyController& concurrency;
     const RunScope& scope;
     const Options& options;
+    std::function<void(std::exception_ptr)> broken;  ///< a defect left a work without an end
   };
 
   explicit Transfer(const Parts& parts);
 
-  /// Does one work. Never throws.
+  /// Does one work. Never throws: what connectors throw becomes an outcome or a retry.
   void run(const Work& work);
 
  private:
-  enum class Side { source, destination };
   using Task = std::shared_ptr<ItemTask>;
   using Object = std::shared_ptr<LargeObject>;
 
   // transfer.cpp: whole items
+  void run_work(const Work& work);
   void move_item(const Task& task, Side& side);
   bool look_closer(const Task& task, CallContext& context, Side& side);
   void move_small(const Task& task, CallContext& context, Side& side);
   void put(const Task& task, const Body& body, const Digest& source_digest, const Attributes& attributes, CallContext& context,
            Side& side);
-  bool settle_conflict(const Task& task, std::optional<Crc64> source_crc, CallContext& context, Side& side);
+  void put_large_body(const Task& task, CallContext& context, Side& side);
+  bool settle_conflict(const Task& task, uint64_t size, std::optional<Crc64> crc, const Digest& source_digest, CallContext& context,
+                       Side& side);
   Condition condition(const ItemTask& task) const;
   void copied(const Task& task, Basis basis, const Digest& digest, Stored stored);
 
   // transfer.cpp: failures
-  void failed(const Task& task, const Error& error, Side side);
-  bool counts_against_item(ItemTask& task, const Error& error, Side side);
-  std::optional<std::chrono::milliseconds> next_try(ItemTask& task, const Error& error, Side side);
-  void put_back(const Work& work, ItemTask& task);
-  bool refresh(const Task& task, const Error& error);
+  void failed(Work work, const Error& error, Side side);
+  bool counts_against_item(const Work& work, const Error& error, Side side);
+  std::optional<std::chrono::milliseconds> next_try(Work& work, const Error& error, Side side);
+  void put_back(Work work);
+  void refresh(Work work, const Error& error);
   void settle_failed(const Task& task, const Error& error);
   void settle_vanished(const Task& task);
 
@@ -71,16 +74,25 @@ class Transfer {
   void begin_object(const Task& task, CallContext& context, Side& side);
   std::unique_ptr<PartUpload> resume_upload(const Task& task, uint64_t part_size, const WriteOptions& options,
                                             std::vector<PartInfo>& done, CallContext& context);
-  void run_part(const Object& object, uint32_t part);
+  std::unique_ptr<PartUpload> begin_upload(const Task& task, const PartPlan& plan, const WriteOptions& options, CallContext& context);
+  void run_part(const Work& work);
+  bool part_failed(Work work, Error problem, Side side, LargeObject::Next& next);
   PartInfo move_part(LargeObject& object, uint32_t part, BodyBuffer& buffer, CallContext& context, Side& side);
   PartInfo move_windowed_part(LargeObject& object, uint32_t part, CallContext& context, Side& side);
-  void complete_object(const Object& object);
+  std::function<size_t(uint64_t, std::span<std::byte>)> pulling(const Task& task, const SourceStamp& stamp, uint64_t base,
+                                                                uint64_t length, Crc64& crc, uint64_t& hashed, CallContext& context,
+                                                                Side& side);
+  void complete_object(const Work& work);
+  bool complete_conflicted(const Object& object, const Digest& digest, CallContext& context, Side& side);
   void close_object(const Object& object);
 
   // streamed.cpp: transformed items, and sources that cannot position
+  class StreamedItem;
   void move_streamed(const Task& task, CallContext& context, Side& side);
+  void stream_parts(const Task& task, StreamedItem& streamed, std::span<std::byte> buffer, CallContext& context, Side& side);
 
   void check_stamp(const ItemTask& task, const SourceStamp& stamp) const;
+  static void check_same(const SourceStamp& expected, const SourceStamp& stamp);
 
   Source& source_;
   Destination& destination_;
@@ -88,12 +100,13 @@ class Transfer {
   Tracker& tracker_;
   Ledger& ledger_;
   WorkQueue& queue_;
-  RetryPolicy& retry_;
+  EndpointRetries& retries_;
   ConcurrencyController& concurrency_;
   const RunScope& scope_;
   const Options& options_;
   const Source::Capabilities source_can_;
   const Destination::Capabilities destination_can_;
+  const std::function<void(std::exception_ptr)> broken_;
 
   std::mutex probe_mutex_;
   std::chrono::steady_clock::time_point probed_at_{};  // guarded by probe_mutex_
@@ -103,12 +116,13 @@ class Transfer {
 /// The item that a row describes, as connectors take it.
 Item item_of(const ItemRecord& record);
 
-/// Whether the source's item and what is at the destination have the same content: by digests where both are known, else
-/// by reading. `source_crc`: of the source, if it is known already.
-bool has_same_content(Source& source, const Item& item, std::optional<Crc64> source_crc, Destination& destination,
-                      const Item& there, const RunScope& scope, Context& context);
+/// Whether what is at the destination has this size and CRC: by the digest that the store tells, else by reading.
+bool has_content(Destination& destination, const Item& there, uint64_t size, Crc64 crc, Context& context);
 
-/// Reads everything in windows. Errors: of the read; data_loss where it ends early.
-Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size, const RunScope& scope);
+/// Reads everything in small windows. Errors: of the read; data_loss where it ends early.
+Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size);
+
+/// The exception being handled as an Error, whatever a connector threw.
+Error current_error();
 
 }  // namespace waybill::internal

@@ -55,12 +55,22 @@ void VerifyRun::start_work() {
 
 void VerifyRun::join() {
   try {
+    // Rows come by partition and key; with several partitions they are not in step with the destination's keys.
+    const ScanPage first = setup_.tracker->scan({}, "", 1);
     const bool is_ordered = setup_.source->capabilities().order == Order::byte_key &&
-                            setup_.destination->capabilities().order == Order::byte_key;
+                            setup_.destination->capabilities().order == Order::byte_key &&
+                            (first.rows.empty() || first.rows.front().record.id.partition.empty());
     is_ordered ? join_ordered() : ask_each();
-    ledger_->set_listing_complete();
+    if (!is_stopping()) ledger_->set_listing_complete();
+  } catch (const Error& error) {
+    const bool was_late = error.error_class() == ErrorClass::cancelled;
+    if (!is_stopping()) {
+      fail(was_late ? std::make_exception_ptr(Error(ErrorCode::aborted, ErrorClass::tracker,
+                                                    "the lease could not be renewed in time, and the verification stopped; run it again"))
+                    : std::current_exception());
+    }
   } catch (...) {
-    if (!is_stopping()) fail(std::current_exception());
+    fail(std::current_exception());
   }
   std::scoped_lock lock(queue_mutex_);
   is_joining_ = false;
@@ -72,9 +82,9 @@ void VerifyRun::join_ordered() {
     ledger_->event(EventKind::log, LogLevel::warning, "listing is tried again: " + error.message());
   };
   ItemCursor source([this](Context& context) { return setup_.source->list({}, context); }, Order::byte_key, setup_.source->identity(),
-                    scope_, retry_, waiting);
+                    scope_, retries_.of(Side::source), waiting);
   ItemCursor there([this](Context& context) { return setup_.destination->list({}, context); }, Order::byte_key,
-                   setup_.destination->identity(), scope_, retry_, waiting);
+                   setup_.destination->identity(), scope_, retries_.of(Side::destination), waiting);
   RecordCursor records(*setup_.tracker);
   while (!is_stopping()) {
     const Item* of_source = source.peek();
@@ -168,7 +178,7 @@ void VerifyRun::judge(Triple triple) {
     return;
   }
   if (judge_listing(triple)) return;
-  if (level_ == VerifyLevel::listing) return settle(std::move(record), false);
+  if (level_ == VerifyLevel::listing) return settle(std::move(record), record.state == ItemState::verified);
   // The store's own word for the content: an ETag that has not changed since the write that was checked.
   if (record.basis == Basis::written && record.stored && !record.stored->etag.empty() && record.stored->etag == triple.there->stamp.etag) {
     return settle(std::move(record), true);
@@ -206,13 +216,11 @@ bool VerifyRun::judge_listing(const Triple& triple) {
   return false;
 }
 
-bool VerifyRun::hand_over(Triple triple) {
+void VerifyRun::hand_over(Triple triple) {
   std::unique_lock lock(queue_mutex_);
   queue_changed_.wait(lock, [this] { return is_stopped_ || queue_.size() < most_queued; });
-  if (is_stopped_) return false;
   queue_.push_back(std::move(triple));
   queue_changed_.notify_all();
-  return true;
 }
 
 void VerifyRun::check_contents() {
@@ -225,26 +233,27 @@ void VerifyRun::check_contents() {
     ++checking_;
     queue_changed_.notify_all();
     lock.unlock();
-    for (int tries = 1;; ++tries) {
-      try {
-        CallContext context(scope_, tries);
-        read_back(triple, context);
-        break;
-      } catch (const Error& error) {
-        if (error.error_class() == ErrorClass::cancelled) break;
-        if (error.retryable() && tries < most_tries && cancel_.sleep(retry_.delay(tries, error))) continue;
-        if (is_stopping()) break;
-        find(FindingKind::unknown, triple.record->id, "could not be read back: " + error.message());
-        settle(*triple.record, false);
-        break;
-      } catch (...) {
-        fail(std::current_exception());
-        break;
-      }
-    }
+    check_content(triple);
     lock.lock();
     --checking_;
     queue_changed_.notify_all();
+  }
+}
+
+void VerifyRun::check_content(const Triple& triple) {
+  for (int tries = 1;; ++tries) {
+    try {
+      CallContext context(scope_, tries);
+      read_back(triple, context);
+      return retries_.succeeded();
+    } catch (...) {
+      const Error error = current_error();
+      const bool was_cancelled = error.error_class() == ErrorClass::cancelled;
+      if (is_stopping()) return;
+      if (!was_cancelled && error.retryable() && tries < most_tries && cancel_.sleep(retries_.of(Side::destination).delay(tries, error))) continue;
+      find(FindingKind::unknown, triple.record->id, "could not be read back: " + error.message());
+      return settle(*triple.record, false);
+    }
   }
 }
 
@@ -254,7 +263,7 @@ void VerifyRun::read_back(const Triple& triple, CallContext& context) {
   const Item item = item_of(record);
   if (!expected && triple.source && setup_.transform == nullptr) {
     const auto read = [&](uint64_t offset, std::span<std::byte> out) { return setup_.source->read(item, offset, out, context); };
-    expected = crc_by_reading(read, record.stamp.size.value_or(0), scope_);
+    expected = crc_by_reading(read, record.stamp.size.value_or(0));
   }
   if (!expected) {
     find(FindingKind::unknown, record.id, "no digest is known to compare with, and the source is gone");
@@ -264,7 +273,7 @@ void VerifyRun::read_back(const Triple& triple, CallContext& context) {
   std::optional<Crc64> found = triple.there->digest.crc64nvme;
   if (!found) {
     const auto read = [&](uint64_t offset, std::span<std::byte> out) { return setup_.destination->read(*triple.there, offset, out, context); };
-    found = crc_by_reading(read, size, scope_);
+    found = crc_by_reading(read, size);
   }
   if (*found != *expected) {
     char text[64];

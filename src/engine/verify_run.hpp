@@ -44,9 +44,10 @@ class VerifyRun final : public RunBase {
   bool judge_listing(const Triple& triple);
   void read_back(const Triple& triple, CallContext& context);
   void check_contents();
+  void check_content(const Triple& triple);
   void find(FindingKind kind, const ItemId& id, std::string detail);
   void settle(ItemRecord record, bool is_verified);
-  bool hand_over(Triple triple);
+  void hand_over(Triple triple);
 
   const VerifyLevel level_;
   Thread joiner_;

@@ -8,6 +8,12 @@
 #include "engine/large_object.hpp"
 
 namespace waybill::internal {
+namespace {
+
+// Items whose next try has to wait are held in memory: this many of them stop the claiming of more.
+constexpr size_t most_waiting = 2048;
+
+}  // namespace
 
 WorkQueue::WorkQueue(ConcurrencyController& concurrency, std::function<void()> want_claim)
     : concurrency_(concurrency), want_claim_(std::move(want_claim)) {}
@@ -16,11 +22,11 @@ std::optional<Work> WorkQueue::next() {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (stopped_) return std::nullopt;
-    if (!held_ && running_ < concurrency_.limit()) {
+    if (!held_ && room() > 0) {
       if (std::optional<Work> work = take()) {
         ++running_;
         begin(*work);
-        const bool low = fresh_.size() < static_cast<size_t>(concurrency_.limit());
+        const bool low = runs_low();
         lock.unlock();
         if (low) want_claim_();
         return work;
@@ -30,10 +36,16 @@ std::optional<Work> WorkQueue::next() {
   }
 }
 
+int WorkQueue::room() const { return (probing_ ? 1 : concurrency_.limit()) - running_; }
+
+bool WorkQueue::runs_low() const {
+  return fresh_.size() < static_cast<size_t>(concurrency_.limit()) && delayed_.size() + due_.size() < most_waiting;
+}
+
 std::optional<Work> WorkQueue::take() {
   while (!objects_.empty()) {
     const std::shared_ptr<LargeObject> object = objects_.front();
-    if (const uint32_t part = object->next_part(); part != 0) return Work{nullptr, object, part};
+    if (const uint32_t part = object->next_part(); part != 0) return Work{nullptr, object, part, 0, 0, {}};
     objects_.pop_front();
   }
   if (!due_.empty()) {
@@ -42,7 +54,7 @@ std::optional<Work> WorkQueue::take() {
     return work;
   }
   if (!fresh_.empty()) {
-    Work work{std::move(fresh_.front()), nullptr, 0};
+    Work work{std::move(fresh_.front()), nullptr, 0, 0, 0, {}};
     fresh_.pop_front();
     return work;
   }
@@ -92,13 +104,18 @@ void WorkQueue::leave(ItemTask& task) {
 
 bool WorkQueue::wants_claim() const {
   std::scoped_lock lock(mutex_);
-  return !stopped_ && !held_ && fresh_.size() < static_cast<size_t>(concurrency_.limit());
+  return !stopped_ && !held_ && runs_low();
 }
 
 void WorkQueue::hold(bool held) {
   std::scoped_lock lock(mutex_);
   held_ = held;
   changed_.notify_all();
+}
+
+void WorkQueue::probe(bool probing) {
+  std::scoped_lock lock(mutex_);
+  probing_ = probing;
 }
 
 void WorkQueue::stop() {

@@ -24,17 +24,20 @@ namespace waybill::internal {
 
 class LargeObject;
 
-/// A claimed item on its way to its outcome. Worked on by one thread at a time, except that parts add to bytes_done.
+/// A claimed item on its way to its outcome. Worked on by one thread at a time; what parts of it, or the live view, touch
+/// meanwhile is atomic.
 struct ItemTask {
-  explicit ItemTask(Claimed claimed) : record(std::move(claimed.record)), maybe_ours(claimed.maybe_in_flight) {}
+  explicit ItemTask(Claimed claimed)
+      : record(std::move(claimed.record)), listed_stamp(record.stamp), maybe_ours(claimed.maybe_in_flight) {}
 
   ItemRecord record;
+  SourceStamp listed_stamp;   ///< as claimed; record.stamp moves on when the source changes under our hands
   bool maybe_ours;            ///< what is at the destination may be our own unfinished business
+  bool is_write_begun = false;  ///< by this process
+  bool is_answer_lost = false;  ///< of a write that this process began
   std::atomic<uint32_t> attempts{0};  ///< begun; read by the live view
-  uint32_t attempts_failed = 0;
-  uint32_t tries_counted = 0; ///< failures that count against Options::max_attempts
+  std::atomic<uint32_t> attempts_failed{0};
   int source_changes = 0;
-  std::chrono::steady_clock::time_point first_failure{};
 
   int64_t started_at_ms = 0;
   std::atomic<uint64_t> bytes_done{0};
@@ -44,8 +47,11 @@ struct ItemTask {
 
 struct Work {
   std::shared_ptr<ItemTask> item;       ///< a whole item, or
-  std::shared_ptr<LargeObject> object;  ///< a part of this object
+  std::shared_ptr<LargeObject> object;  ///< a part of this object, or with part 0 its completion
   uint32_t part = 0;
+  int failures = 0;                     ///< so far
+  int tries_counted = 0;                ///< of these, the ones that count against Options::max_attempts
+  std::chrono::steady_clock::time_point first_failure{};
 };
 
 /// *Thread safety:* any thread.
@@ -71,6 +77,8 @@ class WorkQueue {
   bool wants_claim() const;
   /// While held, nothing is handed out.
   void hold(bool held);
+  /// While probing, one work is handed out at a time: the endpoints fail for everybody.
+  void probe(bool probing);
   /// Hands out nothing any more, and forgets what was not begun.
   void stop();
   /// Moves retries whose time has come. Called every 50 ms or so.
@@ -91,6 +99,8 @@ class WorkQueue {
     bool operator<(const Delayed& other) const { return at > other.at; }
   };
   std::optional<Work> take();  // with mutex_ held
+  int room() const;            // with mutex_ held
+  bool runs_low() const;       // with mutex_ held
   void begin(Work& work);      // with mutex_ held
 
   ConcurrencyController& concurrency_;
@@ -104,6 +114,7 @@ class WorkQueue {
   std::list<std::shared_ptr<ItemTask>> active_;        // guarded by mutex_
   int running_ = 0;                                    // guarded by mutex_
   bool held_ = false;                                  // guarded by mutex_
+  bool probing_ = false;                               // guarded by mutex_
   bool stopped_ = false;                               // guarded by mutex_
 };
 

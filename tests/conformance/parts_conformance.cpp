@@ -319,10 +319,10 @@ TEST_P(DestinationConformance, SweepRemovesWhatThisMigrationLeftAndNothingElse) 
     foreign = third->id();
     data.write(*third, 1, other);
   }
-  destination.sweep(std::vector<std::string>{kept, dropped}, context());
+  destination.sweep(std::vector<OpenUpload>{{"kept", kept}, {"dropped", dropped}}, context());
   const size_t one = destination.capabilities().lists_parts ? 1 : 0;
   EXPECT_EQ(destination.begin_parts("dropped", data.plan_of(dropped), {}, context())->existing(context()).size(), one);
-  destination.sweep(std::vector<std::string>{kept}, context());
+  destination.sweep(std::vector<OpenUpload>{{"kept", kept}, {"dropped", ""}}, context());
   const auto gone = error_of([&] { destination.begin_parts("dropped", data.plan_of(dropped), {}, context())->existing(context()); });
   if (gone) {
     EXPECT_EQ(gone->error_class(), ErrorClass::missing) << gone->message();

@@ -413,7 +413,7 @@ TEST_F(FilesystemDestinationTest, SweepRemovesThisMigrationsLeftoversOnly) {
   folder_.make("root/.waybill-tmp/00000000000000aa-up-02", "x");
   folder_.make("root/.waybill-tmp/00000000000000bb-1-1", "x");
   EXPECT_TRUE(list().empty());
-  const std::vector<std::string> keep = {"00000000000000aa-up-01"};
+  const std::vector<OpenUpload> keep = {{"a", "00000000000000aa-up-01"}};
   destination_.sweep(keep, context_);
   std::vector<std::string> left;
   for (const auto& entry : std::filesystem::directory_iterator(folder_.at("root/.waybill-tmp"))) {

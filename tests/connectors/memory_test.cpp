@@ -140,7 +140,7 @@ TEST_F(MemoryTest, PartsCanBeResumedAndAreSwept) {
 
   const auto kept = destination_.begin_parts("kept", {}, {}, context_);
   const auto swept = destination_.begin_parts("swept", {}, {}, context_);
-  const std::vector<std::string> keep = {kept->id()};
+  const std::vector<OpenUpload> keep = {{"kept", kept->id()}};
   destination_.sweep(keep, context_);
   EXPECT_TRUE(kept->existing(context_).empty());
   EXPECT_EQ(class_of([&] { swept->existing(context_); }), ErrorClass::missing);

@@ -152,7 +152,7 @@ PartInfo part(uint32_t number, uint64_t size) {
 
 TEST(LargeObject, HandsOutWhatIsMissingAndCompletesOnce) {
   auto task = std::make_shared<ItemTask>(Claimed{});
-  LargeObject object(task, std::make_unique<NoUpload>(), 25, 10, {part(2, 10)}, false);
+  LargeObject object(task, std::make_unique<NoUpload>(), 25, 10, {part(2, 10)}, false, {});
   EXPECT_EQ(task->bytes_done, 10u);
   EXPECT_EQ(object.next_part(), 1u);
   EXPECT_EQ(object.next_part(), 3u);
@@ -164,7 +164,7 @@ TEST(LargeObject, HandsOutWhatIsMissingAndCompletesOnce) {
 
 TEST(LargeObject, ClosesOnceAfterAFailure) {
   auto task = std::make_shared<ItemTask>(Claimed{});
-  LargeObject object(task, std::make_unique<NoUpload>(), 30, 10, {}, false);
+  LargeObject object(task, std::make_unique<NoUpload>(), 30, 10, {}, false, {});
   EXPECT_EQ(object.next_part(), 1u);
   EXPECT_EQ(object.next_part(), 2u);
   EXPECT_EQ(object.gave_up(Error(ErrorCode::internal, ErrorClass::server, "x")), LargeObject::Next::nothing);
@@ -175,7 +175,7 @@ TEST(LargeObject, ClosesOnceAfterAFailure) {
 
 TEST(LargeObject, GoesInOrderForADigestThatCannotBeCombined) {
   auto task = std::make_shared<ItemTask>(Claimed{});
-  LargeObject object(task, std::make_unique<NoUpload>(), 20, 10, {part(1, 10)}, true);
+  LargeObject object(task, std::make_unique<NoUpload>(), 20, 10, {part(1, 10)}, true, {});
   EXPECT_EQ(object.next_part(), 1u);  // read again, though it is written
   EXPECT_TRUE(object.is_written(1));
   EXPECT_EQ(object.next_part(), 0u);

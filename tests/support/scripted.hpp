@@ -121,7 +121,7 @@ class ScriptedDestination : public Destination {
     inner_->flush(context);
   }
   void remove(const Key& key, Context& context) override { inner_->remove(key, context); }
-  void sweep(std::span<const std::string> keep, Context& context) override { inner_->sweep(keep, context); }
+  void sweep(std::span<const OpenUpload> known, Context& context) override { inner_->sweep(known, context); }
 
  private:
   std::shared_ptr<Destination> inner_;

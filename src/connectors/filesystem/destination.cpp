@@ -51,7 +51,7 @@ void FilesystemDestination::check(Context& context) {
   root_.reopen();
   if (const std::shared_ptr<const Fd> root = root_.open_if_exists(); root != nullptr) {
     if (faccessat(root->get(), ".", W_OK | X_OK, AT_EACCESS) != 0) {
-      throw system_error(errno, "cannot write into the folder " + root_.name(""));
+      throw folder_error(errno, "cannot write into the folder " + root_.name(""));
     }
     return;
   }
@@ -62,7 +62,7 @@ void FilesystemDestination::check(Context& context) {
     if (faccessat(AT_FDCWD, above.c_str(), W_OK | X_OK, AT_EACCESS) == 0) return;
   } while (errno == ENOENT && above != "/");
   const int error = errno;
-  throw system_error(error, "cannot create the folder " + root_.name("") + " in \"" + printable(above) + "\"");
+  throw folder_error(error, "cannot create the folder " + root_.name("") + " in \"" + printable(above) + "\"");
 }
 
 std::unique_ptr<Lister> FilesystemDestination::list(const ListRequest& request, Context& context) {
@@ -171,9 +171,9 @@ void FilesystemDestination::remove(const Key& key, Context& context) {
   }
 }
 
-void FilesystemDestination::sweep(std::span<const std::string> keep, Context& context) {
+void FilesystemDestination::sweep(std::span<const OpenUpload> known, Context& context) {
   context.check();
-  staging_.sweep(keep, context);
+  staging_.sweep(known, context);
 }
 
 }  // namespace waybill::filesystem

@@ -33,7 +33,7 @@ class FilesystemDestination final : public Destination {
   void flush(Context& context) override;
   /// Also removes the folders that become empty by it, or else a listing would show them as items of their own.
   void remove(const Key& key, Context& context) override;
-  void sweep(std::span<const std::string> keep, Context& context) override;
+  void sweep(std::span<const OpenUpload> known, Context& context) override;
 
  private:
   Stored put_folder(const Key& key, const Body& body, const WriteOptions& options, Context& context);

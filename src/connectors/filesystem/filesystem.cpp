@@ -14,7 +14,8 @@ Error wrong_url(const Url& url, const std::string& problem) {
 /// The path of a URL. Errors: configuration.
 const std::string& path_of(const Url& url) {
   if (!url.query.empty()) {
-    throw wrong_url(url, "a folder has no parameter \"" + printable(url.query.begin()->first) + "\"");
+    throw wrong_url(url,
+                    "unknown parameter \"" + printable(url.query.begin()->first) + "\"; a folder has none, remove it");
   }
   if (!url.host.empty() && url.host != "localhost") {
     throw wrong_url(url, "names the host \"" + printable(url.host) + "\"; a path has three slashes: file:///path");

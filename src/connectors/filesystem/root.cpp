@@ -63,16 +63,26 @@ std::string absolute(std::string_view path) {
 
 Error root_error(int error_number, const std::string& name) {
   if (error_number == ENOENT) {
-    return system_error(error_number, "the folder " + name);
+    return Error(ErrorCode::not_found, ErrorClass::missing,
+                 "the folder " + name + " does not exist; create it, or correct the path")
+        .set_provider_code("ENOENT");
   }
   if (error_number == ENOTDIR) {
     return Error(ErrorCode::invalid_argument, ErrorClass::configuration, name + " is not a folder; give a folder")
         .set_provider_code("ENOTDIR");
   }
-  return system_error(error_number, "cannot open the folder " + name);
+  return folder_error(error_number, "cannot open the folder " + name);
 }
 
 }  // namespace
+
+Error folder_error(int error_number, const std::string& what) {
+  Error plain = system_error(error_number, what);
+  if (plain.error_class() != ErrorClass::permission) return plain;
+  return Error(plain.code(), plain.error_class(),
+               plain.message() + "; check the permissions of the folder and of those above it")
+      .set_provider_code(plain.provider_code());
+}
 
 void Fd::reset() noexcept {
   if (fd_ < 0) return;
@@ -187,7 +197,7 @@ std::shared_ptr<const Fd> Root::create() const {
       if (above) fsync(above.get());
     } else if (const int error = errno; error != EEXIST && access(folder.c_str(), F_OK) != 0) {
       // A folder that is there may also answer with EACCES or EROFS; only a missing one cannot be helped.
-      throw system_error(error, "cannot create the folder \"" + printable(folder) + "\"");
+      throw folder_error(error, "cannot create the folder \"" + printable(folder) + "\"");
     }
     if (end == std::string::npos) break;
   }

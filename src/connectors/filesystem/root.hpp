@@ -68,6 +68,9 @@ struct Split {
 };
 Split split_key(std::string_view key);
 
+/// system_error() for a folder that the user named: where a right is missing it says what to look at.
+Error folder_error(int error_number, const std::string& what);
+
 /// The folder that all keys are relative to, opened when it is first needed. Any thread.
 class Root {
  public:

@@ -23,7 +23,7 @@ void FilesystemSource::check(Context& context) {
   root_.reopen();
   const std::shared_ptr<const Fd> root = root_.open();
   if (faccessat(root->get(), ".", R_OK | X_OK, AT_EACCESS) != 0) {
-    throw system_error(errno, "cannot read the folder " + root_.name(""));
+    throw folder_error(errno, "cannot read the folder " + root_.name(""));
   }
 }
 

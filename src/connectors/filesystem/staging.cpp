@@ -98,7 +98,7 @@ StagedFile StagingFolder::open(const std::string& name, int flags) {
   }
 }
 
-void StagingFolder::sweep(std::span<const std::string> keep, Context& context) {
+void StagingFolder::sweep(std::span<const OpenUpload> known, Context& context) {
   // Outside of a run nothing says whose a file is.
   if (context.migration().empty() || root_.open_if_exists() == nullptr) return;
   const std::string name = root_.name(staging_folder);
@@ -109,7 +109,7 @@ void StagingFolder::sweep(std::span<const std::string> keep, Context& context) {
   }
   const std::string prefix = migration_prefix(context);
   for (const std::string& entry : names_in(at.get(), name)) {
-    const bool is_kept = std::find(keep.begin(), keep.end(), entry) != keep.end();
+    const bool is_kept = std::any_of(known.begin(), known.end(), [&](const OpenUpload& one) { return one.id == entry; });
     if (is_kept || !entry.starts_with(prefix)) continue;
     if (unlinkat(at.get(), entry.c_str(), 0) != 0 && errno != ENOENT) {
       throw system_error(errno, "cannot remove " + root_.name(key_of(entry)));

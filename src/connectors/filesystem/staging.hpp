@@ -16,6 +16,7 @@
 
 #include "connectors/filesystem/root.hpp"
 #include "waybill/context.hpp"
+#include "waybill/destination.hpp"
 
 namespace waybill::filesystem {
 
@@ -55,7 +56,7 @@ class StagingFolder {
   StagedFile open_upload(const std::string& name) { return open(name, O_RDWR); }
 
   /// Removes the files of the migration that are not in `keep`, and the folder if nothing else is in it.
-  void sweep(std::span<const std::string> keep, Context& context);
+  void sweep(std::span<const OpenUpload> known, Context& context);
   /// Removes the folder if it is empty; create() makes it again.
   void remove_if_empty() noexcept;
 

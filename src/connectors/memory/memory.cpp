@@ -242,9 +242,9 @@ void MemoryDestination::remove(const Key& key, Context& context) {
   store_->remove(key);
 }
 
-void MemoryDestination::sweep(std::span<const std::string> keep, Context& context) {
+void MemoryDestination::sweep(std::span<const OpenUpload> known, Context& context) {
   context.check();
-  store_->sweep(context.migration(), keep);
+  store_->sweep(context.migration(), known);
 }
 
 Connector memory_connector() {

@@ -48,7 +48,7 @@ class MemoryDestination final : public Destination {
                              Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   void remove(const Key& key, Context& context) override;
-  void sweep(std::span<const std::string> keep, Context& context) override;
+  void sweep(std::span<const OpenUpload> known, Context& context) override;
 
  private:
   std::string name_;

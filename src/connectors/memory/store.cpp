@@ -155,10 +155,10 @@ void Store::end_upload(const std::string& id) {
   uploads_.erase(id);
 }
 
-void Store::sweep(std::string_view migration, std::span<const std::string> keep) {
+void Store::sweep(std::string_view migration, std::span<const OpenUpload> known) {
   const std::lock_guard lock(mutex_);
   std::erase_if(uploads_, [&](const auto& entry) {
-    return entry.second.migration == migration && std::find(keep.begin(), keep.end(), entry.first) == keep.end();
+    return entry.second.migration == migration && std::none_of(known.begin(), known.end(), [&](const OpenUpload& one) { return one.id == entry.first; });
   });
 }
 

@@ -52,7 +52,7 @@ class Store {
   /// The bytes of `parts`, one after the other. Errors: also checksum (a part is not the one that was written).
   std::string join(const std::string& id, std::span<const PartInfo> parts) const;
   void end_upload(const std::string& id);
-  void sweep(std::string_view migration, std::span<const std::string> keep);
+  void sweep(std::string_view migration, std::span<const OpenUpload> known);
 
  private:
   struct Part {

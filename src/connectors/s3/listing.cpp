@@ -195,7 +195,8 @@ void check_bucket(Client& client, Context& context) {
     learn_encoding(client, parse_list(response.text));
   } catch (const Error& error) {
     if (error.error_class() == ErrorClass::network || error.error_class() == ErrorClass::timeout) {
-      throw Error(error).prepend(client.name(std::nullopt) + " at " + client.config().endpoint());
+      throw Error(error).prepend("cannot reach " + client.name(std::nullopt) + " at " + client.config().endpoint() +
+                                 ", check the endpoint and the network");
     }
     throw;
   }

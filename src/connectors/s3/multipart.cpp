@@ -3,6 +3,7 @@
 // See multipart.hpp.
 #include "connectors/s3/multipart.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/hash.hpp"
@@ -255,6 +256,20 @@ std::optional<Crc64> composed_crc64(std::span<const PartInfo> parts) {
     crc = internal::crc64nvme_combine(crc, *part.digest.crc64nvme, part.size);
   }
   return crc;
+}
+
+void sweep_uploads(const std::shared_ptr<Client>& client, std::span<const OpenUpload> known, Context& context) {
+  for (const OpenUpload& announced : known) {
+    if (!announced.id.empty()) continue;
+    const std::string key = client->config().prefix + announced.key;
+    const Client::Parameter parameters[] = {{"encoding-type", "url"}, {"prefix", key}, {"uploads", ""}};
+    const Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
+    internal::HttpResponse response = client->call(request, context);
+    for (const ListedUpload& open : parse_uploads(response.text)) {
+      const bool is_known = std::any_of(known.begin(), known.end(), [&](const OpenUpload& one) { return one.id == open.id; });
+      if (open.key == key && !is_known) Upload(client, key, {}, open.id, false).abort(context);
+    }
+  }
 }
 
 std::unique_ptr<PartUpload> open_upload(std::shared_ptr<Client> client, std::string key, const PartPlan& plan,

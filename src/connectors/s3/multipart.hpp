@@ -17,6 +17,10 @@ namespace waybill::s3 {
 std::unique_ptr<PartUpload> open_upload(std::shared_ptr<Client> client, std::string key, const PartPlan& plan,
                                         const WriteOptions& options, Context& context);
 
+/// Aborts what is open at the keys of `known` that have no id and is not known by its id: uploads that a process of ours
+/// began and died before it learnt their names.
+void sweep_uploads(const std::shared_ptr<Client>& client, std::span<const OpenUpload> known, Context& context);
+
 /// The ETag that S3 gives to an object made of these parts: the MD5 of the parts' MD5s, and their number. "" where the
 /// ETag of a part is no MD5.
 std::string composed_etag(std::span<const PartInfo> parts);

@@ -114,6 +114,8 @@ ReadResult S3Destination::read(const Item& item, uint64_t offset, std::span<std:
   return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, context);
 }
 
+void S3Destination::sweep(std::span<const OpenUpload> known, Context& context) { sweep_uploads(client_, known, context); }
+
 void S3Destination::remove(const Key& key, Context& context) {
   const std::string full = object_key(key);
   if (is_doubtful(*client_, full, context)) return;

@@ -27,6 +27,7 @@ class S3Destination final : public Destination {
                                           Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   void remove(const Key& key, Context& context) override;
+  void sweep(std::span<const OpenUpload> known, Context& context) override;
 
  private:
   /// The full key. Errors: unsupported (empty, not UTF-8, longer than 1024 bytes).

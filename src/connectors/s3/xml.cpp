@@ -6,6 +6,7 @@
 #include <pugixml.hpp>
 
 #include "base/hash.hpp"
+#include "base/uri.hpp"
 #include "base/text.hpp"
 #include "waybill/error.hpp"
 
@@ -200,6 +201,30 @@ ListedParts parse_parts(std::string& body) {
   }
   if (!has_truncated) throw broken(name_of_root, "it has no <IsTruncated>");
   return result;
+}
+
+std::vector<ListedUpload> parse_uploads(std::string& body) {
+  constexpr std::string_view name_of_root = "ListMultipartUploadsResult";
+  pugi::xml_document document;
+  const pugi::xml_node root = load(document, body, name_of_root);
+  bool is_encoded = false;
+  std::vector<ListedUpload> uploads;
+  for (const pugi::xml_node& node : root.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "EncodingType") is_encoded = text_of(node) == "url";
+    if (name != "Upload") continue;
+    ListedUpload upload;
+    for (const pugi::xml_node& child : node.children()) {
+      if (local_name(child) == "Key") upload.key = text_of(child);
+      if (local_name(child) == "UploadId") upload.id = text_of(child);
+    }
+    if (upload.key.empty() || upload.id.empty()) throw broken(name_of_root, "an upload lacks its key or id");
+    uploads.push_back(std::move(upload));
+  }
+  for (ListedUpload& upload : uploads) {
+    if (is_encoded) upload.key = internal::percent_decode(upload.key).value_or(upload.key);
+  }
+  return uploads;
 }
 
 Completed parse_complete(std::string& body) {

@@ -57,6 +57,14 @@ struct ListedParts {
 ListedParts parse_parts(std::string& body);
 
 /// The answer to CompleteMultipartUpload, which can be an error in a 200.
+struct ListedUpload {
+  std::string key;
+  std::string id;
+};
+
+/// <ListMultipartUploadsResult>, keys decoded where the store says that they are encoded. Errors: server (not one).
+std::vector<ListedUpload> parse_uploads(std::string& body);
+
 struct Completed {
   std::string etag;                ///< without quotes; not empty unless `error` is set
   std::optional<Crc64> crc64nvme;  ///< of the whole object
