@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tracker over a SQLite file: two connections (one writes, one reads), each behind its own mutex, so that a reader
-// never waits for a commit; ownership; and what request() does where nobody owns the ledger. What records mean in SQL
-// is in ledger_writer, ledger_reader and ledger_scan.
+// Tracker over a SQLite file: three connections, each behind its own mutex: one writes; one reads rows, a page at a
+// time; one reads the few rows that tell how the run is, so that a snapshot waits neither for a commit nor for a page.
+// Ownership, and what request() does where nobody owns the ledger, are here as well. What records mean in SQL is in
+// ledger_writer, ledger_reader and ledger_scan.
 //
 // Invariants: only a handle that holds the lock file has an epoch; every write of the owner checks, in its transaction,
-// that this epoch is still the newest; the order of locks is write_mutex_, read_mutex_.
+// that this epoch is still the newest; the order of locks is write_mutex_, then a reader's.
 #include "trackers/sqlite/sqlite_tracker.hpp"
 
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,12 +40,13 @@ class SqliteTracker final : public Tracker {
  public:
   SqliteTracker(const std::string& path, OpenMode mode) : path_(path), lock_path_(path + ".lock"), pid_(::getpid()) {
     if (mode == OpenMode::read_only) {
-      read_ = open_ledger_for_reading(path_, is_immutable_);
+      rows_.database = open_ledger_for_reading(path_, rows_.is_immutable);
     } else {
       write_ = open_ledger_for_writing(path_, mode);
     }
-    Transaction transaction(read_ ? *read_ : *write_, Transaction::Kind::read);
-    base_ = read_time_base(read_ ? *read_ : *write_);
+    Database& first = write_ ? *write_ : *rows_.database;
+    Transaction transaction(first, Transaction::Kind::read);
+    base_ = read_time_base(first);
     transaction.commit();
     if (write_) writer_ = std::make_unique<LedgerWriter>(*write_, queue_, base_);
   }
@@ -51,17 +54,18 @@ class SqliteTracker final : public Tracker {
   ~SqliteTracker() override {
     if (::getpid() == pid_) {
       release(epoch_);
+      close();
       return;
     }
     // In a forked child the connections are the parent's: nothing is closed.
-    for (auto& database : {read_.get(), write_.get()}) {
+    for (auto& database : {rows_.database.get(), status_.database.get(), write_.get()}) {
       if (database != nullptr) database->abandon();
     }
   }
 
   MigrationInfo bind(const MigrationInfo& wanted) override;
   std::optional<MigrationInfo> migration() override {
-    return read([](Database& database) { return read_migration(database); });
+    return read(status_, [](Database& database) { return read_migration(database); });
   }
 
   uint64_t acquire(const LeaseOptions& options) override;
@@ -70,40 +74,48 @@ class SqliteTracker final : public Tracker {
   std::vector<Claimed> claim(uint64_t epoch, size_t limit) override;
 
   std::vector<std::optional<ItemRecord>> lookup(std::span<const ItemId> ids) override {
-    return read([&](Database& database) { return read_items(database, base_, ids); });
+    return read(rows_, [&](Database& database) { return read_items(database, base_, ids); });
   }
   ScanPage scan(const Query& query, const std::string& resume, size_t limit) override {
-    return read([&](Database& database) { return read_page(database, base_, query, resume, limit); });
+    return read(rows_, [&](Database& database) { return read_page(database, base_, query, resume, limit); });
   }
   std::vector<UploadRecord> uploads() override {
-    return read([](Database& database) { return read_uploads(database); });
+    return read(rows_, [](Database& database) { return read_uploads(database); });
   }
   std::optional<UploadRecord> upload(const ItemId& id) override {
-    return read([&](Database& database) { return read_upload(database, id); });
+    return read(rows_, [&](Database& database) { return read_upload(database, id); });
   }
   std::vector<ListingRecord> listings() override {
-    return read([](Database& database) { return read_listings(database); });
+    return read(rows_, [](Database& database) { return read_listings(database); });
   }
   std::vector<Finding> findings(uint64_t run, uint64_t offset, size_t limit) override {
-    return read([&](Database& database) { return read_findings(database, run, offset, limit); });
+    return read(rows_, [&](Database& database) { return read_findings(database, run, offset, limit); });
   }
   std::vector<Event> events(uint64_t after, size_t limit) override {
-    return read([&](Database& database) { return read_events(database, after, limit); });
+    return read(rows_, [&](Database& database) { return read_events(database, after, limit); });
   }
   std::vector<RunRecord> runs(size_t limit) override {
-    return read([&](Database& database) { return read_runs(database, limit); });
+    return read(rows_, [&](Database& database) { return read_runs(database, limit); });
   }
   Snapshot snapshot() override;
   void request(Verb verb, std::string_view who) override;
   std::vector<Request> requests() override {
-    return read([](Database& database) { return read_requests(database); });
+    return read(status_, [](Database& database) { return read_requests(database); });
   }
 
  private:
-  /// The result of `function` in a read transaction on the reading connection.
+  struct Reader {
+    int cache_kib;
+    std::mutex mutex = {};
+    std::unique_ptr<Database> database = {};  // guarded by mutex; opened by the first who reads
+    bool is_immutable = false;                // guarded by mutex
+  };
+
+  /// The result of `function` in a read transaction on the reader's connection.
   template <typename Function>
-  std::invoke_result_t<Function, Database&> read(Function function);
-  void open_reader();
+  std::invoke_result_t<Function, Database&> read(Reader& reader, Function function);
+  void open(Reader& reader);
+  void close() noexcept;
   void check_process() const;
   std::unique_lock<std::mutex> lock_for_writing();
   void check_epoch(uint64_t epoch);
@@ -121,11 +133,22 @@ class SqliteTracker final : public Tracker {
   std::optional<LockFile> lock_;
   std::atomic<uint64_t> epoch_ = 0;  ///< 0: not the owner
 
-  std::mutex read_mutex_;
-  std::unique_ptr<Database> read_;
-  bool is_immutable_ = false;
-  LeaseWatch watch_;
+  Reader rows_{.cache_kib = 2048};
+  Reader status_{.cache_kib = 256};
+  LeaseWatch watch_;  // guarded by status_.mutex
 };
+
+// The caches were filled by threads that have ended since. What they leave in glibc's arenas of such threads, some twenty
+// megabytes, would stay there, and the next ledger of the process would fill others.
+void SqliteTracker::close() noexcept {
+  rows_.database.reset();
+  status_.database.reset();
+  writer_.reset();
+  write_.reset();
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+}
 
 void SqliteTracker::check_process() const {
   if (::getpid() == pid_) return;
@@ -141,30 +164,30 @@ std::unique_lock<std::mutex> SqliteTracker::lock_for_writing() {
   return std::unique_lock(write_mutex_);
 }
 
-void SqliteTracker::open_reader() {
+void SqliteTracker::open(Reader& reader) {
   if (write_) {
-    if (!read_) {
-      read_ = std::make_unique<Database>(path_, Database::Access::read_only);
-      read_->execute("PRAGMA cache_size = -2048");
-      read_->execute("PRAGMA mmap_size = 0");
+    if (!reader.database) {
+      reader.database = std::make_unique<Database>(path_, Database::Access::read_only);
+      reader.database->execute(("PRAGMA cache_size = -" + std::to_string(reader.cache_kib)).c_str());
+      reader.database->execute("PRAGMA mmap_size = 0");
     }
     return;
   }
   // What is immutable now may have an owner the next time.
-  if (!read_ || is_immutable_) read_ = open_ledger_for_reading(path_, is_immutable_);
+  if (!reader.database || reader.is_immutable) reader.database = open_ledger_for_reading(path_, reader.is_immutable);
 }
 
 template <typename Function>
-std::invoke_result_t<Function, Database&> SqliteTracker::read(Function function) {
+std::invoke_result_t<Function, Database&> SqliteTracker::read(Reader& reader, Function function) {
   check_process();
-  const std::lock_guard guard(read_mutex_);
+  const std::lock_guard guard(reader.mutex);
   for (int round = 0;; ++round) {
-    open_reader();
-    Transaction transaction(*read_, Transaction::Kind::read);
-    auto result = function(*read_);
+    open(reader);
+    Transaction transaction(*reader.database, Transaction::Kind::read);
+    auto result = function(*reader.database);
     transaction.commit();
     // A writer that came meanwhile may have changed the file under an immutable connection.
-    if (!is_immutable_ || !exists(path_ + "-wal") || round == 10) return result;
+    if (!reader.is_immutable || !exists(path_ + "-wal") || round == 10) return result;
   }
 }
 
@@ -307,11 +330,11 @@ void SqliteTracker::release(uint64_t epoch) noexcept {
 Snapshot SqliteTracker::snapshot() {
   std::optional<std::pair<uint64_t, int64_t>> dead_beat;
   while (true) {
-    StoredSnapshot stored = read([](Database& database) { return read_snapshot(database); });
+    StoredSnapshot stored = read(status_, [](Database& database) { return read_snapshot(database); });
     const Lease& lease = stored.lease;
     Liveness liveness = Liveness::alive;
     if (!lease.is_held || epoch_ != lease.owner.epoch) {
-      const std::lock_guard guard(read_mutex_);
+      const std::lock_guard guard(status_.mutex);
       liveness = watch_.look(lease, lock_path_, boot_time_ms());
     }
     // An owner writes the end of its run before it lets go of the lock. So what was read before the lock was seen free
@@ -331,8 +354,8 @@ void SqliteTracker::request(Verb verb, std::string_view who) {
   const auto guard = lock_for_writing();
   std::optional<LockFile> lock;
   if (!lock_) {
-    const Lease lease = read([](Database& database) { return read_lease(database); });
-    const std::lock_guard read_guard(read_mutex_);
+    const Lease lease = read(status_, [](Database& database) { return read_lease(database); });
+    const std::lock_guard read_guard(status_.mutex);
     const Liveness liveness = watch_.look(lease, lock_path_, boot_time_ms());
     // A stopped owner still has its lock: the request waits for it, or for whoever takes over.
     if (liveness != Liveness::alive) lock = LockFile::try_lock(lock_path_);
