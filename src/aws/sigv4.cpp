@@ -23,19 +23,36 @@ namespace {
 constexpr std::string_view algorithm = "AWS4-HMAC-SHA256";
 
 bool is_signed(std::string_view name) {
-  return name != "authorization" && name != "connection" && name != "expect" && name != "user-agent";
+  for (const std::string_view other : {"authorization"sv, "connection"sv, "expect"sv, "user-agent"sv}) {
+    if (internal::equals_ignoring_case(name, other)) return false;
+  }
+  return true;
 }
 
 // Without blanks at both ends, every run of blanks inside as one space.
 void append_canonical_value(std::string_view value, std::string& out) {
   value = internal::trim(value);
-  bool after_blank = false;
-  for (const char c : value) {
-    const bool is_blank = c == ' ' || c == '\t' || c == '\r' || c == '\n';
-    if (!is_blank) out += c;
-    if (is_blank && !after_blank) out += ' ';
-    after_blank = is_blank;
+  const auto is_blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  while (!value.empty()) {
+    const auto end = std::find_if(value.begin(), value.end(), is_blank);
+    const auto word = static_cast<size_t>(end - value.begin());
+    out.append(value.substr(0, word));
+    value.remove_prefix(word);
+    if (value.empty()) return;
+    out += ' ';
+    while (is_blank(value.front())) value.remove_prefix(1);  // trimmed: something else comes
   }
+}
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool is_before(std::string_view a, std::string_view b) {
+  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
+                                      [](char x, char y) { return lower(x) < lower(y); });
+}
+
+void append_lower(std::string_view text, std::string& out) {
+  for (const char c : text) out += lower(c);
 }
 
 // Removes empty and "." segments and resolves "..", keeping a '/' at the end.
@@ -146,29 +163,26 @@ std::shared_ptr<const Signer::Key> Signer::key(const Credentials& credentials, s
 }
 
 std::string Signer::scope(std::string_view day) const {
-  std::string text(day);
-  text.append("/").append(region_).append("/").append(service_).append("/aws4_request");
+  std::string text;
+  text.reserve(64);
+  text.append(day).append("/").append(region_).append("/").append(service_).append("/aws4_request");
   return text;
 }
 
 // From steps.time and steps.query and the headers to the signature.
 void Signer::finish(const SigningInput& input, const Credentials& credentials, std::span<const Line> lines,
                     Steps& steps) const {
-  struct Named {
-    std::string name;  // lower case
-    std::string_view value;
-  };
-  std::vector<Named> headers;
+  std::vector<Line> headers;
   headers.reserve(lines.size());
   bool has_host = false;
   for (const Line& line : lines) {
-    Named named{internal::to_lower(line.name), line.value};
-    if (!is_signed(named.name)) continue;
-    has_host = has_host || named.name == "host";
-    headers.push_back(std::move(named));
+    if (!is_signed(line.name)) continue;
+    has_host = has_host || internal::equals_ignoring_case(line.name, "host");
+    // By name, equal ones as they came. There are a handful, mostly in order already.
+    const auto after = [](const Line& one, const Line& other) { return is_before(one.name, other.name); };
+    headers.insert(std::upper_bound(headers.begin(), headers.end(), line, after), line);
   }
   if (!has_host) throw Error(ErrorCode::internal, ErrorClass::internal, "a request is to be signed without its host");
-  std::stable_sort(headers.begin(), headers.end(), [](const Named& a, const Named& b) { return a.name < b.name; });
 
   std::string& request = steps.canonical_request;
   request.reserve(1024);
@@ -179,13 +193,15 @@ void Signer::finish(const SigningInput& input, const Credentials& credentials, s
     internal::encode_path_append(normalize_path(input.path), request);
   }
   request.append("\n").append(steps.query).append("\n");
+  steps.signed_headers.reserve(128);
   for (size_t i = 0; i < headers.size(); ++i) {
-    if (i > 0 && headers[i].name == headers[i - 1].name) {
+    if (i > 0 && internal::equals_ignoring_case(headers[i].name, headers[i - 1].name)) {
       request.back() = ',';
     } else {
       if (i > 0) steps.signed_headers += ';';
-      steps.signed_headers += headers[i].name;
-      request.append(headers[i].name).append(":");
+      append_lower(headers[i].name, steps.signed_headers);
+      append_lower(headers[i].name, request);
+      request += ':';
     }
     append_canonical_value(headers[i].value, request);
     request += '\n';
