@@ -127,6 +127,7 @@ def _resume(
 
     waybill resume --tracker photos.db
     """
+    _refuse_unless_resumable(tracker)
     migration = _open(None, None, tracker, None, Options(resume_paused=True, take_over=take_over))
     _follow_copy(migration, tracker, json, progress)
 
@@ -170,6 +171,16 @@ def _open(source: str | None, destination: str | None, tracker: str, name: str |
     if source is None or destination is None:
         raise _wrong("--from and --to go together")
     return Migration(source, destination, tracker, name=name, options=options)
+
+
+def _refuse_unless_resumable(tracker: str) -> None:
+    """A run that has ended is not begun anew by a word that promises to go on. A live one is refused by its lease."""
+    with Tracker(tracker) as ledger:
+        snapshot = ledger.snapshot()
+    if snapshot.phase == "copy" and snapshot.state in ("paused", "interrupted", "running", "cancelling"):
+        return
+    why = f"run {snapshot.run} has ended ({snapshot.state})" if snapshot.run else "nothing has been run yet"
+    raise _wrong(f"there is nothing to resume in {tracker}: {why}; begin a run with: {_command('run', tracker)}")
 
 
 def _wrong(message: str) -> InvalidArgumentError:

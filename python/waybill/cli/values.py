@@ -53,13 +53,16 @@ def parse_size(text: str) -> int:
     unit = _UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:
         raise typer.BadParameter(f"{text!r} is not a size such as 4096, 10MiB or 1.5GB", param_hint="--max-size")
-    return int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
+    value = int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
+    if value >= 1 << 63:
+        raise typer.BadParameter(f"{text!r} is more than any store can hold", param_hint="--max-size")
+    return value
 
 
 def parse_concurrency(text: str) -> int:
     """``"auto"`` → 0, or the number."""
     if text == "auto":
         return 0
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) == 0:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= 512:
         raise typer.BadParameter(f"{text!r} is neither auto nor a number from 1 to 512", param_hint="--concurrency")
     return int(text)
