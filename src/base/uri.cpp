@@ -87,6 +87,19 @@ bool may_show(std::string_view name, std::string_view value) {
   return is_harmless_parameter(name) && value.find_first_of("@?") == std::string_view::npos;
 }
 
+// Where the rest of `base` (what comes after "://", without a query) begins once credentials are cut off. A secret may
+// hold a '/' as it is: what looks like a host with a port that is no number is the name and the beginning of one.
+size_t end_of_userinfo(std::string_view base) {
+  const std::string_view authority = base.substr(0, base.find('/'));
+  size_t begin = authority.rfind('@') + 1;  // the last '@' counts, however many there are; npos + 1 is 0
+  const std::string_view host = authority.substr(begin);
+  const size_t colon = host.starts_with('[') ? std::string_view::npos : host.find(':');
+  const bool is_cut_secret =
+      colon != std::string_view::npos && host.find_first_not_of("0123456789", colon + 1) != std::string_view::npos;
+  if (is_cut_secret) begin = std::max(begin, base.rfind('@') + 1);
+  return begin;
+}
+
 std::string redact_query(std::string_view query) {
   std::string shown;
   while (true) {
@@ -171,11 +184,7 @@ std::string redact_url(std::string_view url) {
   if (authority == std::string_view::npos) return visible(base);
   std::string shown(base.substr(0, authority + 3));
   base.remove_prefix(authority + 3);
-  // The last '@' before the path ends the userinfo, however many there are.
-  const size_t path = std::min(base.find('/'), base.size());
-  const size_t at = base.substr(0, path).rfind('@');
-  if (at != std::string_view::npos) base.remove_prefix(at + 1);
-  shown += base;
+  shown += base.substr(end_of_userinfo(base));
   if (question != std::string_view::npos) shown += "?" + redact_query(url.substr(question + 1));
   return visible(shown);
 }
@@ -220,7 +229,7 @@ Url Url::parse(std::string_view text) {
   rest = rest.substr(0, question);
   const size_t slash = std::min(rest.find('/'), rest.size());
   const std::string_view authority = rest.substr(0, slash);
-  if (authority.find('@') != std::string_view::npos) {
+  if (internal::end_of_userinfo(rest) != 0) {
     throw bad_url(shown + ": credentials never belong in a URL; use the environment or a profile");
   }
   url.host = decode_part(authority, "host", shown);

@@ -77,6 +77,10 @@ TEST(Url, ShowsHarmlessParametersOnly) {
 TEST(Redaction, HidesWhatIsNotKnownToBeHarmless) {
   const std::pair<const char*, const char*> cases[] = {
       {"http://h/p", "http://h/p"},
+      {"s3://KEY:CANARY/with/slashes@h:9/p", "s3://h:9/p"},
+      {"s3://u@KEY:CANARY/x@h/p", "s3://h/p"},
+      {"http://h:80/p@q", "http://h:80/p@q"},
+      {"http://[::1]:80/p@q", "http://[::1]:80/p@q"},
       {"http://h:1/p?list-type=2&prefix=a%2Fb", "http://h:1/p?list-type=2&prefix=a%2Fb"},
       {"https://h/k?X-Amz-Date=1&X-Amz-Credential=C&X-Amz-Signature=S&X-Amz-Security-Token=T",
        "https://h/k?X-Amz-Date=1&X-Amz-Credential=***&X-Amz-Signature=***&X-Amz-Security-Token=***"},

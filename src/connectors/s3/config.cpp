@@ -29,19 +29,23 @@ struct Endpoint {
 };
 
 Endpoint parse_endpoint(const std::string& text) {
+  const size_t colon = text.find("://");
+  const size_t at = text.rfind('@');
   const auto fail = [&](const char* why) {
-    return bad("endpoint '" + internal::redact_url(text) + "' " + why +
+    // Whatever is in front of an '@' is nobody's business.
+    const std::string shown =
+        at == std::string::npos ? text : text.substr(0, text.find(':')) + "://" + text.substr(at + 1);
+    return bad("endpoint '" + internal::redact_url(shown) + "' " + why +
                ": it is http(s)://host or http(s)://host:port");
   };
+  if (at != std::string::npos) throw fail("holds credentials, which never belong in a URL");
   Endpoint endpoint;
-  const size_t colon = text.find("://");
   if (colon == std::string::npos) throw fail("is no URL");
   endpoint.scheme = internal::to_lower(std::string_view(text).substr(0, colon));
   if (endpoint.scheme != "http" && endpoint.scheme != "https") throw fail("is neither http nor https");
   std::string_view rest = std::string_view(text).substr(colon + 3);
   if (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find_first_of("/?#") != std::string_view::npos) throw fail("has a path or a query");
-  if (rest.find('@') != std::string_view::npos) throw fail("holds credentials, which never belong in a URL");
   size_t host_end = rest.find(':');
   if (rest.starts_with('[')) {
     const size_t bracket = rest.find(']');
