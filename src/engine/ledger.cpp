@@ -15,10 +15,11 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Rows and outcomes that may wait for the commit thread before producers do: about a quarter of a second at full pace.
-constexpr size_t most_waiting = 4096;
 // A commit begins early once this many are queued.
 constexpr size_t early_commit = 1000;
+// Rows and outcomes that may wait for the commit thread before producers do: what the next commit takes. More would be
+// memory without use, as the one after it cannot begin sooner.
+constexpr size_t most_waiting = early_commit;
 constexpr milliseconds requests_interval{500};
 constexpr milliseconds progress_event_interval{1000};
 
@@ -287,6 +288,7 @@ void Ledger::outcome(ItemChange change) {
   ++activity_.records;
   ++activity_.items;
   activity_.bytes += change.record.stamp.size.value_or(0);
+  if (batch.items.empty()) batch.items.reserve(early_commit);  // to grow is to move half a kilobyte an item
   batch.items.push_back(std::move(change));
   if (flushed_ != nullptr) {
     flush_work_.notify_one();

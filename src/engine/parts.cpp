@@ -274,10 +274,11 @@ void Transfer::complete_object(const Work& work) {
 // Something appeared at the key since the upload began. True if the item is settled by what is there.
 bool Transfer::complete_conflicted(const Object& object, const Digest& digest, CallContext& context, Side& side) {
   const Task& task = object->task();
+  const ItemId id = task->record.id;  // a settled item has none any more
   const auto drop = [&] {
     try {
       object->upload().abort(context);
-      ledger_.upload_ended(task->record.id);
+      ledger_.upload_ended(id);
     } catch (...) {
       // Stays in the ledger: tidied at the end of the run, or by the next one.
     }

@@ -288,9 +288,11 @@ bool Transfer::settle_conflict(const Task& task, uint64_t size, std::optional<Cr
   throw Error(ErrorCode::already_exists, ErrorClass::occupied, occupied_reason(*there));
 }
 
+// The end of an item: its record goes on to the ledger, whose thread made it, and is empty here.
 void Transfer::copied(const Task& task, Basis basis, const Digest& digest, Stored stored) {
+  queue_.leave(*task);  // first, so that the live view no longer looks at it
   ItemChange change;
-  change.record = task->record;
+  change.record = std::move(task->record);
   change.record.state = ItemState::copied;
   change.record.basis = basis;
   change.record.error_class = ErrorClass::none;
@@ -301,7 +303,6 @@ void Transfer::copied(const Task& task, Basis basis, const Digest& digest, Store
   change.attempts = task->attempts;
   change.attempts_failed = task->attempts_failed;
   retries_.succeeded();
-  queue_.leave(*task);
   ledger_.outcome(std::move(change));
 }
 

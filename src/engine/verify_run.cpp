@@ -168,12 +168,8 @@ void VerifyRun::judge(Triple triple) {
     if (record.state == ItemState::pending) find(FindingKind::missing, record.id, "not copied yet");
     // Failed, excluded and vanished items are in the accounts with their class already. They keep their failure.
     record.run = id();
-    std::optional<Failure> failure;
-    const ScanPage page = setup_.tracker->scan(Query{{}, std::nullopt, record.id.partition, record.id.key, std::nullopt}, "", 1);
-    if (!page.rows.empty() && page.rows.front().record.id == record.id) failure = page.rows.front().failure;
     ItemChange change;
     change.record = std::move(record);
-    change.failure = std::move(failure);
     ledger_->record(std::move(change), std::nullopt);
     return;
   }

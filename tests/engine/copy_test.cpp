@@ -321,6 +321,23 @@ TEST_F(Copy, PlanCountsWithoutTouchingAnything) {
   EXPECT_TRUE(open_tracker(ledger, OpenMode::read_only)->runs(10).empty());
 }
 
+TEST_F(Copy, ExcludedItemsAreRecordedWithTheirRule) {
+  fill(3);
+  put(from, "secret.tmp", "x");
+  Options options = quick();
+  options.exclude = {"*.tmp"};
+  const Report report = copy(options);
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_EQ(report.snapshot.items.discovered, 4);
+  EXPECT_EQ(report.snapshot.items.excluded, 1);
+  EXPECT_EQ(report.snapshot.items.eligible, 3);
+  EXPECT_EQ(row("secret.tmp")->state, ItemState::excluded);
+  ASSERT_TRUE(failure("secret.tmp"));
+  EXPECT_EQ(failure("secret.tmp")->message, "exclude *.tmp");
+  EXPECT_EQ(copy().exit_code, 0) << "without the filter it is moved";
+  EXPECT_EQ(get(to, "secret.tmp"), "x");
+}
+
 TEST_F(Copy, ListingThatBreaksItsOrderStopsTheRun) {
   class Disordered final : public ScriptedSource {
    public:

@@ -24,7 +24,10 @@ namespace {
 
 constexpr size_t max_examined = 50'000;  // rows that one page of a scan looks at
 
-bool keeps_failure(ItemState state) noexcept { return state == ItemState::failed || state == ItemState::vanished; }
+// Of an excluded row, the failure is the rule that left it out.
+bool keeps_failure(ItemState state) noexcept {
+  return state == ItemState::failed || state == ItemState::vanished || state == ItemState::excluded;
+}
 
 std::optional<int64_t> whole_seconds(const std::optional<int64_t>& ms) {
   if (!ms) return std::nullopt;

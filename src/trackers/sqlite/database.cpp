@@ -165,7 +165,9 @@ Error Database::error(int code) {
     return make(ErrorCode::data_loss, "the disk of " + path_ + " did not confirm a write (fsync: " + detail +
                                           "); check the disk, then start again");
   }
-  if (primary == SQLITE_FULL || (primary == SQLITE_IOERR && is_no_space(system))) {
+  // A file beside the ledger that cannot be made (-wal, -shm) is reported as one that cannot be opened.
+  const bool may_be_space = primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN;
+  if (primary == SQLITE_FULL || (may_be_space && is_no_space(system))) {
     return make(ErrorCode::resource_exhausted, "the disk of " + path_ + " is full; free some space on it")
         .set_retryable();
   }
@@ -180,7 +182,11 @@ Error Database::error(int code) {
       return make(ErrorCode::data_loss,
                   path_ + " is damaged (" + detail + "); restore it from a copy, or start with a new ledger");
     case SQLITE_NOTADB:
-      return make(ErrorCode::failed_precondition, path_ + " is not a waybill ledger (not a SQLite database)");
+      return make(
+          ErrorCode::failed_precondition,
+          path_ +
+              " is not a waybill ledger (not a SQLite database); name another path with --tracker, or restore it "
+              "from a copy");
     case SQLITE_READONLY:
     case SQLITE_PERM:
       return make(ErrorCode::permission_denied,

@@ -15,6 +15,8 @@
 namespace waybill::internal {
 namespace {
 
+constexpr off_t smallest_page = 512;
+
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
@@ -37,8 +39,27 @@ void check_file(const std::string& path, const struct stat& info) {
   };
   if (S_ISLNK(info.st_mode)) refuse("is a symbolic link; name the file itself");
   if (S_ISDIR(info.st_mode)) refuse("is a folder; name a file");
-  if (!S_ISREG(info.st_mode)) refuse("is not a regular file");
+  if (!S_ISREG(info.st_mode)) refuse("is not a regular file; name one");
   if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0) refuse("can be written by other users; run chmod 600 on it");
+  // SQLite reads what is shorter than its smallest page as an empty database, which would be filled anew.
+  if (info.st_size > 0 && info.st_size < smallest_page) {
+    throw Error(ErrorCode::data_loss, ErrorClass::tracker,
+                "the ledger " + path + " is damaged (it is cut off); restore it from a copy, or start with a new one");
+  }
+}
+
+/// Whatever the system says of a path, it is the ledger that cannot be used.
+Error path_error(int error_number, const std::string& doing, const std::string& path) {
+  if (error_number == ENOSPC || error_number == EDQUOT) {
+    return Error(ErrorCode::resource_exhausted, ErrorClass::tracker,
+                 "the disk of " + path + " is full; free some space on it")
+        .set_retryable();
+  }
+  const Error plain = system_error(error_number, doing + " the ledger " + path);
+  return Error(error_number == ENOTDIR ? ErrorCode::invalid_argument : plain.code(), ErrorClass::tracker,
+               plain.message() + "; check the folder and its permissions, or name another place with --tracker")
+      .set_retryable(plain.retryable())
+      .set_provider_code(plain.provider_code());
 }
 
 void create_file(const std::string& path, const std::string& folder) {
@@ -46,9 +67,11 @@ void create_file(const std::string& path, const std::string& folder) {
   if (fd < 0) {
     if (errno == EEXIST) return;  // another process was quicker
     if (errno == ENOENT) {
-      throw Error(ErrorCode::not_found, ErrorClass::missing, "the folder of the ledger " + path + " does not exist");
+      throw Error(
+          ErrorCode::not_found, ErrorClass::missing,
+          "the folder of the ledger " + path + " does not exist; create it, or name another place with --tracker");
     }
-    throw system_error(errno, "creating the ledger " + path);
+    throw path_error(errno, "creating", path);
   }
   ::close(fd);  // nobody can have had it open: it did not exist
   // The ledger must not be lost with its folder's entry.
@@ -95,9 +118,10 @@ void prepare_ledger_file(const std::string& path, OpenMode mode) {
   refuse_network(folder, path);
   struct stat info {};
   if (::lstat(path.c_str(), &info) == 0) return check_file(path, info);
-  if (errno != ENOENT) throw system_error(errno, "opening the ledger " + path);
+  if (errno != ENOENT) throw path_error(errno, "opening", path);
   if (mode != OpenMode::create) {
-    throw Error(ErrorCode::not_found, ErrorClass::missing, "there is no ledger at " + path);
+    throw Error(ErrorCode::not_found, ErrorClass::missing,
+                "there is no ledger at " + path + "; correct the path, or begin with: waybill run --from URL --to URL");
   }
   create_file(path, folder);
 }

@@ -126,7 +126,8 @@ ScanPage read_page(Database& database, TimeBase base, const Query& query, const 
       ++examined;
       decode_row(database, rows, 2, base, row.record);
       if (!wants(query, row.record)) continue;
-      if (row.record.state == ItemState::failed || row.record.state == ItemState::vanished) {
+      const ItemState state = row.record.state;
+      if (state == ItemState::failed || state == ItemState::vanished || state == ItemState::excluded) {
         row.failure = read_failure(database, partition, row.record.id);
       }
       page.rows.push_back(std::move(row));

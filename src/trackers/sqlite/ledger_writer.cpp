@@ -10,7 +10,10 @@ namespace {
 
 constexpr size_t max_remembered_partitions = 100'000;
 
-bool keeps_failure(ItemState state) noexcept { return state == ItemState::failed || state == ItemState::vanished; }
+// Of an excluded row, the failure is the rule that left it out.
+bool keeps_failure(ItemState state) noexcept {
+  return state == ItemState::failed || state == ItemState::vanished || state == ItemState::excluded;
+}
 
 void bind_id(Statement& statement, int64_t partition, const ItemId& id) {
   statement.bind(1, partition).bind_blob(2, id.key).bind_blob(3, id.version);

@@ -195,6 +195,8 @@ constexpr int64_t time_base_lead_s = 1'000'000;
 /// Below this size a ledger is checked from end to end when it is opened for writing.
 constexpr int64_t full_check_bytes = 4 << 20;
 
+constexpr std::string_view remedy = "restore it from a copy, or start with a new ledger";
+
 template <typename Enum>
 void insert_words(Database& database, const char* vocabulary, int count) {
   for (int number = 0; number < count; ++number) {
@@ -251,8 +253,13 @@ void create_schema(Database& database) {
 
 /// Errors: tracker, in one line, for everything that is not a whole ledger of this schema.
 void check_schema(Database& database) {
+  if (is_empty(database)) {
+    refuse(database, ErrorCode::failed_precondition,
+           "holds no migration yet; begin one with: waybill run --from URL --to URL");
+  }
   if (database.value_of("PRAGMA application_id") != ledger_application_id) {
-    refuse(database, ErrorCode::failed_precondition, "is a database of another program, not a waybill ledger");
+    refuse(database, ErrorCode::failed_precondition,
+           "is a database of another program, not a waybill ledger; name another path with --tracker");
   }
   const int64_t version = database.value_of("PRAGMA user_version");
   if (version > ledger_schema_version) {
@@ -264,8 +271,7 @@ void check_schema(Database& database) {
                         database.value_of("SELECT count(*) FROM ledger") == 1 &&
                         database.value_of("SELECT count(*) FROM lease") == 1;
   if (!is_whole) {
-    refuse(database, ErrorCode::data_loss,
-           "is damaged (its schema is not whole); restore it from a copy, or start with a new ledger");
+    refuse(database, ErrorCode::data_loss, "is damaged (its schema is not whole); " + std::string(remedy));
   }
 }
 
@@ -273,8 +279,7 @@ void check_pages_if_small(Database& database) {
   if (database.value_of("PRAGMA page_count") * database.value_of("PRAGMA page_size") > full_check_bytes) return;
   Statement check(database, "PRAGMA quick_check(1)");
   if (check.step() && check.bytes(0) == "ok") return;
-  refuse(database, ErrorCode::data_loss,
-         "is damaged (its pages do not add up); restore it from a copy, or start with a new ledger");
+  refuse(database, ErrorCode::data_loss, "is damaged (its pages do not add up); " + std::string(remedy));
 }
 
 void configure(Database& database, int cache_kib) {
