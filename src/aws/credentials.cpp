@@ -162,7 +162,8 @@ std::string_view value_of(const Section& section, std::string_view name) {
   }
   throw auth_error("no AWS credentials: looked " +
                    std::string(looked_in_environment ? "for AWS_ACCESS_KEY_ID in the environment and " : "") +
-                   "for profile '" + printable(profile) + "' in " + files);
+                   "for profile '" + printable(profile) + "' in " + files +
+                   "; set the keys in the environment, or name a profile that has them");
 }
 
 std::optional<Credentials> from_environment() {
