@@ -102,6 +102,17 @@ TEST_F(SqliteFileTest, RefusesANewerSchemaAndASchemaWithHoles) {
   EXPECT_NE(refusal(OpenMode::existing).find("damaged"), std::string::npos);
 }
 
+TEST_F(SqliteFileTest, AFileWithoutASchemaIsNoLedgerYet) {
+  std::ofstream(path()).close();
+  ASSERT_EQ(::chmod(path().c_str(), 0600), 0);
+  for (const OpenMode mode : {OpenMode::existing, OpenMode::read_only}) {
+    EXPECT_EQ(class_thrown([&] { open_sqlite_tracker(path(), mode); }), ErrorClass::missing);
+  }
+  execute("PRAGMA journal_mode = WAL");
+  EXPECT_EQ(class_thrown([&] { open_sqlite_tracker(path(), OpenMode::existing); }), ErrorClass::missing);
+  EXPECT_FALSE(open_sqlite_tracker(path(), OpenMode::create)->migration());
+}
+
 TEST_F(SqliteFileTest, RefusesATruncatedFile) {
   make_ledger(2'000);
   const auto size = std::filesystem::file_size(path());

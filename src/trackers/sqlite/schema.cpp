@@ -251,11 +251,13 @@ void create_schema(Database& database) {
   transaction.commit();
 }
 
-/// Errors: tracker, in one line, for everything that is not a whole ledger of this schema.
+/// Errors: missing where there is no schema at all; tracker, in one line, for everything else that is not a whole
+/// ledger of this schema.
 void check_schema(Database& database) {
   if (is_empty(database)) {
-    refuse(database, ErrorCode::failed_precondition,
-           "holds no migration yet; begin one with: waybill run --from URL --to URL");
+    // A file whose making was cut short (a full disk, a kill) is no ledger yet, and is made one by the same command.
+    throw Error(ErrorCode::not_found, ErrorClass::missing,
+                database.path() + " holds no migration yet; begin one with: waybill run --from URL --to URL");
   }
   if (database.value_of("PRAGMA application_id") != ledger_application_id) {
     refuse(database, ErrorCode::failed_precondition,
