@@ -57,6 +57,15 @@ struct Migration::Impl {
     wanted.destination = destination->identity();
     return wanted;
   }
+
+  /// As wanted(), without what a command may say anew: names and addresses are kept only once the stores have answered.
+  MigrationInfo identity(const Migration& migration) const {
+    MigrationInfo identity = wanted(migration);
+    identity.name.clear();
+    identity.source_url.clear();
+    identity.destination_url.clear();
+    return identity;
+  }
 };
 
 namespace {
@@ -68,11 +77,20 @@ std::string url_to_keep(std::string_view text) {
   return "file://" + internal::encode_path(std::filesystem::absolute(url.path).lexically_normal().native());
 }
 
+// An identity that two ways to one folder share: a path without the links in it.
+std::string real_place(const std::string& identity) {
+  constexpr std::string_view folder = "file://";
+  if (!identity.starts_with(folder)) return identity;
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::weakly_canonical(identity.substr(folder.size()), error);
+  return error ? identity : std::string(folder) + (real / "").lexically_normal().native();
+}
+
 // A destination inside the source would be listed as source, and grow for ever.
 void refuse_nested(const Source& source, const Destination& destination) {
   if (source.endpoint() != destination.endpoint()) return;
-  const std::string from = source.identity();
-  const std::string to = destination.identity();
+  const std::string from = real_place(source.identity());
+  const std::string to = real_place(destination.identity());
   if (to.compare(0, from.size(), from) != 0) return;
   throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
               "the destination " + to + (to == from ? " is the source itself" : " lies inside the source " + from) +
@@ -177,7 +195,7 @@ std::unique_ptr<Run> Migration::start(const Options& options, Callbacks callback
   const std::shared_ptr<Tracker> existing = impl_->existing_tracker();
   if (existing && existing->migration()) {
     impl_->tracker = existing;
-    existing->bind(impl_->wanted(*this));
+    existing->bind(impl_->identity(*this));
     lease.emplace(*existing, options);
   }
   check_stores(*this);
@@ -207,14 +225,18 @@ std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& o
   refuse_nested(source(), destination());
   if (!impl_->tracker) impl_->tracker = open_tracker(impl_->tracker_url, OpenMode::existing);
   Tracker& tracker = *impl_->tracker;
-  const auto refuse = [](const char* why) { throw Error(ErrorCode::failed_precondition, ErrorClass::configuration, why); };
-  if (!tracker.migration()) refuse("nothing has been copied with this ledger; begin with: waybill run");
-  const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
+  const auto refuse = [&](const char* why) {
+    const std::string ledger = impl_->tracker_url.empty() ? "the ledger" : "the ledger " + printable(impl_->tracker_url);
+    throw Error(ErrorCode::failed_precondition, ErrorClass::configuration, ledger + ": " + why);
+  };
+  if (!tracker.migration()) refuse("nothing has been copied with it; begin with: waybill run");
+  tracker.bind(impl_->identity(*this));
 
   HeldLease lease(tracker, options);
   check_stores(*this);
+  const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
   const std::vector<RunRecord> runs = tracker.runs(1);
-  if (runs.empty()) refuse("nothing has been copied with this ledger; begin with: waybill run");
+  if (runs.empty()) refuse("nothing has been copied with it; begin with: waybill run");
   if (runs.front().phase == Phase::copy && !is_ended(runs.front().state)) {
     refuse("the copy did not come to its end; carry on with: waybill run");
   }

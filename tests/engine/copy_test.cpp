@@ -369,12 +369,15 @@ TEST_F(Copy, ListingThatBreaksItsOrderStopsTheRun) {
 TEST_F(Copy, DestinationInsideTheSourceIsRefused) {
   TemporaryFolder tree;
   std::filesystem::create_directories(tree.path("a"));
-  Migration moving("file://" + tree.path(), "file://" + tree.path("a"), ledger);
-  try {
-    moving.run(quick());
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.error_class(), ErrorClass::configuration);
+  std::filesystem::create_symlink(tree.path("a"), folder.path("alias"));
+  for (const std::string& to_folder : {tree.path("a"), tree.path(), folder.path("alias"), folder.path("alias/not-there-yet")}) {
+    Migration moving("file://" + tree.path(), "file://" + to_folder, ledger);
+    try {
+      moving.run(quick());
+      ADD_FAILURE() << to_folder;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.error_class(), ErrorClass::configuration);
+    }
   }
 }
 

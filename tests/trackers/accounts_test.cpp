@@ -43,7 +43,8 @@ class History {
         run += internal::contribution(row.record);
         if (failed != ErrorClass::none) ++by_class[to_string(failed)];
       }
-      const bool is_bad = row.record.state == ItemState::failed || row.record.state == ItemState::vanished;
+      const bool is_bad = row.record.state == ItemState::failed || row.record.state == ItemState::vanished ||
+                          row.record.state == ItemState::excluded;
       EXPECT_EQ(row.failure.has_value(), is_bad);
       EXPECT_TRUE(found.emplace(row.record.id, row.record).second) << "a row came twice";
     }
