@@ -10,6 +10,7 @@ Paths are relative to the root of the project. That a named test passes is shown
 
 import ast
 import csv
+import functools
 import os
 import re
 from pathlib import Path
@@ -49,20 +50,26 @@ def without_cpp_comments(text):
     return token.sub(lambda match: match.group() if match.group().startswith('"') else " ", text)
 
 
+@functools.cache  # one file is named by many requirements
+def google_tests(path):
+    pattern = r"^[ \t]*TEST(?:_F|_P)?\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)"
+    found = re.findall(pattern, without_cpp_comments(path.read_text(encoding="utf-8")), re.MULTILINE)
+    return {f"{suite}.{test}" for suite, test in found}
+
+
+@functools.cache
+def python_tests(path):
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    names = (node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, functions))
+    return {name for name in names if name.startswith("test_")}
+
+
 def google_test_exists(path, name):
-    suite, dot, test = name.partition(".")
-    if not (dot and suite and test):
-        return False
-    pattern = rf"^\s*TEST(?:_F|_P)?\s*\(\s*{re.escape(suite)}\s*,\s*{re.escape(test)}\s*\)"
-    return re.search(pattern, without_cpp_comments(path.read_text(encoding="utf-8")), re.MULTILINE) is not None
+    return name in google_tests(path)
 
 
 def python_test_exists(path, name):
-    if not name.startswith("test_"):
-        return False
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return any(isinstance(node, functions) and node.name == name for node in ast.walk(tree))
+    return name in python_tests(path)
 
 
 def reference_problem(reference, root):
