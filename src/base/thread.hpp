@@ -25,8 +25,6 @@ class Thread {
 
   void join();
   bool joinable() const noexcept { return joinable_; }
-  /// Whether this is the thread that calls.
-  bool is_current() const noexcept { return joinable_ && pthread_equal(id_, pthread_self()) != 0; }
 
  private:
   pthread_t id_{};

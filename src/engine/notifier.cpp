@@ -46,6 +46,7 @@ void Notifier::finish() {
 }
 
 void Notifier::loop() {
+  id_ = std::this_thread::get_id();
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return is_new_ || is_finishing_; });

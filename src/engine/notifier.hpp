@@ -4,10 +4,12 @@
 // moment, events are read by sequence, so nothing piles up in memory behind a slow callback.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <thread>
 
 #include "base/thread.hpp"
 #include "waybill/progress.hpp"
@@ -28,7 +30,7 @@ class Notifier {
   void notify();
   /// Delivers what is left, a last progress, then the last event, and stops.
   void finish();
-  bool is_current_thread() const noexcept { return thread_.is_current(); }
+  bool is_current_thread() const noexcept { return id_.load() == std::this_thread::get_id(); }
 
  private:
   void loop();
@@ -44,6 +46,7 @@ class Notifier {
   std::condition_variable changed_;
   bool is_new_ = false;       // guarded by mutex_
   bool is_finishing_ = false; // guarded by mutex_
+  std::atomic<std::thread::id> id_{};  ///< of the notifier's thread, once it runs
   Thread thread_;
 };
 

@@ -43,12 +43,14 @@ class RecordCursor {
 
 }  // namespace
 
-VerifyRun::VerifyRun(RunSetup setup, VerifyLevel level) : RunBase(std::move(setup)), level_(level) {}
+VerifyRun::VerifyRun(RunSetup setup, VerifyLevel level)
+    : RunBase(std::move(setup)),
+      level_(level),
+      n_checkers_(setup_.options.concurrency > 0 ? setup_.options.concurrency : default_checkers) {}
 
 void VerifyRun::start_work() {
-  const int checkers = setup_.options.concurrency > 0 ? setup_.options.concurrency : default_checkers;
   if (level_ == VerifyLevel::checksum) {
-    for (int i = 0; i < checkers; ++i) checkers_.emplace_back("wb-check", [this] { check_contents(); });
+    for (int i = 0; i < n_checkers_; ++i) checkers_.emplace_back("wb-check", [this] { check_contents(); });
   }
   joiner_ = Thread("wb-join", [this] { join(); });
 }
@@ -305,6 +307,6 @@ int VerifyRun::in_flight() const {
   return checking_ + (is_joining_ ? 1 : 0);
 }
 
-void VerifyRun::fill_live(LiveState& live) const { live.concurrency = static_cast<int64_t>(checkers_.size()) + 1; }
+void VerifyRun::fill_live(LiveState& live) const { live.concurrency = n_checkers_; }
 
 }  // namespace waybill::internal

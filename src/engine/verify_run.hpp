@@ -50,6 +50,7 @@ class VerifyRun final : public RunBase {
   void hand_over(Triple triple);
 
   const VerifyLevel level_;
+  const int n_checkers_;
   Thread joiner_;
   std::vector<Thread> checkers_;
   mutable std::mutex queue_mutex_;
