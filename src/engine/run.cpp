@@ -98,7 +98,7 @@ RunBase::RunBase(RunSetup setup)
           std::scoped_lock lock(mutex_);
           callback_error_ = error;
         }
-        stop(Stop::failure, "a callback threw: " + text_of(error), error);
+        stop(Stop::failure, std::string(to_string(ErrorClass::callback)) + ": " + text_of(error), error);
       });
 }
 
@@ -332,7 +332,7 @@ void RunBase::end() {
     // ledger sees that its process is gone.
     const bool was_asked = how != Stop::failure && how != Stop::none && class_of(error) == ErrorClass::tracker;
     report.snapshot.state = was_asked ? RunState::interrupted : RunState::failed;
-    report.snapshot.reason = text_of(error);
+    report.snapshot.reason = how == Stop::failure ? reason : text_of(error);
     if (class_of(error) == ErrorClass::fenced) report.snapshot.reason += "; this process has stopped and changed nothing since";
   }
   report.exit_code = exit_code(report.snapshot.state);

@@ -187,6 +187,7 @@ TEST_F(Stop, CallbackThatThrowsEndsTheRunAndIsThrownAgain) {
   EXPECT_THROW(run->wait(), std::runtime_error);
   EXPECT_EQ(run->snapshot().state, RunState::failed);
   EXPECT_NE(run->snapshot().reason.find("the host's own trouble"), std::string::npos);
+  EXPECT_EQ(run->snapshot().reason.rfind("callback: ", 0), 0u) << run->snapshot().reason;
 }
 
 TEST_F(Stop, CallbacksComeInOrderAndTheEndComesLast) {
