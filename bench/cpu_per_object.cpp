@@ -31,7 +31,7 @@ constexpr size_t object_bytes = 4096;
 constexpr uint64_t files_in_folder = 256;
 
 struct Settings {
-  uint64_t objects = 20'000;
+  uint64_t objects = 40'000;
   uint64_t objects_for_memory = 100'000;
   int rounds = 5;
   int concurrency = 16;
