@@ -48,7 +48,8 @@ class Handle {
     while (std::getline(in, line)) {
       while (!line.empty() && line.back() == '\r') line.pop_back();
       // curl writes these by itself.
-      const bool is_curls = line.starts_with("Host:") || line.starts_with("Content-Length:") || line.starts_with("Accept:");
+      const bool is_curls =
+          line.starts_with("Host:") || line.starts_with("Content-Length:") || line.starts_with("Accept:");
       if (!line.empty() && !is_curls) headers_ = curl_slist_append(headers_, line.c_str());
     }
     if (is_put) {
@@ -80,7 +81,8 @@ class Handle {
     const CURLcode code = curl_easy_perform(easy_);
     long status = 0;
     curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
-    if (code != CURLE_OK || status != 200) throw std::runtime_error(url + ": " + curl_easy_strerror(code) + ", " + std::to_string(status));
+    if (code != CURLE_OK || status != 200)
+      throw std::runtime_error(url + ": " + curl_easy_strerror(code) + ", " + std::to_string(status));
     return answer_;
   }
 
@@ -129,8 +131,10 @@ void list_folder(const std::string& folder, const std::string& below, std::vecto
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
     const std::string key = below + std::string(name);
-    if (entry->d_type == DT_DIR) list_folder(folder + "/" + std::string(name), key + "/", keys);
-    else keys.push_back(key);
+    if (entry->d_type == DT_DIR)
+      list_folder(folder + "/" + std::string(name), key + "/", keys);
+    else
+      keys.push_back(key);
   }
   closedir(open);
 }
@@ -156,8 +160,10 @@ void move_some(const Settings& settings, const std::vector<std::string>& keys, s
   std::string content;
   for (size_t i = next++; i < keys.size(); i = next++) {
     std::string_view body;
-    if (settings.from_files) body = read_file(settings.source + "/" + keys[i], content);
-    else body = get.perform(settings.endpoint + "/" + settings.source + "/" + keys[i]);
+    if (settings.from_files)
+      body = read_file(settings.source + "/" + keys[i], content);
+    else
+      body = get.perform(settings.endpoint + "/" + settings.source + "/" + keys[i]);
     put.perform(settings.endpoint + "/" + settings.destination + "/" + keys[i], body);
   }
 }
@@ -165,8 +171,10 @@ void move_some(const Settings& settings, const std::vector<std::string>& keys, s
 int run(const Settings& settings) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   std::vector<std::string> keys;
-  if (settings.from_files) list_folder(settings.source, "", keys);
-  else keys = list_bucket(settings);
+  if (settings.from_files)
+    list_folder(settings.source, "", keys);
+  else
+    keys = list_bucket(settings);
   std::atomic<size_t> next{0};
   std::atomic<bool> failed{false};
   std::vector<std::thread> threads;
@@ -188,7 +196,8 @@ int run(const Settings& settings) {
 
 int main(int argc, char** argv) {
   try {
-    if (argc != 7) throw std::runtime_error("usage: bare_client s3|files ENDPOINT SOURCE DESTINATION_BUCKET THREADS HEADERS_FOLDER");
+    if (argc != 7)
+      throw std::runtime_error("usage: bare_client s3|files ENDPOINT SOURCE DESTINATION_BUCKET THREADS HEADERS_FOLDER");
     Settings settings{std::string_view(argv[1]) == "files", argv[2], argv[3], argv[4], std::atoi(argv[5]), argv[6]};
     return run(settings);
   } catch (const std::exception& error) {

@@ -40,7 +40,9 @@ struct Settings {
 
 // --- Processes ---
 
-std::filesystem::path beside_us(const char* program) { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / program; }
+std::filesystem::path beside_us(const char* program) {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / program;
+}
 
 /// Starts a program that ends with us. `in` and `out` become its standard input and output; -1 keeps ours.
 pid_t spawn(const std::vector<std::string>& command, int in = -1, int out = -1) {
@@ -116,10 +118,11 @@ class NullServer {
     curl_easy_setopt(easy.get(), CURLOPT_URL, (endpoint_ + path).c_str());
     curl_easy_setopt(easy.get(), CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy.get(), CURLOPT_WRITEDATA, &answer);
-    curl_easy_setopt(easy.get(), CURLOPT_WRITEFUNCTION, +[](char* data, size_t size, size_t count, void* to) {
-      static_cast<std::string*>(to)->append(data, size * count);
-      return size * count;
-    });
+    curl_easy_setopt(
+        easy.get(), CURLOPT_WRITEFUNCTION, +[](char* data, size_t size, size_t count, void* to) {
+          static_cast<std::string*>(to)->append(data, size * count);
+          return size * count;
+        });
     if (curl_easy_perform(easy.get()) != CURLE_OK) throw std::runtime_error("null_s3_server does not answer");
     return answer;
   }
@@ -132,7 +135,8 @@ class NullServer {
 // --- The side of waybill ---
 
 /// A whole migration in this process, through the public API.
-int migrate(const std::string& from, const std::string& to, const std::string& ledger, int concurrency, int64_t expected) {
+int migrate(const std::string& from, const std::string& to, const std::string& ledger, int concurrency,
+            int64_t expected) {
   waybill::Options options;
   options.concurrency = concurrency;
   const waybill::Report report = waybill::Migration(from, to, ledger).run(options);
@@ -186,7 +190,8 @@ class Comparison {
   Cost run_waybill(const std::string& source, int concurrency, uint64_t objects) {
     const std::string ledger = (folder_ / ("ledger-" + std::to_string(++ledgers_) + ".db")).string();
     const std::string to = "s3://destination/?endpoint=" + server_.endpoint();
-    return run_counted({beside_us("cpu_per_object").string(), "--migrate", source, to, ledger, std::to_string(concurrency), std::to_string(objects)});
+    return run_counted({beside_us("cpu_per_object").string(), "--migrate", source, to, ledger,
+                        std::to_string(concurrency), std::to_string(objects)});
   }
 
   /// Rounds of both in turn, after one of each that does not count.
@@ -214,7 +219,8 @@ class Comparison {
                   rounds.waybill_us.back() / rounds.bare_us.back());
       std::fflush(stdout);
     }
-    std::printf("         median  %8.1f  %8.1f  %8.2f\n", bench::median(rounds.waybill_us), bench::median(rounds.bare_us), ratio(rounds));
+    std::printf("         median  %8.1f  %8.1f  %8.2f\n", bench::median(rounds.waybill_us),
+                bench::median(rounds.bare_us), ratio(rounds));
     std::printf("          best rate: waybill %.0f objects/s, bare %.0f\n", rounds.waybill_rate, rounds.bare_rate);
     return rounds;
   }
@@ -223,8 +229,8 @@ class Comparison {
 
  private:
   Cost run_bare(const Job& job) {
-    return run_counted({beside_us("bare_client").string(), job.bare_kind, server_.endpoint(), job.bare_source, "destination",
-                        std::to_string(settings_.concurrency), headers_.string()});
+    return run_counted({beside_us("bare_client").string(), job.bare_kind, server_.endpoint(), job.bare_source,
+                        "destination", std::to_string(settings_.concurrency), headers_.string()});
   }
 
   void print_requests(const char* who, const std::map<std::string, uint64_t>& stats) const {
@@ -234,7 +240,8 @@ class Comparison {
       if (name != "connections") requests += number;
       text += " " + name + " " + std::to_string(number);
     }
-    std::printf("          %-8s%.4f requests an object:%s\n", who, static_cast<double>(requests) / static_cast<double>(settings_.objects), text.c_str());
+    std::printf("          %-8s%.4f requests an object:%s\n", who,
+                static_cast<double>(requests) / static_cast<double>(settings_.objects), text.c_str());
   }
 
   const Settings& settings_;
@@ -249,12 +256,19 @@ Settings parse(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     const bool has_value = i + 1 < argc;
-    if (argument == "--objects" && has_value) settings.objects = std::stoull(argv[++i]);
-    else if (argument == "--memory-objects" && has_value) settings.objects_for_memory = std::stoull(argv[++i]);
-    else if (argument == "--rounds" && has_value) settings.rounds = std::stoi(argv[++i]);
-    else if (argument == "--concurrency" && has_value) settings.concurrency = std::stoi(argv[++i]);
-    else if (argument == "--dir" && has_value) settings.folder = argv[++i];
-    else throw std::runtime_error("usage: cpu_per_object [--objects N] [--memory-objects N] [--rounds N] [--concurrency N] [--dir FOLDER]");
+    if (argument == "--objects" && has_value)
+      settings.objects = std::stoull(argv[++i]);
+    else if (argument == "--memory-objects" && has_value)
+      settings.objects_for_memory = std::stoull(argv[++i]);
+    else if (argument == "--rounds" && has_value)
+      settings.rounds = std::stoi(argv[++i]);
+    else if (argument == "--concurrency" && has_value)
+      settings.concurrency = std::stoi(argv[++i]);
+    else if (argument == "--dir" && has_value)
+      settings.folder = argv[++i];
+    else
+      throw std::runtime_error(
+          "usage: cpu_per_object [--objects N] [--memory-objects N] [--rounds N] [--concurrency N] [--dir FOLDER]");
   }
   if (settings.objects == 0 || settings.rounds < 1) throw std::runtime_error("nothing to measure");
   return settings;
@@ -284,9 +298,12 @@ int run(const Settings& settings) {
     make_files(many, settings.objects_for_memory);
     const Cost cost = comparison.run_waybill(many.string(), 0, settings.objects_for_memory);
     resident = bench::mib(cost.resident_bytes);
-    std::printf("\nfolder to S3, %llu objects, default options: %.1f MiB resident at most, %.1f us CPU an object, %.0f objects/s\n",
-                static_cast<unsigned long long>(settings.objects_for_memory), resident,
-                cost.cpu_seconds / static_cast<double>(settings.objects_for_memory) * 1e6, static_cast<double>(settings.objects_for_memory) / cost.seconds);
+    std::printf(
+        "\nfolder to S3, %llu objects, default options: %.1f MiB resident at most, %.1f us CPU an object, %.0f "
+        "objects/s\n",
+        static_cast<unsigned long long>(settings.objects_for_memory), resident,
+        cost.cpu_seconds / static_cast<double>(settings.objects_for_memory) * 1e6,
+        static_cast<double>(settings.objects_for_memory) / cost.seconds);
   }
   std::printf("\n");
   gates.at_most("S3 to S3, times bare libcurl", Comparison::ratio(stores), most_times_the_floor, "");

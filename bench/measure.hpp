@@ -25,7 +25,9 @@ namespace bench {
 
 using Clock = std::chrono::steady_clock;
 
-inline double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+inline double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// A "name: value" line of a file of /proc; the value without its leading space.
 inline std::string proc_line(const char* file, std::string_view name) {
@@ -46,7 +48,9 @@ inline uint64_t own_memory(std::string_view name) {
 }
 
 inline double cpu_seconds(const rusage& usage) {
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -86,8 +90,10 @@ inline void print_setup(const std::string& version) {
   if (getloadavg(&load, 1) != 1) load = 0;
   std::printf("on:       %s, %ld cores, %.1f GiB, Linux %s\n", proc_line("/proc/cpuinfo", "model name").c_str(),
               sysconf(_SC_NPROCESSORS_ONLN),
-              static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1u << 30), system.release);
-  std::printf("with:     waybill %s, %s, GCC %s, %s\n", version.c_str(), WAYBILL_BENCH_BUILD_TYPE, __VERSION__, WAYBILL_BENCH_LIBRARIES);
+              static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1u << 30),
+              system.release);
+  std::printf("with:     waybill %s, %s, GCC %s, %s\n", version.c_str(), WAYBILL_BENCH_BUILD_TYPE, __VERSION__,
+              WAYBILL_BENCH_LIBRARIES);
   std::printf("when:     %s, load average %.1f at the start\n", date, load);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the engine and its ledger cost by themselves: a Source that makes its items up as it is asked, a Destination that
-// keeps nothing, a SQLite ledger. Both stores are written against the public headers, as a user's would be, and need
-// memory for one page at most; whatever this process grows to is the library.
+// What the engine and its ledger cost by themselves: a Source that makes its items up as it is asked, a Destination
+// that keeps nothing, a SQLite ledger. Both stores are written against the public headers, as a user's would be, and
+// need memory for one page at most; whatever this process grows to is the library.
 //
 // Keys have 60 bytes; stamps are a size that takes three bytes and an etag of 32 hexadecimal digits.
 #include <atomic>
@@ -35,12 +35,14 @@ constexpr size_t number_digits = 11;
 
 std::string key_of(uint64_t n) {
   char key[61];
-  std::snprintf(key, sizeof key, "accounts/%04u/documents/2024/%011llu/attachment-orig.bin", static_cast<unsigned>(n / 10'000),
-                static_cast<unsigned long long>(n));
+  std::snprintf(key, sizeof key, "accounts/%04u/documents/2024/%011llu/attachment-orig.bin",
+                static_cast<unsigned>(n / 10'000), static_cast<unsigned long long>(n));
   return std::string(key, 60);
 }
 
-uint64_t number_of(const std::string& key) { return std::strtoull(key.substr(number_at, number_digits).c_str(), nullptr, 10); }
+uint64_t number_of(const std::string& key) {
+  return std::strtoull(key.substr(number_at, number_digits).c_str(), nullptr, 10);
+}
 
 uint64_t mixed(uint64_t value) {
   value += 0x9e3779b97f4a7c15;
@@ -91,8 +93,10 @@ class GeneratedLister final : public waybill::Lister {
     uint64_t high = items;
     while (low < high) {
       const uint64_t middle = low + (high - low) / 2;
-      if (key_of(middle) < key) low = middle + 1;
-      else high = middle;
+      if (key_of(middle) < key)
+        low = middle + 1;
+      else
+        high = middle;
     }
     return low;
   }
@@ -114,7 +118,8 @@ class GeneratedSource final : public waybill::Source {
   std::unique_ptr<waybill::Lister> list(const waybill::ListRequest& request, waybill::Context&) override {
     return std::make_unique<GeneratedLister>(request, items_, 0);
   }
-  waybill::ReadResult read(const waybill::Item& item, uint64_t offset, std::span<std::byte> out, waybill::Context&) override {
+  waybill::ReadResult read(const waybill::Item& item, uint64_t offset, std::span<std::byte> out,
+                           waybill::Context&) override {
     const uint64_t n = number_of(item.id.key);
     waybill::ReadResult result;
     result.total_size = size_of(n);
@@ -153,7 +158,8 @@ class NullDestination final : public waybill::Destination {
     if (n >= shown_) return std::nullopt;
     return item_of(n, seed_);
   }
-  waybill::Stored put(const waybill::Key& key, const waybill::Body& body, const waybill::WriteOptions&, waybill::Context&) override {
+  waybill::Stored put(const waybill::Key& key, const waybill::Body& body, const waybill::WriteOptions&,
+                      waybill::Context&) override {
     waybill::Stored stored;
     stored.size = body.size();
     stored.etag = etag_of(number_of(key), seed_);
@@ -208,10 +214,13 @@ void print(const char* name, const Measured& run, uint64_t items) {
   const waybill::ItemAccounts& accounts = run.report.snapshot.items;
   const double n = static_cast<double>(items);
   std::printf("%-9s %s: %lld new, %lld unchanged, %lld failed\n", name, to_string(run.report.snapshot.state),
-              static_cast<long long>(accounts.created), static_cast<long long>(accounts.unchanged), static_cast<long long>(accounts.failed));
-  std::printf("          %.1f s, %.0f items/s, %.2f us CPU an item\n", run.seconds, n / run.seconds, run.cpu_seconds / n * 1e6);
-  std::printf("          snapshot(): p50 %.2f ms, p99 %.2f ms, max %.2f ms (%zu samples)\n", bench::quantile(run.snapshot_ms, 0.5),
-              bench::quantile(run.snapshot_ms, 0.99), bench::quantile(run.snapshot_ms, 1), run.snapshot_ms.size());
+              static_cast<long long>(accounts.created), static_cast<long long>(accounts.unchanged),
+              static_cast<long long>(accounts.failed));
+  std::printf("          %.1f s, %.0f items/s, %.2f us CPU an item\n", run.seconds, n / run.seconds,
+              run.cpu_seconds / n * 1e6);
+  std::printf("          snapshot(): p50 %.2f ms, p99 %.2f ms, max %.2f ms (%zu samples)\n",
+              bench::quantile(run.snapshot_ms, 0.5), bench::quantile(run.snapshot_ms, 0.99),
+              bench::quantile(run.snapshot_ms, 1), run.snapshot_ms.size());
   std::printf("          VmRSS in MiB over the run:");
   constexpr size_t points = 10;
   for (size_t i = 1; i <= points && !run.resident_mib.empty(); ++i) {
@@ -224,11 +233,16 @@ Settings parse(int argc, char** argv) {
   Settings settings;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
-    if (argument == "--dir" && i + 1 < argc) settings.folder = argv[++i];
-    else if (argument == "--own-etags") settings.has_own_etags = true;
-    else if (argument == "--any-latency") settings.any_latency = true;
-    else if (argument.find_first_not_of("0123456789") == std::string_view::npos) settings.items = std::stoull(argv[i]);
-    else throw std::runtime_error("usage: million_items [N] [--dir FOLDER] [--own-etags] [--any-latency]");
+    if (argument == "--dir" && i + 1 < argc)
+      settings.folder = argv[++i];
+    else if (argument == "--own-etags")
+      settings.has_own_etags = true;
+    else if (argument == "--any-latency")
+      settings.any_latency = true;
+    else if (argument.find_first_not_of("0123456789") == std::string_view::npos)
+      settings.items = std::stoull(argv[i]);
+    else
+      throw std::runtime_error("usage: million_items [N] [--dir FOLDER] [--own-etags] [--any-latency]");
   }
   if (settings.items == 0 || settings.items > 90'000'000) throw std::runtime_error("N is 1 to 90,000,000");
   return settings;
@@ -236,7 +250,8 @@ Settings parse(int argc, char** argv) {
 
 int run(const Settings& settings) {
   std::printf("million_items: %llu items, generated source, null destination, SQLite ledger%s\n",
-              static_cast<unsigned long long>(settings.items), settings.has_own_etags ? ", the destination has etags of its own" : "");
+              static_cast<unsigned long long>(settings.items),
+              settings.has_own_etags ? ", the destination has etags of its own" : "");
   bench::print_setup(waybill::version());
 
   const bench::TemporaryFolder folder(settings.folder);
@@ -246,7 +261,8 @@ int run(const Settings& settings) {
   double ledger_bytes = 0;
   {
     const auto source = std::make_shared<GeneratedSource>(settings.items);
-    const auto destination = std::make_shared<NullDestination>(settings.items, settings.has_own_etags ? 1'000'000'007 : 0);
+    const auto destination =
+        std::make_shared<NullDestination>(settings.items, settings.has_own_etags ? 1'000'000'007 : 0);
     {
       waybill::Migration migration(source, destination, waybill::open_tracker(ledger.string()));
       first = measure(migration, ledger);
@@ -257,7 +273,8 @@ int run(const Settings& settings) {
       waybill::Migration migration(source, destination, waybill::open_tracker(ledger.string()));
       second = measure(migration, ledger);
     }
-    if (destination->puts() != settings.items) throw std::runtime_error("the number of writes is not the number of items");
+    if (destination->puts() != settings.items)
+      throw std::runtime_error("the number of writes is not the number of items");
   }
   const double n = static_cast<double>(settings.items);
   print("first:", first, settings.items);
@@ -265,7 +282,8 @@ int run(const Settings& settings) {
   std::printf("ledger:   %.1f bytes an item (%.1f MiB)\n", ledger_bytes / n, ledger_bytes / (1 << 20));
   const auto expected = static_cast<int64_t>(settings.items);
   if (first.report.snapshot.items.created != expected || second.report.snapshot.items.unchanged != expected) {
-    throw std::runtime_error("not every item was copied once and found unchanged then: " + first.report.message + "; " + second.report.message);
+    throw std::runtime_error("not every item was copied once and found unchanged then: " + first.report.message + "; " +
+                             second.report.message);
   }
 
   bench::Gates gates;
@@ -274,7 +292,8 @@ int run(const Settings& settings) {
   if (!settings.has_own_etags) gates.at_most("ledger, an item", ledger_bytes / n, most_ledger_bytes, "bytes");
   std::vector<double> snapshots = first.snapshot_ms;
   snapshots.insert(snapshots.end(), second.snapshot_ms.begin(), second.snapshot_ms.end());
-  if (!settings.any_latency) gates.at_most("snapshot(), p99", bench::quantile(snapshots, 0.99), slowest_snapshot_ms, "ms");
+  if (!settings.any_latency)
+    gates.at_most("snapshot(), p99", bench::quantile(snapshots, 0.99), slowest_snapshot_ms, "ms");
   return gates.exit_code();
 }
 

@@ -53,8 +53,8 @@ struct Request {
 
 std::string key_of(uint64_t n) {
   char key[61];
-  std::snprintf(key, sizeof key, "accounts/%04u/documents/2024/%011llu/attachment-orig.bin", static_cast<unsigned>(n / 10'000),
-                static_cast<unsigned long long>(n));
+  std::snprintf(key, sizeof key, "accounts/%04u/documents/2024/%011llu/attachment-orig.bin",
+                static_cast<unsigned>(n / 10'000), static_cast<unsigned long long>(n));
   return key;
 }
 
@@ -69,11 +69,13 @@ std::string_view parameter(std::string_view target, std::string_view name) {
 }
 
 // As a store of this kind answers: a dozen headers, half of them for its support.
-void answer(std::string& out, std::string_view status, std::string_view headers, std::string_view body, bool has_body = true) {
+void answer(std::string& out, std::string_view status, std::string_view headers, std::string_view body,
+            bool has_body = true) {
   out += "HTTP/1.1 ";
   out += status;
   out +=
-      "\r\nx-amz-id-2: eftixk72aD6Ap51TnqcoF8eFidJG9Z/2mkiDFu8yU9AS1ed4OpIszj7UDNEHGran\r\nx-amz-request-id: 318BC8BC148832E5\r\n"
+      "\r\nx-amz-id-2: eftixk72aD6Ap51TnqcoF8eFidJG9Z/2mkiDFu8yU9AS1ed4OpIszj7UDNEHGran\r\nx-amz-request-id: "
+      "318BC8BC148832E5\r\n"
       "Date: Wed, 28 Oct 2026 22:32:00 GMT\r\nServer: null\r\nContent-Length: ";
   out += std::to_string(body.size());
   out += "\r\n";
@@ -84,18 +86,21 @@ void answer(std::string& out, std::string_view status, std::string_view headers,
 
 std::string object_headers() {
   return "Last-Modified: Wed, 12 Oct 2024 17:50:00 GMT\r\nETag: \"" + std::string(etag) +
-         "\"\r\nAccept-Ranges: bytes\r\nContent-Type: application/octet-stream\r\nx-amz-server-side-encryption: AES256\r\n";
+         "\"\r\nAccept-Ranges: bytes\r\nContent-Type: application/octet-stream\r\nx-amz-server-side-encryption: "
+         "AES256\r\n";
 }
 
 class Server {
  public:
-  explicit Server(uint64_t objects) : objects_(objects), content_(object_bytes, 'x'), object_headers_(object_headers()) {
+  explicit Server(uint64_t objects)
+      : objects_(objects), content_(object_bytes, 'x'), object_headers_(object_headers()) {
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener_ < 0) fail("socket");
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(listener_, 1024) != 0) fail("bind");
+    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(listener_, 1024) != 0)
+      fail("bind");
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_ < 0) fail("epoll_create1");
     watch(listener_);
@@ -166,7 +171,8 @@ class Server {
     }
     // Answers are small beside a socket's buffer, and whoever asked is waiting for them: this does not block for long.
     for (size_t sent = 0; sent < connection.out.size();) {
-      const ssize_t count = send(connection.socket, connection.out.data() + sent, connection.out.size() - sent, MSG_NOSIGNAL);
+      const ssize_t count =
+          send(connection.socket, connection.out.data() + sent, connection.out.size() - sent, MSG_NOSIGNAL);
       if (count < 0 && errno != EINTR) return false;
       if (count > 0) sent += static_cast<size_t>(count);
     }
@@ -269,17 +275,21 @@ class Server {
     const uint64_t first = token.empty() ? 0 : std::strtoull(token.c_str(), nullptr, 10);
     const uint64_t limit = most.empty() ? page_objects : std::strtoull(most.c_str(), nullptr, 10);
     const uint64_t end = has_objects ? std::min(objects_, first + limit) : first;
-    std::string xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
+    std::string xml =
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult "
+        "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
     xml += "<EncodingType>url</EncodingType><KeyCount>" + std::to_string(end - first) + "</KeyCount>";
     if (has_objects && end < objects_) {
-      xml += "<IsTruncated>true</IsTruncated><NextContinuationToken>" + std::to_string(end) + "</NextContinuationToken>";
+      xml +=
+          "<IsTruncated>true</IsTruncated><NextContinuationToken>" + std::to_string(end) + "</NextContinuationToken>";
     } else {
       xml += "<IsTruncated>false</IsTruncated>";
     }
     for (uint64_t n = first; n < end; ++n) {
       xml += "<Contents><Key>" + key_of(n) + "</Key><LastModified>2024-10-12T17:50:30.000Z</LastModified><ETag>&quot;";
       xml += etag;
-      xml += "&quot;</ETag><Size>" + std::to_string(object_bytes) + "</Size><StorageClass>STANDARD</StorageClass></Contents>";
+      xml += "&quot;</ETag><Size>" + std::to_string(object_bytes) +
+             "</Size><StorageClass>STANDARD</StorageClass></Contents>";
     }
     return xml + "</ListBucketResult>";
   }

@@ -27,13 +27,16 @@ void sign_put(benchmark::State& state) {
   credentials.access_key_id = "AKIDEXAMPLE";
   credentials.secret_access_key = aws::Secret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
   const std::string hash(64, 'a');
-  std::vector<std::pair<std::string, std::string>> headers = {
-      {"Host", "127.0.0.1:9000"}, {"x-amz-meta-mtime", "1729000000.123456789"},
-      {"x-amz-meta-mode", "100644"}, {"x-amz-meta-waybill-crc64nvme", "0123456789abcdef"}, {"If-None-Match", "*"}};
+  std::vector<std::pair<std::string, std::string>> headers = {{"Host", "127.0.0.1:9000"},
+                                                              {"x-amz-meta-mtime", "1729000000.123456789"},
+                                                              {"x-amz-meta-mode", "100644"},
+                                                              {"x-amz-meta-waybill-crc64nvme", "0123456789abcdef"},
+                                                              {"If-None-Match", "*"}};
   const size_t plain = headers.size();
   for (auto _ : state) {
     headers.resize(plain);
-    const aws::SigningInput input{"PUT", "/bucket/documents/2024/00000000001/attachment-original.bin", "", headers, hash};
+    const aws::SigningInput input{"PUT", "/bucket/documents/2024/00000000001/attachment-original.bin", "", headers,
+                                  hash};
     signer.sign(input, credentials, 1'729'000'000, headers);
     benchmark::DoNotOptimize(headers.data());
   }
@@ -92,8 +95,8 @@ void decide(benchmark::State& state) {
 }
 BENCHMARK(decide)->ArgName("known")->Arg(0)->Arg(1)->Unit(benchmark::kNanosecond);
 
-// One durable commit of a thousand outcomes (fsync included), rows in key order as they come from a listing. Every other
-// commit makes rows, and is not counted.
+// One durable commit of a thousand outcomes (fsync included), rows in key order as they come from a listing. Every
+// other commit makes rows, and is not counted.
 void commit_1000_outcomes(benchmark::State& state) {
   std::string pattern = (std::filesystem::temp_directory_path() / "waybill-bench-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) return state.SkipWithError("no temporary folder");
