@@ -193,9 +193,10 @@ std::unique_ptr<Run> Migration::start(const Options& options, Callbacks callback
   // the stores have answered, so that a slip of the pen leaves none behind.
   std::optional<HeldLease> lease;
   const std::shared_ptr<Tracker> existing = impl_->existing_tracker();
-  if (existing && existing->migration()) {
+  if (const std::optional<MigrationInfo> known = existing ? existing->migration() : std::nullopt) {
     impl_->tracker = existing;
-    existing->bind(impl_->identity(*this));
+    const MigrationInfo identity = impl_->identity(*this);
+    if (known->fingerprint != identity.fingerprint) existing->bind(identity);  // refuses, and says why
     lease.emplace(*existing, options);
   }
   check_stores(*this);
