@@ -81,6 +81,11 @@ class PartUpload {
   /// Writes part `number` (from 1). Repeating it replaces the part. Errors: as Destination::put; missing (the upload
   /// is gone).
   virtual PartInfo write(uint32_t number, uint64_t offset, const Body& body, Context& context) = 0;
+  /// Writes part `number` from `length` bytes of another object of the same store, from `offset` on, without moving them
+  /// through this process; nothing = cannot, write() instead. The part's digest is what the store tells. The default
+  /// cannot. Errors: as Destination::copy; missing (the upload is gone).
+  virtual std::optional<PartInfo> copy(uint32_t number, const Locator& from, uint64_t offset, uint64_t length,
+                                       Context& context);
   /// Makes the object appear at its key, from `parts` in ascending order. Safe to repeat after a lost answer.
   /// Errors: as Destination::put.
   virtual Stored complete(std::span<const PartInfo> parts, Context& context) = 0;
@@ -108,6 +113,9 @@ class Destination {
     uint32_t max_parts = UINT32_MAX;
     uint64_t max_put_bytes = UINT64_MAX;   ///< of one put()
     uint64_t max_object_bytes = UINT64_MAX;
+    bool copies = false;                   ///< copy() and PartUpload::copy() may work for objects of this same endpoint
+    uint64_t max_copy_bytes = UINT64_MAX;  ///< of one copy(); larger ones go by PartUpload::copy()
+    uint64_t copy_part_bytes = 1;          ///< the least size of a part that is worth a PartUpload::copy()
     bool needs_flush = false;              ///< put() alone does not survive power loss
   };
 
@@ -137,7 +145,9 @@ class Destination {
   virtual std::unique_ptr<PartUpload> begin_parts(const Key& key, const PartPlan& plan, const WriteOptions& options,
                                                   Context& context);
 
-  /// Copies inside the store; nothing = cannot, stream instead. The default cannot.
+  /// Copies inside the store the revision that `from` names, with its attributes; nothing = cannot, or refused for a
+  /// reason that a stream will show better: stream instead. `options.attributes` is not looked at. The digest is what the
+  /// store tells, if it does. The default cannot. Errors: those that are worth another try.
   virtual std::optional<Stored> copy(const Key& key, const Locator& from, const WriteOptions& options, Context& context);
 
   /// Reads back what is stored, for verification and to tell whether an object that is in the way is the same one.

@@ -57,7 +57,7 @@ enum class ErrorClass : int {
   transform = 17,      ///< the Transform failed
   conflict = 18,       ///< a conditional write or reference update found another value
   tracker = 19,        ///< the ledger could not be read or written
-  locked = 20,         ///< another process owns the ledger's lease
+  locked = 20,         ///< not now: another process owns the ledger's lease, or the migration is paused or not ready
   fenced = 21,         ///< this process lost the ledger's lease to another one
   callback = 22,       ///< a callback of the host threw
   endpoint = 23,       ///< a whole endpoint fails

@@ -64,6 +64,7 @@ struct Attributes {
   std::string cache_control;
   std::string expires;
   std::string storage_class;
+  std::string website_redirect;  ///< where a bucket that is a website sends whoever asks for the object
   std::map<std::string, std::string> metadata;  ///< user metadata; names in lower case, without "x-amz-meta-"
   std::map<std::string, std::string> tags;
   std::optional<uint32_t> mode;       ///< POSIX permission bits, 07777 at most

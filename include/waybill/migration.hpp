@@ -99,8 +99,8 @@ class Migration {
   /// start() and wait().
   Report run(const Options& options = {}, Callbacks callbacks = {});
 
-  /// Begins a verify run: source listing ⋈ ledger ⋈ destination listing. Errors: as start; failed_precondition (nothing
-  /// has been copied with this ledger; a copy is under way or did not end).
+  /// Begins a verify run: source listing ⋈ ledger ⋈ destination listing. Errors: as start; failed_precondition/locked
+  /// (not ready: nothing has been copied yet, or the copy did not come to its end).
   std::unique_ptr<Run> start_verify(VerifyLevel level = VerifyLevel::checksum, const Options& options = {},
                                     Callbacks callbacks = {});
   /// start_verify() and wait().

@@ -46,6 +46,9 @@ struct Options {
   Overwrite overwrite = Overwrite::own;
   /// Optional. Digest kept of each item's content beside its CRC-64/NVME. Default: that one alone.
   DigestChoice digest = DigestChoice::crc64nvme;
+  /// Optional. Where both sides are one endpoint, untransformed items are copied by the store itself, unless a SHA-256 is
+  /// wanted. They have no digest of ours then; checks rest on the store's. Default true.
+  bool server_side_copy = true;
   /// Optional. Only keys that match one of these globs (`*` within a component, `**` across, `?`, `[…]`); empty: all.
   std::vector<std::string> include;
   /// Optional. Not the keys that match one of these; goes before include. Recorded as excluded.

@@ -78,6 +78,9 @@ struct Locator {
   Key key;
   std::string version;
   std::string etag;      ///< of the listed revision; "" if unknown
+  std::optional<uint64_t> size = std::nullopt;  ///< of the listed revision, in bytes
+  /// Nothing where it is not known: a read is then asked for its attributes before a copy.
+  std::optional<std::string> storage_class = std::nullopt;
 };
 
 /// Source: any store that can be listed and read.

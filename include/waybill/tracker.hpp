@@ -81,7 +81,8 @@ struct ItemChange {
   std::optional<Failure> failure;  ///< kept while the row is failed or vanished, or excluded (message: the rule)
 };
 
-/// How far the listing of a scope has come.
+/// How far the listing of a scope has come. Where a store can be listed from any key on, the scopes are ranges that lie
+/// side by side: each is named by the key that it begins behind ("" for the first), and goes to the next one's name.
 struct ListingRecord {
   std::string scope;
   std::string resume;      ///< Page::resume of the last recorded page
@@ -218,6 +219,9 @@ class Tracker {
   virtual uint64_t acquire(const LeaseOptions& options) = 0;
   /// Gives ownership up. No error if it is already lost.
   virtual void release(uint64_t epoch) noexcept = 0;
+  /// The run is to stop: until release(), a call waits for a writer of another process for a quarter of a second at most,
+  /// one that is waiting now included. Does not block. Default: nothing, for trackers that never wait.
+  virtual void hurry() noexcept {}
 
   /// Writes everything in `batch`, or nothing; on return it is durable. Returns the new seq.
   virtual uint64_t commit(uint64_t epoch, const Batch& batch) = 0;

@@ -41,6 +41,7 @@ void visit_fields(Target& options, Visitor&& visit) {
   visit("retry_cap_ms", options.retry_cap_ms);
   visit("overwrite", options.overwrite);
   visit("digest", options.digest);
+  visit("server_side_copy", options.server_side_copy);
   visit("include", options.include);
   visit("exclude", options.exclude);
   visit("max_size_bytes", options.max_size_bytes);

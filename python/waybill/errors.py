@@ -130,7 +130,7 @@ class AbortedError(Error, RuntimeError):
 
 
 class LockedError(AbortedError):
-    """Another process owns the ledger, or the migration is paused."""
+    """Not now: another process owns the ledger, or the migration is paused or not ready for it."""
 
 
 class OutOfRangeError(Error, ValueError):

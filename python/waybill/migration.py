@@ -269,8 +269,10 @@ class Migration:
 
         Raises
         ------
-        FailedPreconditionError
-            Nothing has been copied with this ledger, or a copy is under way or did not end.
+        LockedError
+            Not ready: the copy did not come to its end, or another process owns the ledger.
+        NotFoundError
+            There is no such ledger: nothing has been copied yet.
         Error
             As `start`.
         """

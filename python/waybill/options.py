@@ -42,6 +42,9 @@ class Options:
         be replaced fails as ``occupied``.
     digest : {"crc64nvme", "sha256"}
         Digest kept of each item's content; SHA-256 is kept beside CRC-64/NVME.
+    server_side_copy : bool
+        Where both sides are one endpoint, let the store itself copy untransformed items, unless a SHA-256 is wanted.
+        They have no digest of ours then; checks rest on the store's.
     include, exclude : sequence of str
         Globs (``*`` within a component, ``**`` across, ``?``, ``[…]``) of keys; exclude goes first. Nothing to include
         means all.
@@ -76,6 +79,7 @@ class Options:
     retry_cap_ms: int = 20_000
     overwrite: Overwrite = "own"
     digest: DigestChoice = "crc64nvme"
+    server_side_copy: bool = True
     include: Iterable[str] = ()
     exclude: Iterable[str] = ()
     max_size_bytes: int = 0

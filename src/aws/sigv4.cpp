@@ -21,6 +21,7 @@ using namespace std::string_view_literals;
 namespace {
 
 constexpr std::string_view algorithm = "AWS4-HMAC-SHA256";
+constexpr size_t usual_request_bytes = 1000;  // the largest that malloc serves from a thread's own cache
 
 bool is_signed(std::string_view name) {
   for (const std::string_view other : {"authorization"sv, "connection"sv, "expect"sv, "user-agent"sv}) {
@@ -162,80 +163,110 @@ std::shared_ptr<const Signer::Key> Signer::key(const Credentials& credentials, s
   return fresh;
 }
 
-std::string Signer::scope(std::string_view day) const {
-  std::string text;
-  text.reserve(64);
-  text.append(day).append("/").append(region_).append("/").append(service_).append("/aws4_request");
-  return text;
+/// What the steps leave behind; the names of the signed headers are a part of the canonical request.
+struct Signer::Signed {
+  std::string canonical_request;
+  size_t names_at = 0;
+  size_t names_size = 0;
+  std::string string_to_sign;
+  Sha256 signature{};
+
+  std::string_view names() const { return std::string_view(canonical_request).substr(names_at, names_size); }
+};
+
+void Signer::append_scope(std::string_view day, std::string& out) const {
+  out.append(day).append("/").append(region_).append("/").append(service_).append("/aws4_request");
 }
 
-// From steps.time and steps.query and the headers to the signature.
-void Signer::finish(const SigningInput& input, const Credentials& credentials, std::span<const Line> lines,
-                    Steps& steps) const {
-  std::vector<Line> headers;
-  headers.reserve(lines.size());
-  bool has_host = false;
-  for (const Line& line : lines) {
-    if (!is_signed(line.name)) continue;
-    has_host = has_host || internal::equals_ignoring_case(line.name, "host");
-    // By name, equal ones as they came. There are a handful, mostly in order already.
-    const auto after = [](const Line& one, const Line& other) { return is_before(one.name, other.name); };
-    headers.insert(std::upper_bound(headers.begin(), headers.end(), line, after), line);
+Signer::Signed Signer::compute(const SigningInput& input, const Credentials& credentials, std::string_view time,
+                               std::string_view query, std::vector<Line> lines) const {
+  std::erase_if(lines, [](const Line& line) { return !is_signed(line.name); });
+  // By name, equal ones as they came. There are a handful, mostly in order already.
+  for (size_t i = 1; i < lines.size(); ++i) {
+    for (size_t k = i; k > 0 && is_before(lines[k].name, lines[k - 1].name); --k) std::swap(lines[k], lines[k - 1]);
   }
-  if (!has_host) throw Error(ErrorCode::internal, ErrorClass::internal, "a request is to be signed without its host");
+  const auto is_host = [](const Line& line) { return internal::equals_ignoring_case(line.name, "host"); };
+  if (std::none_of(lines.begin(), lines.end(), is_host)) {
+    throw Error(ErrorCode::internal, ErrorClass::internal, "a request is to be signed without its host");
+  }
 
-  std::string& request = steps.canonical_request;
-  request.reserve(1024);
+  Signed result;
+  std::string& request = result.canonical_request;
+  request.reserve(usual_request_bytes);
   request.append(input.method).append("\n");
   if (options_.path_as_sent) {
     request.append(input.path.empty() ? std::string_view("/") : input.path);
   } else {
     internal::encode_path_append(normalize_path(input.path), request);
   }
-  request.append("\n").append(steps.query).append("\n");
-  steps.signed_headers.reserve(128);
-  for (size_t i = 0; i < headers.size(); ++i) {
-    if (i > 0 && internal::equals_ignoring_case(headers[i].name, headers[i - 1].name)) {
+  request.append("\n").append(query).append("\n");
+  const auto repeats = [&lines](size_t i) {
+    return i > 0 && internal::equals_ignoring_case(lines[i].name, lines[i - 1].name);
+  };
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (repeats(i)) {
       request.back() = ',';
     } else {
-      if (i > 0) steps.signed_headers += ';';
-      append_lower(headers[i].name, steps.signed_headers);
-      append_lower(headers[i].name, request);
+      append_lower(lines[i].name, request);
       request += ':';
     }
-    append_canonical_value(headers[i].value, request);
+    append_canonical_value(lines[i].value, request);
     request += '\n';
   }
-  request.append("\n").append(steps.signed_headers).append("\n").append(input.payload_hash);
+  request += '\n';
+  result.names_at = request.size();
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (repeats(i)) continue;
+    if (i > 0) request += ';';
+    append_lower(lines[i].name, request);
+  }
+  result.names_size = request.size() - result.names_at;
+  request.append("\n").append(input.payload_hash);
 
-  const std::string_view day = std::string_view(steps.time).substr(0, 8);
-  std::string& text = steps.string_to_sign;
+  const std::string_view day = time.substr(0, 8);
+  std::string& text = result.string_to_sign;
   text.reserve(192);
-  text.append(algorithm).append("\n").append(steps.time).append("\n").append(scope(day)).append("\n");
+  text.append(algorithm).append("\n").append(time).append("\n");
+  append_scope(day, text);
+  text += '\n';
   internal::hex_append(internal::sha256(as_bytes(request)), text);
-  internal::hex_append(key(credentials, day)->hmac.sign(as_bytes(text)), steps.signature);
+  result.signature = key(credentials, day)->hmac.sign(as_bytes(text));
+  return result;
 }
 
-Signer::Steps Signer::explain(const SigningInput& input, const Credentials& credentials, int64_t seconds) const {
-  Steps steps;
-  steps.time = internal::format_iso8601_basic(seconds);
-  steps.query = input.query;
+// With the headers that sign() is going to add.
+Signer::Signed Signer::compute(const SigningInput& input, const Credentials& credentials, std::string_view time) const {
   std::vector<Line> lines;
   lines.reserve(input.headers.size() + 3);
   for (const auto& [name, value] : input.headers) lines.push_back({name, value});
-  lines.push_back({"x-amz-date", steps.time});
+  lines.push_back({"x-amz-date", time});
   if (options_.content_sha256_header) lines.push_back({"x-amz-content-sha256", input.payload_hash});
   if (!credentials.session_token.empty()) {
     lines.push_back({"x-amz-security-token", credentials.session_token.reveal()});
   }
-  finish(input, credentials, lines, steps);
+  return compute(input, credentials, time, input.query, std::move(lines));
+}
+
+Signer::Steps Signer::to_steps(std::string time, std::string query, Signed result) {
+  Steps steps;
+  steps.time = std::move(time);
+  steps.query = std::move(query);
+  steps.signed_headers = result.names();
+  steps.signature = internal::hex_encode(result.signature);
+  steps.canonical_request = std::move(result.canonical_request);
+  steps.string_to_sign = std::move(result.string_to_sign);
   return steps;
+}
+
+Signer::Steps Signer::explain(const SigningInput& input, const Credentials& credentials, int64_t seconds) const {
+  std::string time = internal::format_iso8601_basic(seconds);
+  Signed result = compute(input, credentials, time);
+  return to_steps(std::move(time), std::string(input.query), std::move(result));
 }
 
 Signer::Steps Signer::explain_presign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
                                       int64_t expires_s) const {
-  Steps steps;
-  steps.time = internal::format_iso8601_basic(seconds);
+  std::string time = internal::format_iso8601_basic(seconds);
   std::vector<Line> lines;
   std::vector<std::string> names;
   for (const auto& [name, value] : input.headers) {
@@ -253,27 +284,31 @@ Signer::Steps Signer::explain_presign(const SigningInput& input, const Credentia
     parameters.emplace_back(name, internal::encode_query(value));
   };
   add("X-Amz-Algorithm", algorithm);
-  add("X-Amz-Credential", credentials.access_key_id + "/" + scope(std::string_view(steps.time).substr(0, 8)));
-  add("X-Amz-Date", steps.time);
+  std::string credential = credentials.access_key_id + "/";
+  append_scope(std::string_view(time).substr(0, 8), credential);
+  add("X-Amz-Credential", credential);
+  add("X-Amz-Date", time);
   add("X-Amz-Expires", std::to_string(expires_s));
   add("X-Amz-SignedHeaders", joined);
   if (!credentials.session_token.empty()) add("X-Amz-Security-Token", credentials.session_token.reveal());
-  steps.query = join_sorted(parameters);
-  finish(input, credentials, lines, steps);
-  return steps;
+  std::string query = join_sorted(parameters);
+  Signed result = compute(input, credentials, time, query, std::move(lines));
+  return to_steps(std::move(time), std::move(query), std::move(result));
 }
 
 void Signer::sign(const SigningInput& input, const Credentials& credentials, int64_t seconds,
                   std::vector<std::pair<std::string, std::string>>& headers) const {
-  Steps steps = explain(input, credentials, seconds);
+  std::string time = internal::format_iso8601_basic(seconds);
+  const Signed result = compute(input, credentials, time);
   std::string authorization;
-  authorization.reserve(256);
+  authorization.reserve(320);
   authorization.append(algorithm).append(" Credential=").append(credentials.access_key_id).append("/");
-  authorization.append(scope(std::string_view(steps.time).substr(0, 8))).append(", SignedHeaders=");
-  authorization.append(steps.signed_headers).append(", Signature=").append(steps.signature);
+  append_scope(std::string_view(time).substr(0, 8), authorization);
+  authorization.append(", SignedHeaders=").append(result.names()).append(", Signature=");
+  internal::hex_append(result.signature, authorization);
   // `input` may refer into `headers`: it is not used after the first of these.
   std::string payload_hash(input.payload_hash);
-  headers.emplace_back("x-amz-date", std::move(steps.time));
+  headers.emplace_back("x-amz-date", std::move(time));
   if (options_.content_sha256_header) headers.emplace_back("x-amz-content-sha256", std::move(payload_hash));
   if (!credentials.session_token.empty()) {
     headers.emplace_back("x-amz-security-token", credentials.session_token.reveal());

@@ -87,11 +87,14 @@ class Signer {
  private:
   struct Key;
   struct Line;
+  struct Signed;
 
   std::shared_ptr<const Key> key(const Credentials& credentials, std::string_view day) const;
-  std::string scope(std::string_view day) const;
-  void finish(const SigningInput& input, const Credentials& credentials, std::span<const Line> lines,
-              Steps& steps) const;
+  void append_scope(std::string_view day, std::string& out) const;
+  Signed compute(const SigningInput& input, const Credentials& credentials, std::string_view time,
+                 std::string_view query, std::vector<Line> lines) const;
+  Signed compute(const SigningInput& input, const Credentials& credentials, std::string_view time) const;
+  static Steps to_steps(std::string time, std::string query, Signed result);
 
   std::string region_;
   std::string service_;

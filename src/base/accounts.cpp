@@ -128,6 +128,10 @@ void finish_snapshot(Snapshot& snapshot, const Counters& run, const Counters& mi
   if (says_alive && !owner_alive) {
     snapshot.state = RunState::interrupted;
     snapshot.reason = reason;
+  } else if (snapshot.state == RunState::running && !snapshot.live.reason.empty()) {
+    // The owner lives and waits, for an endpoint or for the tracker.
+    snapshot.state = RunState::paused;
+    snapshot.reason = snapshot.live.reason;
   }
   if (!owner_alive) snapshot.owner.reset();
   if (!says_alive || !owner_alive) snapshot.live = LiveState{};

@@ -263,6 +263,35 @@ Sha256 Sha256Hasher::finish() {
   return digest;
 }
 
+Md5Hasher::Md5Hasher() : state_(new_context()) {
+  if (EVP_DigestInit_ex2(as_context(state_), md5_md(), nullptr) != 1) {
+    EVP_MD_CTX_free(as_context(state_));
+    throw_openssl("MD5");
+  }
+}
+
+Md5Hasher::~Md5Hasher() { EVP_MD_CTX_free(as_context(state_)); }
+
+Md5Hasher::Md5Hasher(Md5Hasher&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+
+Md5Hasher& Md5Hasher::operator=(Md5Hasher&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+void Md5Hasher::update(std::span<const std::byte> data) {
+  if (EVP_DigestUpdate(as_context(state_), data.data(), data.size()) != 1) throw_openssl("MD5");
+}
+
+Md5 Md5Hasher::finish() {
+  Md5 digest;
+  if (EVP_DigestFinal_ex(as_context(state_), reinterpret_cast<unsigned char*>(digest.data()), nullptr) != 1 ||
+      EVP_DigestInit_ex2(as_context(state_), md5_md(), nullptr) != 1) {
+    throw_openssl("MD5");
+  }
+  return digest;
+}
+
 Sha256 sha256(std::span<const std::byte> data) { return digest_once<Sha256>(sha256_md(), data); }
 
 Md5 md5(std::span<const std::byte> data) { return digest_once<Md5>(md5_md(), data); }

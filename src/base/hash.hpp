@@ -58,6 +58,21 @@ class Sha256Hasher {
   void* state_ = nullptr;  // EVP_MD_CTX
 };
 
+/// As Sha256Hasher, of MD5.
+class Md5Hasher {
+ public:
+  Md5Hasher();
+  ~Md5Hasher();
+  Md5Hasher(Md5Hasher&& other) noexcept;
+  Md5Hasher& operator=(Md5Hasher&& other) noexcept;
+
+  void update(std::span<const std::byte> data);
+  Md5 finish();
+
+ private:
+  void* state_ = nullptr;  // EVP_MD_CTX
+};
+
 Sha256 sha256(std::span<const std::byte> data);
 Md5 md5(std::span<const std::byte> data);
 

@@ -91,6 +91,9 @@ Lister::~Lister() = default;
 Stream::~Stream() = default;
 Source::~Source() = default;
 PartUpload::~PartUpload() = default;
+
+std::optional<PartInfo> PartUpload::copy(uint32_t, const Locator&, uint64_t, uint64_t, Context&) { return std::nullopt; }
+
 Destination::~Destination() = default;
 Transform::~Transform() = default;
 ReferenceLister::~ReferenceLister() = default;

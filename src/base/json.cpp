@@ -171,6 +171,7 @@ std::string to_json(const Options& options) {
   json["retry_cap_ms"] = options.retry_cap_ms;
   json["overwrite"] = word(options.overwrite);
   json["digest"] = word(options.digest);
+  json["server_side_copy"] = options.server_side_copy;
   json["include"] = options.include;
   json["exclude"] = options.exclude;
   json["max_size_bytes"] = options.max_size_bytes;

@@ -70,11 +70,6 @@ void BodyPool::wake() {
   freed_.notify_all();
 }
 
-uint64_t BodyPool::in_use() const {
-  std::scoped_lock lock(mutex_);
-  return in_use_;
-}
-
 void BodyPool::release(uint64_t bytes) noexcept {
   std::scoped_lock lock(mutex_);
   in_use_ -= bytes;

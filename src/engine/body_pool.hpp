@@ -51,7 +51,6 @@ class BodyPool {
   BodyBuffer take(size_t bytes, const CancelSource& cancel);
   /// Wakes waiters, so that they see that their CancelSource has fired.
   void wake();
-  uint64_t in_use() const;
 
  private:
   friend class BodyBuffer;
@@ -59,7 +58,7 @@ class BodyPool {
   void keep(std::unique_ptr<std::byte[]> memory, size_t capacity) noexcept;
 
   const uint64_t budget_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable freed_;
   uint64_t in_use_ = 0;        // guarded by mutex_
   uint64_t next_turn_ = 0;     // guarded by mutex_

@@ -28,6 +28,8 @@ void ConcurrencyController::throttled() {
   const auto now = Clock::now();
   if (now - last_decrease_ < decrease_pause) return;
   last_decrease_ = now;
+  if (!is_recovering_) before_throttling_ = limit();
+  is_recovering_ = true;
   limit_.store(std::max(1, limit() / 2), std::memory_order_relaxed);
   doubling_ = false;
   best_score_ = 0;
@@ -44,6 +46,12 @@ void ConcurrencyController::tick(bool busy, Clock::time_point now) {
   const bool may_grow = adaptive_ ? busy : limit() < max_;
   if (!may_grow || now - last_decrease_ < decrease_pause * 2) return;
   const int current = limit();
+  if (is_recovering_) {
+    // Half of what was too much is reached again by doubling; from there on, as ever.
+    limit_.store(std::min(max_, std::max(1, std::min(current * 2, before_throttling_ / 2))), std::memory_order_relaxed);
+    is_recovering_ = limit() < before_throttling_ / 2;
+    return;
+  }
   if (doubling_ && adaptive_) {
     if (score > best_score_ * worthwhile) {
       best_score_ = score;

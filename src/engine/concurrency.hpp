@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How many transfers may run at once. Starts at 16, doubles while that moves more, then adds; throttling, which is told
-// apart from slowness, halves it. A transfer reads and writes in one call chain, so one controller serves both
-// directions: the slower endpoint is the one that sets the pace.
+// apart from slowness, halves it. When the store has calmed down, half of the former limit is reached by doubling. A
+// transfer reads and writes in one call chain, so one controller serves both directions: the slower endpoint is the one
+// that sets the pace.
 #pragma once
 
 #include <atomic>
@@ -40,6 +41,8 @@ class ConcurrencyController {
   std::atomic<uint64_t> bytes_{0};
   std::mutex mutex_;
   bool doubling_ = true;               // guarded by mutex_
+  bool is_recovering_ = false;         // from throttling; guarded by mutex_
+  int before_throttling_ = 0;          // limit before the first of a series of decreases; guarded by mutex_
   double best_score_ = 0;              // guarded by mutex_
   Clock::time_point last_tick_;        // guarded by mutex_
   Clock::time_point last_decrease_{};  // guarded by mutex_

@@ -18,7 +18,7 @@ CopyRun::CopyRun(RunSetup setup)
       concurrency_(setup_.options),
       queue_(concurrency_, [this] { ledger_->want_claim(); }),
       transfer_(Transfer::Parts{*setup_.source, *setup_.destination, setup_.transform.get(), *setup_.tracker, *ledger_, queue_, retries_,
-                                concurrency_, scope_, setup_.options, [this](std::exception_ptr error) { fail(std::move(error)); }}),
+                                concurrency_, scope_, setup_.options, [this](std::exception_ptr error) { give_up(std::move(error)); }}),
       tuned_at_(Clock::now()) {}
 
 void CopyRun::start_work() {
@@ -47,24 +47,24 @@ void CopyRun::prepare() {
 }
 
 void CopyRun::list() {
-  const auto waiting = [this](const Error& error) {
+  const auto trouble = [this](const Error& error, int) {
     ledger_->event(EventKind::log, LogLevel::warning, "listing is tried again: " + error.message());
   };
-  const ListingSink sink = [this](std::vector<ItemChange> changes, std::optional<ListingRecord> record, bool wait) {
-    return !is_stopping() && ledger_->list(std::move(changes), std::move(record), wait);
+  const ListingSink sink = [this](std::vector<ItemChange> changes, std::vector<ListingRecord> records, bool wait) {
+    return !is_stopping() && ledger_->list(std::move(changes), std::move(records), wait);
   };
   while (!is_stopping()) {
     try {
       const ListingJob job{*setup_.source,       *setup_.destination,     setup_.tracker.get(), setup_.options,
                            scope_,               retries_,                setup_.transform != nullptr, setup_.record.run,
-                           setup_.has_earlier_runs, setup_.tracker->listings(), waiting};
+                           setup_.has_earlier_runs, setup_.tracker->listings(), trouble};
       if (list_everything(job, sink)) ledger_->set_listing_complete();
       return;
     } catch (const Error& error) {
       if (error.error_class() != ErrorClass::cancelled) return fail(std::current_exception());
       // The lease was late, and what was in flight had to stop: goes on from what is recorded once the heart beats.
       while (!is_stopping() && cancel_.fired()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-      ledger_->list({}, std::nullopt, true);
+      ledger_->list({}, {}, true);
     } catch (...) {
       return fail(std::current_exception());
     }
@@ -99,12 +99,20 @@ void CopyRun::tick(Clock::time_point now) {
   grow_threads();
 }
 
+// Not only the run's leader stops the work: until it does, more would be begun.
+void CopyRun::give_up(std::exception_ptr error) {
+  fail(std::move(error));
+  queue_.stop();
+}
+
 bool CopyRun::is_work_done() {
+  if (ledger_->is_exhausted() && queue_.is_idle()) transfer_.settle_refused();
   return ledger_->is_exhausted() && queue_.is_idle() && ledger_->is_drained() && ledger_->is_exhausted();
 }
 
 void CopyRun::join_work() {
   workers_.clear();
+  transfer_.settle_refused();
   lister_.join();
 }
 

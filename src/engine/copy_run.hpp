@@ -32,6 +32,7 @@ class CopyRun final : public RunBase {
   void probe(bool probing) override { queue_.probe(probing); }
 
  private:
+  void give_up(std::exception_ptr error);
   void prepare();
   void list();
   void grow_threads();

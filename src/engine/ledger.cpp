@@ -124,7 +124,7 @@ bool Ledger::commit(Batch batch) {
   for (;;) {
     try {
       WAYBILL_FAULT_POINT("commit");
-      const uint64_t seq = tracker_.commit(epoch_, batch);
+      tracker_.commit(epoch_, batch);
       WAYBILL_FAULT_POINT("commit");
       if (is_stuck) hooks_.tracker_stuck(false);
       {
@@ -133,7 +133,7 @@ bool Ledger::commit(Batch batch) {
         if (has_rows) may_have_pending_ = true;
         if (listing_was_complete) listing_is_committed_ = true;
       }
-      hooks_.committed(seq);
+      hooks_.committed();
       return true;
     } catch (const Error& error) {
       const bool out_of_patience = Clock::now() - began >= milliseconds(options_.tracker_patience_ms);
@@ -250,15 +250,15 @@ void Ledger::run_flushes() {
   }
 }
 
-bool Ledger::list(std::vector<ItemChange> items, std::optional<ListingRecord> listing, bool wait_for_commit) {
+bool Ledger::list(std::vector<ItemChange> items, std::vector<ListingRecord> listings, bool wait_for_commit) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return must_not_wait() || ready_.items.size() < most_waiting; });
   if (must_not_wait()) return false;
   activity_.records += items.size();
   std::move(items.begin(), items.end(), std::back_inserter(ready_.items));
-  if (listing) {
-    std::erase_if(ready_.listings, [&](const ListingRecord& old) { return old.scope == listing->scope; });
-    ready_.listings.push_back(std::move(*listing));
+  for (ListingRecord& listing : listings) {
+    std::erase_if(ready_.listings, [&](const ListingRecord& old) { return old.scope == listing.scope; });
+    ready_.listings.push_back(std::move(listing));
   }
   if (wait_for_commit) is_urgent_ = run_changed_ = true;  // also where there is nothing new but what was queued before
   work_.notify_one();
@@ -324,14 +324,21 @@ bool Ledger::begin_upload(UploadRecord upload) {
 }
 
 void Ledger::part_done(const ItemId& id, PartInfo part) {
-  std::scoped_lock lock(mutex_);
+  std::unique_lock lock(mutex_);
   Batch& batch = flushed_ != nullptr ? unflushed_ : ready_;
   UploadChange change;
   change.id = id;
   change.parts.push_back(std::move(part));
   ++activity_.records;
   batch.uploads.push_back(std::move(change));
-  (flushed_ != nullptr ? flush_work_ : work_).notify_one();
+  if (flushed_ != nullptr) {
+    flush_work_.notify_one();
+    return;
+  }
+  // With a fast store many parts would end within one interval, and all of them be sent again after a crash.
+  is_urgent_ = true;
+  work_.notify_one();
+  wait_for_commit_of(lock);
 }
 
 void Ledger::upload_ended(const ItemId& id) {
@@ -394,6 +401,7 @@ bool Ledger::is_broken() const {
 }
 
 void Ledger::release_waiters() {
+  tracker_.hurry();
   std::scoped_lock lock(mutex_);
   is_released_ = true;
   changed_.notify_all();

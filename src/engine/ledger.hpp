@@ -36,7 +36,7 @@ class Ledger {
     std::function<bool()> wants_claim;                   ///< whether the work queue runs low
     std::function<void(std::vector<Claimed>)> claimed;   ///< what claim() gave
     std::function<void(const Request&)> requested;       ///< pause or cancel from another process
-    std::function<void(uint64_t seq)> committed;         ///< after each commit
+    std::function<void()> committed;                     ///< after each commit
     std::function<void(bool stuck)> tracker_stuck;       ///< the tracker began, or ceased, to refuse
     std::function<void(std::exception_ptr)> broken;      ///< the ledger cannot go on: fenced, corrupt, out of patience
   };
@@ -57,9 +57,9 @@ class Ledger {
   /// The ledger cannot go on: fenced, corrupt, or out of patience.
   bool is_broken() const;
 
-  /// Rows found by listing. Blocks while too many are not committed, or, with `wait_for_commit`, until these are.
-  /// False if the ledger has stopped.
-  bool list(std::vector<ItemChange> items, std::optional<ListingRecord> listing, bool wait_for_commit);
+  /// Rows found by listing, and how far it has come, for one transaction. Blocks while too many are not committed, or,
+  /// with `wait_for_commit`, until these are. False if the ledger has stopped.
+  bool list(std::vector<ItemChange> items, std::vector<ListingRecord> listings, bool wait_for_commit);
   void set_listing_complete();
   /// An item's end; committed after the next flush. Blocks while too many wait.
   void outcome(ItemChange change);
@@ -67,7 +67,8 @@ class Ledger {
   void record(std::optional<ItemChange> change, std::optional<Finding> finding);
   /// An upload that begins; on return it is committed. False if the ledger has stopped.
   bool begin_upload(UploadRecord upload);
-  /// A finished part; committed after the next flush.
+  /// A finished part. Where there is nothing to flush it is committed on return, so that whoever moves parts has no more
+  /// of them outside the ledger than in work; else it is committed after the next flush.
   void part_done(const ItemId& id, PartInfo part);
   void upload_ended(const ItemId& id);
   void event(EventKind kind, LogLevel level, std::string text, std::string data = "");

@@ -226,20 +226,23 @@ std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& o
   refuse_nested(source(), destination());
   if (!impl_->tracker) impl_->tracker = open_tracker(impl_->tracker_url, OpenMode::existing);
   Tracker& tracker = *impl_->tracker;
-  const auto refuse = [&](const char* why) {
+  const auto refuse = [&](ErrorClass error_class, const char* why) {
     const std::string ledger = impl_->tracker_url.empty() ? "the ledger" : "the ledger " + printable(impl_->tracker_url);
-    throw Error(ErrorCode::failed_precondition, ErrorClass::configuration, ledger + ": " + why);
+    throw Error(ErrorCode::failed_precondition, error_class, ledger + ": " + why);
   };
-  if (!tracker.migration()) refuse("nothing has been copied with it; begin with: waybill run");
+  constexpr const char* nothing_copied = "nothing has been copied with it; begin with: waybill run";
+  if (!tracker.migration()) refuse(ErrorClass::configuration, nothing_copied);
   tracker.bind(impl_->identity(*this));
 
   HeldLease lease(tracker, options);
   check_stores(*this);
   const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
   const std::vector<RunRecord> runs = tracker.runs(1);
-  if (runs.empty()) refuse("nothing has been copied with it; begin with: waybill run");
+  if (runs.empty()) refuse(ErrorClass::locked, nothing_copied);
   if (runs.front().phase == Phase::copy && !is_ended(runs.front().state)) {
-    refuse("the copy did not come to its end; carry on with: waybill run");
+    refuse(ErrorClass::locked, runs.front().state == RunState::paused
+                                   ? "the copy is paused; carry on with: waybill resume"
+                                   : "the copy did not come to its end; carry on with: waybill run");
   }
   RunRecord record = new_record(runs.front().run + 1, Phase::verify, options);
   open_record(tracker, lease.epoch(), record);

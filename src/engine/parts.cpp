@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/fault_point.hpp"
+#include "base/text.hpp"
 #include "engine/transfer.hpp"
 
 namespace waybill::internal {
@@ -16,6 +17,11 @@ constexpr uint64_t window_bytes = uint64_t{1} << 20;
 
 bool is_stopped(const Error& error) { return error.error_class() == ErrorClass::cancelled; }
 
+// The store has said that it did nothing.
+bool is_refusal(const Error& error) {
+  return (error.http_status() >= 400 && error.http_status() < 500) || error.http_status() == 503;
+}
+
 Error run_stops() { return Error(ErrorCode::cancelled, ErrorClass::cancelled, "the run stops"); }
 
 }  // namespace
@@ -23,7 +29,10 @@ Error run_stops() { return Error(ErrorCode::cancelled, ErrorClass::cancelled, "t
 void Transfer::begin_object(const Task& task, CallContext& context, Side& side) {
   ItemRecord& record = task->record;
   const uint64_t size = *record.stamp.size;
-  const uint64_t part_size = choose_part_size(size, options_.part_size_bytes, destination_can_);
+  // A smaller one comes here because the store did not copy it whole: it is streamed, in parts of the usual size.
+  const bool is_copied = size > destination_can_.max_copy_bytes && locate(record).has_value();
+  const uint64_t wished = is_copied ? std::max(options_.part_size_bytes, destination_can_.copy_part_bytes) : options_.part_size_bytes;
+  const uint64_t part_size = choose_part_size(size, wished, destination_can_);
   // One byte tells the revision and the attributes that the object is begun with.
   std::byte first{};
   const ReadResult head = source_.read(item_of(record), 0, {&first, 1}, context);
@@ -62,7 +71,15 @@ std::unique_ptr<PartUpload> Transfer::begin_upload(const Task& task, const PartP
   begun.stamp = task->record.stamp;
   if (!ledger_.begin_upload(begun)) throw run_stops();
   task->is_write_begun = true;
-  std::unique_ptr<PartUpload> upload = destination_.begin_parts(task->record.id.key, plan, options, context);
+  std::unique_ptr<PartUpload> upload;
+  try {
+    upload = destination_.begin_parts(task->record.id.key, plan, options, context);
+  } catch (const Error& error) {
+    task->is_upload_lost = !is_refusal(error);
+    // Where nothing was begun, what is open at this key is somebody else's.
+    if (!task->is_upload_lost) ledger_.upload_ended(task->record.id);
+    throw;
+  }
   WAYBILL_FAULT_POINT("write");
   begun.upload_id = upload->id();
   if (!ledger_.begin_upload(std::move(begun))) throw run_stops();
@@ -74,7 +91,12 @@ std::unique_ptr<PartUpload> Transfer::begin_upload(const Task& task, const PartP
 std::unique_ptr<PartUpload> Transfer::resume_upload(const Task& task, uint64_t part_size, const WriteOptions& options,
                                                     std::vector<PartInfo>& done, CallContext& context) {
   const std::optional<UploadRecord> known = tracker_.upload(task->record.id);
-  if (!known || known->upload_id.empty()) return nullptr;
+  if (!known) return nullptr;
+  if (known->upload_id.empty()) {
+    if (task->is_upload_lost) drop_announced(task->record.id, context);
+    task->is_upload_lost = false;
+    return nullptr;
+  }
   std::unique_ptr<PartUpload> upload;
   try {
     upload = destination_.begin_parts(task->record.id.key, PartPlan{task->record.stamp.size, known->part_size, known->upload_id},
@@ -99,6 +121,17 @@ std::unique_ptr<PartUpload> Transfer::resume_upload(const Task& task, uint64_t p
   }
 }
 
+// The answer to an earlier try's beginning was lost: what it has begun is open under an id that nobody was told.
+void Transfer::drop_announced(const ItemId& id, CallContext& context) {
+  const OpenUpload announced{id.key, ""};
+  try {
+    destination_.sweep({&announced, 1}, context);
+  } catch (const Error& error) {
+    if (error.retryable() || is_stopped(error)) throw;
+    ledger_.event(EventKind::log, LogLevel::warning, "an upload of " + printable(id.key) + " may stay open: " + error.message());
+  }
+}
+
 void Transfer::run_part(const Work& work) {
   const Object& object = work.object;
   const uint32_t part = work.part;
@@ -113,12 +146,15 @@ void Transfer::run_part(const Work& work) {
       context.check();
       BodyBuffer buffer;
       const bool was_written = object->is_written(part);
-      PartInfo info = object->length(part) > largest_contiguous ? move_windowed_part(*object, part, context, side)
-                                                                : move_part(*object, part, buffer, context, side);
+      std::optional<PartInfo> copied = copy_part(*object, part, context, side);
+      PartInfo info = copied                                      ? std::move(*copied)
+                      : object->length(part) > largest_contiguous ? move_windowed_part(*object, part, context, side)
+                                                                  : move_part(*object, part, buffer, context, side);
       WAYBILL_FAULT_POINT("part");
       object->task()->bytes_done += info.size;
       concurrency_.moved(info.size);
       retries_.succeeded();
+      end_trial();
       if (!was_written) ledger_.part_done(object->task()->record.id, info);
       next = object->finished(std::move(info), buffer.bytes());
       if (next == LargeObject::Next::nothing && object->is_in_order()) queue_.add_object(object);
@@ -136,6 +172,7 @@ bool Transfer::part_failed(Work work, Error problem, Side side, LargeObject::Nex
   ItemTask& task = *work.object->task();
   if (problem.error_class() == ErrorClass::throttled) concurrency_.throttled();
   std::optional<std::chrono::milliseconds> wait;
+  if (ends_run(problem)) problem = run_stops();
   if (is_stopped(problem)) {
     if (!queue_.is_stopped()) wait = std::chrono::milliseconds(0);
   } else if (problem.error_class() != ErrorClass::source_changed) {
@@ -153,6 +190,20 @@ bool Transfer::part_failed(Work work, Error problem, Side side, LargeObject::Nex
   }
   next = work.object->gave_up(std::move(problem));
   return false;
+}
+
+// A part that the store copies by itself, where it can.
+std::optional<PartInfo> Transfer::copy_part(LargeObject& object, uint32_t part, CallContext& context, Side& side) {
+  const std::optional<Locator> from = locate(object.task()->record);
+  if (!from || object.is_written(part)) return std::nullopt;
+  side = Side::destination;
+  WAYBILL_FAULT_POINT("write");
+  std::optional<PartInfo> info = object.upload().copy(part, *from, object.offset(part), object.length(part), context);
+  side = Side::source;
+  if (!info) return std::nullopt;
+  info->number = part;
+  info->size = object.length(part);
+  return info;
 }
 
 PartInfo Transfer::move_part(LargeObject& object, uint32_t part, BodyBuffer& buffer, CallContext& context, Side& side) {
@@ -255,7 +306,7 @@ void Transfer::complete_object(const Work& work) {
   } catch (...) {
     problem = current_error();
   }
-  if (is_stopped(*problem)) return put_back(work);
+  if (is_stopped(*problem) || ends_run(*problem)) return put_back(work);
   ++task->attempts_failed;
   ++task->attempts;
   if (blames_endpoint(problem->error_class())) task->maybe_ours = task->is_answer_lost = true;

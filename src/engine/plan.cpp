@@ -64,12 +64,12 @@ Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool 
   EndpointRetries retries(options, source.endpoint() == destination.endpoint());
   const RunScope scope{never, bodies, "", 0, [](LogLevel, std::string_view) {}, [](std::string_view, uint64_t) {}};
   const ListingJob job{source, destination, tracker, options, scope, retries, is_transformed, planned_run, tracker != nullptr, {},
-                       [failures = 0](const Error& error) mutable {
-                         if (++failures == most_failures) throw error;  // nobody watches a plan wait
+                       [](const Error& error, int failures) {
+                         if (failures == most_failures) throw error;  // nobody watches a plan wait
                        },
                        false};
   Plan plan;
-  const ListingSink sink = [&](std::vector<ItemChange> changes, std::optional<ListingRecord>, bool) {
+  const ListingSink sink = [&](std::vector<ItemChange> changes, std::vector<ListingRecord>, bool) {
     for (const ItemChange& change : changes) count_change(change, options, plan);
     return true;
   };

@@ -80,11 +80,14 @@ RunBase::RunBase(RunSetup setup)
     if (request.verb == Verb::cancel) stop(Stop::cancel, "cancelled by " + request.who);
     else stop(Stop::pause, "paused by " + request.who);
   };
-  hooks.committed = [this](uint64_t) { notifier_->notify(); };
+  hooks.committed = [this] { notifier_->notify(); };
   hooks.tracker_stuck = [this](bool stuck) {
     hold(stuck);
-    std::scoped_lock lock(mutex_);
-    is_tracker_stuck_ = stuck;
+    {
+      std::scoped_lock lock(mutex_);
+      is_tracker_stuck_ = stuck;
+    }
+    notifier_->notify();  // no commit tells of it
   };
   hooks.broken = [this](std::exception_ptr error) { fail(std::move(error)); };
   const bool flushes = setup_.record.phase == Phase::copy && setup_.destination->capabilities().needs_flush;
@@ -225,6 +228,8 @@ void RunBase::measure(Clock::time_point now) {
   const auto failing_since = retries_.failing_since();
   const bool is_endpoint_down = failing_since != Clock::time_point::max() && now - failing_since >= endpoint_patience;
   if (is_endpoint_down) rates.reason = "endpoint";
+  const bool is_news = is_endpoint_down != was_endpoint_down_;
+  was_endpoint_down_ = is_endpoint_down;
   probe(is_endpoint_down);
   try {
     const Snapshot accounts = setup_.tracker->snapshot();
@@ -240,8 +245,17 @@ void RunBase::measure(Clock::time_point now) {
   } catch (const Error&) {
     // Without accounts there is no estimate.
   }
-  std::scoped_lock lock(mutex_);
-  rates_ = std::move(rates);
+  {
+    std::scoped_lock lock(mutex_);
+    rates_ = std::move(rates);
+  }
+  // Nothing else is committed while nothing moves, and others are to see it before the next heartbeat.
+  if (is_news && is_endpoint_down) {
+    ledger_->event(EventKind::log, LogLevel::warning,
+                   "paused (endpoint): a store has failed every transfer for 30 s; it is tried again and again");
+  } else if (is_news) {
+    ledger_->event(EventKind::log, LogLevel::info, "carrying on: the store answers again");
+  }
 }
 
 LiveState RunBase::live() const {

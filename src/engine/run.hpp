@@ -122,6 +122,7 @@ class RunBase : public Run {
   };
   std::vector<Sample> samples_;
   Clock::time_point moved_at_;
+  bool was_endpoint_down_ = false;
 };
 
 /// The run as a host holds it: safe to destroy in a forked child.

@@ -207,6 +207,7 @@ void Transfer::stream_parts(const Task& task, StreamedItem& streamed, std::span<
       parts.push_back(std::move(info));
       task->bytes_done = size;
       concurrency_.moved(filled);
+      end_trial();
     }
     source_digest = streamed.finish();
     side = Side::destination;

@@ -95,6 +95,8 @@ Transfer::Transfer(const Parts& parts)
       options_(parts.options),
       source_can_(parts.source.capabilities()),
       destination_can_(parts.destination.capabilities()),
+      is_one_store_(options_.server_side_copy && transform_ == nullptr && options_.digest != DigestChoice::sha256 &&
+                    destination_can_.copies && source_.endpoint() == destination_.endpoint()),
       broken_(parts.broken) {}
 
 void Transfer::run(const Work& work) {
@@ -125,6 +127,7 @@ void Transfer::move_item(const Task& task, Side& side) {
   side = Side::source;
   if (transform_ != nullptr && !is_folder(task->record)) return move_streamed(task, context, side);
   if (!source_can_.positioned || !task->record.stamp.size) return move_streamed(task, context, side);
+  if (is_one_store_ && copy_inside(task, context, side)) return;
   if (*task->record.stamp.size > options_.part_threshold_bytes && destination_can_.parts) return begin_object(task, context, side);
   move_small(task, context, side);
 }
@@ -200,6 +203,42 @@ void Transfer::move_small(const Task& task, CallContext& context, Side& side) {
   digest.crc64nvme = crc64nvme(buffer.bytes());
   if (options_.digest == DigestChoice::sha256) digest.sha256 = sha256(buffer.bytes());
   put(task, Body(buffer.bytes(), digest), digest, result.attributes, context, side);
+}
+
+std::optional<Locator> Transfer::locate(const ItemRecord& record) const {
+  if (!is_one_store_) return std::nullopt;
+  return source_.locator(item_of(record));
+}
+
+// True if the store copied the item; false if it is to be streamed, or goes in parts.
+bool Transfer::copy_inside(const Task& task, CallContext& context, Side& side) {
+  const uint64_t size = *task->record.stamp.size;
+  if (size > destination_can_.max_copy_bytes) return false;
+  std::optional<Locator> from = locate(task->record);
+  if (!from) return false;
+  if (!from->storage_class) {
+    if (size == 0) return false;
+    std::byte first{};
+    const ReadResult head = source_.read(item_of(task->record), 0, {&first, 1}, context);
+    check_stamp(*task, head.stamp);
+    from->storage_class = head.attributes.storage_class;
+  }
+  side = Side::destination;
+  WAYBILL_FAULT_POINT("write");
+  task->is_write_begun = true;
+  std::optional<Stored> stored = destination_.copy(task->record.id.key, *from, WriteOptions{{}, condition(*task)}, context);
+  side = Side::source;
+  if (!stored) return false;
+  WAYBILL_FAULT_POINT("put_done");
+  if (stored->size != size) {
+    throw Error(ErrorCode::data_loss, ErrorClass::checksum, "the store copied something else than it was asked for").set_retryable();
+  }
+  Digest digest;
+  digest.crc64nvme = stored->digest.crc64nvme;
+  task->bytes_done = size;
+  concurrency_.moved(size);
+  copied(task, Basis::written, digest, std::move(*stored));
+  return true;
 }
 
 // An object beyond 64 MiB for a destination without parts: pulled through a window, and so hashed on its way.
@@ -304,15 +343,17 @@ void Transfer::copied(const Task& task, Basis basis, const Digest& digest, Store
   change.attempts_failed = task->attempts_failed;
   retries_.succeeded();
   ledger_.outcome(std::move(change));
+  end_trial();
 }
 
 void Transfer::failed(Work work, const Error& error, Side side) {
   ItemTask& task = *work.item;
-  if (error.error_class() == ErrorClass::cancelled) {
+  if (error.error_class() == ErrorClass::cancelled || ends_run(error)) {
     --task.attempts;
     return put_back(std::move(work));
   }
   ++task.attempts_failed;
+  if (keep_back(work.item, error)) return;
   if (error.error_class() == ErrorClass::throttled) concurrency_.throttled();
   std::optional<Error> second;
   try {
@@ -327,6 +368,53 @@ void Transfer::failed(Work work, const Error& error, Side side) {
   }
   if (second && second->error_class() == ErrorClass::cancelled) return put_back(std::move(work));
   settle_failed(work.item, second ? *second : error);
+}
+
+// Credentials are the same for every item: where they are refused, and could not be renewed, the run ends at once and no
+// item has failed.
+bool Transfer::ends_run(const Error& error) {
+  if (error.error_class() != ErrorClass::auth) return false;
+  broken_(std::make_exception_ptr(error));
+  return true;
+}
+
+// A right that lacks may be that of one item, or of all. Until one has come to another end, items that a store forbids
+// wait for that to be known; where the first few are all of that kind, the run ends with one error, and none has failed.
+bool Transfer::keep_back(const Task& task, const Error& error) {
+  const bool is_forbidden = error.error_class() == ErrorClass::permission && error.http_status() != 0;
+  if (!is_forbidden || !is_on_trial_) return false;
+  std::scoped_lock lock(trial_mutex_);
+  if (!is_on_trial_) return false;
+  refused_.emplace_back(task, error);
+  queue_.keep_back(refused_.size());
+  if (refused_.size() < WorkQueue::trial_items) return true;
+  Error one = error;
+  one.prepend("none of the first " + std::to_string(refused_.size()) + " items may be moved; nothing else was tried");
+  broken_(std::make_exception_ptr(one));
+  for (const auto& [item, ignored] : refused_) queue_.leave(*item);
+  refused_.clear();
+  return true;
+}
+
+// Not everything is forbidden: what was kept back are failures of their own.
+void Transfer::end_trial() {
+  if (!is_on_trial_) return;
+  {
+    std::scoped_lock lock(trial_mutex_);
+    is_on_trial_ = false;
+  }
+  queue_.end_trial();
+  settle_refused();
+}
+
+void Transfer::settle_refused() {
+  std::vector<std::pair<Task, Error>> refused;
+  {
+    std::scoped_lock lock(trial_mutex_);
+    refused.swap(refused_);
+    queue_.keep_back(0);
+  }
+  for (const auto& [task, error] : refused) queue_.is_stopped() ? queue_.leave(*task) : settle_failed(task, error);
 }
 
 // A work that was cancelled: where the run stops, the row stays pending; where only what was in flight had to stop
@@ -348,6 +436,7 @@ void Transfer::refresh(Work work, const Error& error) {
   } catch (...) {
     const Error stat_error = current_error();
     if (stat_error.error_class() == ErrorClass::cancelled) throw stat_error;
+    if (ends_run(stat_error)) return put_back(std::move(work));
     if (const auto wait = next_try(work, stat_error, Side::source)) return queue_.retry(std::move(work), *wait);
     return settle_failed(task, stat_error);
   }
@@ -405,6 +494,7 @@ void Transfer::settle_failed(const Task& task, const Error& error) {
   queue_.leave(*task);
   ledger_.event(EventKind::error, LogLevel::error, printable(task->record.id.key) + ": " + error.message());
   ledger_.outcome(std::move(change));
+  if (error.error_class() != ErrorClass::permission) end_trial();
 }
 
 void Transfer::settle_vanished(const Task& task) {
@@ -427,6 +517,7 @@ void Transfer::settle_vanished(const Task& task) {
   }
   queue_.leave(*task);
   ledger_.outcome(std::move(change));
+  end_trial();
 }
 
 }  // namespace waybill::internal

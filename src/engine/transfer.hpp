@@ -4,12 +4,18 @@
 // outcome in the ledger, a retry in the work queue, or an item that stays pending because the run stops.
 //
 //   item ── folder, small ─► read whole ─► put ──────────────────────────► outcome
+//        ├─ both sides one store ─► copied by the store ───────────────► outcome
 //        ├─ large ─► begin parts ─► (part works) read ─► write ─► … last: complete ─► outcome
 //        └─ transformed, or a source that cannot position ─► stream ─► put, or parts in order ─► outcome
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "engine/concurrency.hpp"
 #include "engine/large_object.hpp"
@@ -36,13 +42,17 @@ class Transfer {
     ConcurrencyController& concurrency;
     const RunScope& scope;
     const Options& options;
-    std::function<void(std::exception_ptr)> broken;  ///< a defect left a work without an end
+    /// The run cannot go on: its credentials are refused, no item may be moved, or a defect left a work without an end.
+    std::function<void(std::exception_ptr)> broken;
   };
 
   explicit Transfer(const Parts& parts);
 
   /// Does one work. Never throws: what connectors throw becomes an outcome or a retry.
   void run(const Work& work);
+
+  /// Items that are kept back as refused get their outcome; where the queue has stopped, they stay pending.
+  void settle_refused();
 
  private:
   using Task = std::shared_ptr<ItemTask>;
@@ -58,6 +68,8 @@ class Transfer {
   void put_large_body(const Task& task, CallContext& context, Side& side);
   bool settle_conflict(const Task& task, uint64_t size, std::optional<Crc64> crc, const Digest& source_digest, CallContext& context,
                        Side& side);
+  bool copy_inside(const Task& task, CallContext& context, Side& side);
+  std::optional<Locator> locate(const ItemRecord& record) const;
   Condition condition(const ItemTask& task) const;
   void copied(const Task& task, Basis basis, const Digest& digest, Stored stored);
 
@@ -65,6 +77,9 @@ class Transfer {
   void failed(Work work, const Error& error, Side side);
   bool counts_against_item(const Work& work, const Error& error, Side side);
   std::optional<std::chrono::milliseconds> next_try(Work& work, const Error& error, Side side);
+  bool ends_run(const Error& error);
+  bool keep_back(const Task& task, const Error& error);
+  void end_trial();
   void put_back(Work work);
   void refresh(Work work, const Error& error);
   void settle_failed(const Task& task, const Error& error);
@@ -74,9 +89,11 @@ class Transfer {
   void begin_object(const Task& task, CallContext& context, Side& side);
   std::unique_ptr<PartUpload> resume_upload(const Task& task, uint64_t part_size, const WriteOptions& options,
                                             std::vector<PartInfo>& done, CallContext& context);
+  void drop_announced(const ItemId& id, CallContext& context);
   std::unique_ptr<PartUpload> begin_upload(const Task& task, const PartPlan& plan, const WriteOptions& options, CallContext& context);
   void run_part(const Work& work);
   bool part_failed(Work work, Error problem, Side side, LargeObject::Next& next);
+  std::optional<PartInfo> copy_part(LargeObject& object, uint32_t part, CallContext& context, Side& side);
   PartInfo move_part(LargeObject& object, uint32_t part, BodyBuffer& buffer, CallContext& context, Side& side);
   PartInfo move_windowed_part(LargeObject& object, uint32_t part, CallContext& context, Side& side);
   std::function<size_t(uint64_t, std::span<std::byte>)> pulling(const Task& task, const SourceStamp& stamp, uint64_t base,
@@ -106,7 +123,13 @@ class Transfer {
   const Options& options_;
   const Source::Capabilities source_can_;
   const Destination::Capabilities destination_can_;
+  const bool is_one_store_;  ///< the destination may copy items of the source by itself
   const std::function<void(std::exception_ptr)> broken_;
+
+  // Until the first item has another end than being forbidden.
+  std::mutex trial_mutex_;
+  std::atomic<bool> is_on_trial_{true};           // changed with trial_mutex_ held
+  std::vector<std::pair<Task, Error>> refused_;   // guarded by trial_mutex_
 
   std::mutex probe_mutex_;
   std::chrono::steady_clock::time_point probed_at_{};  // guarded by probe_mutex_

@@ -80,13 +80,13 @@ void VerifyRun::join() {
 }
 
 void VerifyRun::join_ordered() {
-  const auto waiting = [this](const Error& error) {
+  const auto trouble = [this](const Error& error, int) {
     ledger_->event(EventKind::log, LogLevel::warning, "listing is tried again: " + error.message());
   };
   ItemCursor source([this](Context& context) { return setup_.source->list({}, context); }, Order::byte_key, setup_.source->identity(),
-                    scope_, retries_.of(Side::source), waiting);
+                    scope_, retries_.of(Side::source), trouble);
   ItemCursor there([this](Context& context) { return setup_.destination->list({}, context); }, Order::byte_key,
-                   setup_.destination->identity(), scope_, retries_.of(Side::destination), waiting);
+                   setup_.destination->identity(), scope_, retries_.of(Side::destination), trouble);
   RecordCursor records(*setup_.tracker);
   while (!is_stopping()) {
     const Item* of_source = source.peek();

@@ -36,7 +36,11 @@ std::optional<Work> WorkQueue::next() {
   }
 }
 
-int WorkQueue::room() const { return (probing_ ? 1 : concurrency_.limit()) - running_; }
+int WorkQueue::room() const {
+  int limit = probing_ ? 1 : concurrency_.limit();
+  if (is_on_trial_) limit = std::min(limit, static_cast<int>(trial_items - std::min(kept_back_, trial_items)));
+  return limit - running_;
+}
 
 bool WorkQueue::runs_low() const {
   return fresh_.size() < static_cast<size_t>(concurrency_.limit()) && delayed_.size() + due_.size() < most_waiting;
@@ -116,6 +120,17 @@ void WorkQueue::hold(bool held) {
 void WorkQueue::probe(bool probing) {
   std::scoped_lock lock(mutex_);
   probing_ = probing;
+}
+
+void WorkQueue::end_trial() {
+  std::scoped_lock lock(mutex_);
+  is_on_trial_ = false;
+  changed_.notify_all();
+}
+
+void WorkQueue::keep_back(size_t count) {
+  std::scoped_lock lock(mutex_);
+  kept_back_ = count;
 }
 
 void WorkQueue::stop() {

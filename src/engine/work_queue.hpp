@@ -35,6 +35,7 @@ struct ItemTask {
   bool maybe_ours;            ///< what is at the destination may be our own unfinished business
   bool is_write_begun = false;  ///< by this process
   bool is_answer_lost = false;  ///< of a write that this process began
+  bool is_upload_lost = false;  ///< begun perhaps, with its id told to nobody
   std::atomic<uint32_t> attempts{0};  ///< begun; read by the live view
   std::atomic<uint32_t> attempts_failed{0};
   int source_changes = 0;
@@ -79,6 +80,12 @@ class WorkQueue {
   void hold(bool held);
   /// While probing, one work is handed out at a time: the endpoints fail for everybody.
   void probe(bool probing);
+  /// A run begins on trial: until end_trial(), this many items at most are in flight or kept back, so that a store which
+  /// refuses everything is not asked for more.
+  static constexpr size_t trial_items = 8;
+  void end_trial();
+  /// On trial: how many items that were refused are kept back.
+  void keep_back(size_t count);
   /// Hands out nothing any more, and forgets what was not begun.
   void stop();
   /// Moves retries whose time has come. Called every 50 ms or so.
@@ -115,6 +122,8 @@ class WorkQueue {
   int running_ = 0;                                    // guarded by mutex_
   bool held_ = false;                                  // guarded by mutex_
   bool probing_ = false;                               // guarded by mutex_
+  bool is_on_trial_ = true;                            // guarded by mutex_
+  size_t kept_back_ = 0;                               // guarded by mutex_
   bool stopped_ = false;                               // guarded by mutex_
 };
 

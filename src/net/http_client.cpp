@@ -84,6 +84,9 @@ std::optional<Origin> origin_of(std::string_view url) {
   origin.text = url.substr(0, end);
   std::string_view authority = url.substr(start, end - start);
   if (authority.empty() || authority.find('@') != std::string_view::npos) return {};
+  // What follows the origin is sent as it is.
+  const auto is_no_url_character = [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '\x7f' || c == '#'; };
+  if (std::any_of(url.begin(), url.end(), is_no_url_character)) return {};
   if (authority.front() == '[') {
     origin.host = authority.substr(1, authority.find(']') - 1);
   } else {
@@ -96,6 +99,12 @@ bool is_loopback(std::string_view host) {
   if (equals_ignoring_case(host, "localhost") || host == "::1") return true;
   // 127.0.0.0/8 written as four numbers; "127.example.com" is not that.
   return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+// Metadata services, which are on the machine or on its link; a proxy would be another machine.
+bool is_link_local(std::string_view host) {
+  const bool is_ipv4 = host.starts_with("169.254.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
+  return is_ipv4 || host.starts_with("fd00:ec2::");
 }
 
 // Three runs of memchr over a short text cost less than one find_first_of, which calls it once a character.
@@ -253,7 +262,7 @@ class Handle {
     }
   }
   void prepare(const HttpRequest& request, const Origin& origin);
-  void prepare_origin(const Origin& origin);
+  void prepare_url(const HttpRequest& request, const Origin& origin);
   uint64_t prepare_body(const HttpRequest& request);
   void prepare_headers(const HttpRequest& request, uint64_t body_size, bool has_body);
   CURLcode drive(Context& context, std::chrono::milliseconds stall_timeout);
@@ -279,6 +288,7 @@ class Handle {
 
   // What was set for the last request.
   std::string origin_;
+  bool has_whole_url_ = false;
   std::string method_;
   std::optional<Verb> verb_;
   long buffer_bytes_ = 0;
@@ -296,6 +306,7 @@ class Handle {
   std::exception_ptr callback_error_;
   bool too_long_ = false;  // more than max_response_bytes, or headers without end
   bool enough_ = false;    // what was wanted is there, the rest is not read
+  bool has_head_ = false;  // the empty line behind the headers has come
   bool stalled_ = false;
   uint64_t window_bytes_ = 0;
   Clock::time_point window_start_;
@@ -355,12 +366,29 @@ Handle::~Handle() {
   curl_multi_cleanup(multi_);
 }
 
-void Handle::prepare_origin(const Origin& origin) {
-  if (origin.text == origin_) return;
-  origin_ = origin.text;
-  // "" is no proxy at all, whatever the environment says.
-  const std::string& proxy = origin.is_https ? shared_.proxy_https : shared_.proxy_http;
-  set(CURLOPT_PROXY, is_loopback(origin.host) ? "" : proxy.c_str());
+// curl takes a URL apart and puts it together again for each request, a character at a time. So it is given one URL for
+// the origin, and what to ask there goes out as it is. A proxy that does not tunnel has to be told the whole URL.
+void Handle::prepare_url(const HttpRequest& request, const Origin& origin) {
+  if (origin.text != origin_) {
+    origin_ = origin.text;
+    // "" is no proxy at all, whatever the environment says.
+    const std::string& proxy = origin.is_https ? shared_.proxy_https : shared_.proxy_http;
+    const char* used = is_loopback(origin.host) || is_link_local(origin.host) ? "" : proxy.c_str();
+    set(CURLOPT_PROXY, used);
+    has_whole_url_ = *used != '\0' && !origin.is_https;
+    set(CURLOPT_URL, (origin_ + "/").c_str());
+    set(CURLOPT_REQUEST_TARGET, nullptr);
+  }
+  if (has_whole_url_) {
+    set(CURLOPT_URL, request.url.c_str());
+    return;
+  }
+  const char* target = request.url.c_str() + origin.text.size();
+  if (*target == '/') {
+    set(CURLOPT_REQUEST_TARGET, target);
+  } else {
+    set(CURLOPT_REQUEST_TARGET, ("/" + std::string(target)).c_str());
+  }
 }
 
 // Contiguous bytes go out as POST fields, whatever the method is called: curl then sends a small body together with the
@@ -440,8 +468,7 @@ void Handle::prepare_headers(const HttpRequest& request, uint64_t body_size, boo
 }
 
 void Handle::prepare(const HttpRequest& request, const Origin& origin) {
-  prepare_origin(origin);
-  set(CURLOPT_URL, request.url.c_str());
+  prepare_url(request, origin);
   const uint64_t body_size = prepare_body(request);
   prepare_headers(request, body_size, *verb_ == Verb::send_memory || *verb_ == Verb::send_stream);
   const uint64_t expected = std::max<uint64_t>(body_size, request.out ? request.out->size() : 0);
@@ -461,7 +488,7 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
   read_offset_ = 0;
   bytes_in_ = 0;
   callback_error_ = nullptr;
-  too_long_ = enough_ = stalled_ = false;
+  too_long_ = enough_ = stalled_ = has_head_ = false;
   error_text_[0] = '\0';
   // A handle that still has its connection needs no look-up.
   const bool has_connection = origin.text == origin_ && Clock::now() - idle_since < idle_limit;
@@ -478,7 +505,11 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
     curl_multi_remove_handle(multi_, easy_);
   }
   release_gate();
+  // curl itself asks again where a connection that it had kept turns out to be closed.
+  response.maybe_resent = has_connection && opened_connection();
   if (code == CURLE_WRITE_ERROR && enough_) code = CURLE_OK;
+  // curl takes headers that end with the connection for all of them.
+  if (code == CURLE_OK && !has_head_) code = CURLE_PARTIAL_FILE;
   if (code == CURLE_OK) finish(request);
   return code;
 }
@@ -561,7 +592,9 @@ size_t Handle::take_header(std::string_view line) {
   release_gate();
   std::string& block = *headers_;
   const std::string_view text = trim(line);
+  if (text.empty()) has_head_ = true;  // for good: trailers of a chunked body come here too
   if (line.starts_with("HTTP/")) {
+    has_head_ = false;
     // A new answer: what came before was "100 Continue" or a proxy's.
     block.clear();
     response_->status = 0;
@@ -832,6 +865,7 @@ HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
     context.count("http_requests", 1);
     const CURLcode code = handle->run(request, *origin, context, response, response.headers_);
     if (handle->opened_connection()) context.count("http_connections", 1);
+    if (is_second_try) response.maybe_resent = true;
     if (code == CURLE_OK) {
       impl_->give_back(std::move(handle));
       return response;

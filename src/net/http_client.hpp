@@ -5,7 +5,7 @@
 //
 // What holds for every request: the path goes out exactly as given; bodies come back exactly as sent (no content
 // decoding); redirects are answers, never followed; no cookies, no netrc; TLS >= 1.2 with peer and host verified;
-// loopback never goes through a proxy; a body that ends early is an error, never a short success.
+// loopback and metadata services never go through a proxy; a body that ends early is an error, never a short success.
 #pragma once
 
 #include <cstddef>
@@ -68,6 +68,9 @@ class HttpResponse {
   /// The end of the body was marked (by its length, by chunks, or because there can be none). Where it is false, the
   /// body ended when the connection did and may be cut short: compare it with a known size or digest.
   bool length_verified = true;
+  /// The connection that was kept for the request turned out to be closed, and it went out on another: the server may
+  /// have carried it out twice.
+  bool maybe_resent = false;
   /// The body was longer than HttpRequest::out; what fitted is there, the rest was not read.
   bool overflow = false;
 

@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "openssl/": {"src/base/", "src/net/", "src/aws/"},
     "sqlite3.h": {"src/trackers/sqlite/"},
     "nlohmann/": {"src/"},
-    "pugixml.hpp": {"src/connectors/s3/"},
+    "pugixml.hpp": {"src/aws/", "src/connectors/s3/"},
     "pybind11/": {"python/bindings/"},
 }
 

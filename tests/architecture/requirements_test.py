@@ -111,7 +111,7 @@ def problems(rows, root, ids):
         if not requirement.strip():
             found.append(f"{identity}: empty sentence")
         if test.startswith(NOT_YET):
-            if not test[len(NOT_YET):].strip():
+            if not test[len(NOT_YET) :].strip():
                 found.append(f"{identity}: 'not yet' without a reason")
             continue
         for reference in test.split("; "):

@@ -12,10 +12,16 @@
 #include <fstream>
 #include <type_traits>
 
+#include "aws/profiles.hpp"
+#include "aws/aws_environment.hpp"
+#include "support/test_context.hpp"
 #include "waybill/error.hpp"
 
 namespace waybill::aws {
 namespace {
+
+using testing::CleanAwsEnvironment;
+using testing::TestContext;
 
 constexpr const char* canary = "SECRETCANARY";
 
@@ -27,24 +33,12 @@ struct is_printable_type<T, std::void_t<decltype(std::declval<std::ostream&>() <
 static_assert(!is_printable_type<Secret>::value);
 static_assert(!std::is_convertible_v<Secret, std::string> && !std::is_convertible_v<Secret, std::string_view>);
 
-class CredentialsChain : public testing::Test {
+class CredentialsChain : public CleanAwsEnvironment {
  protected:
-  void SetUp() override {
-    char pattern[] = "/tmp/waybill-credentials-XXXXXX";
-    directory_ = mkdtemp(pattern);
-    for (const char* name : {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
-                             "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CREDENTIAL_EXPIRATION"}) {
-      unsetenv(name);
-    }
-    setenv("AWS_SHARED_CREDENTIALS_FILE", (directory_ + "/credentials").c_str(), 1);
-    setenv("AWS_CONFIG_FILE", (directory_ + "/config").c_str(), 1);
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
-  void write(const char* name, std::string_view text) const { std::ofstream(directory_ + "/" + name) << text; }
+  Credentials load_credentials(std::string_view profile = {}) { return aws::load_credentials(profile, context_); }
 
   /// The Error of loading `profile`; its message never holds a value from a file.
-  Error failure(std::string_view profile = {}) const {
+  Error failure(std::string_view profile = {}) {
     try {
       load_credentials(profile);
     } catch (const Error& error) {
@@ -55,7 +49,7 @@ class CredentialsChain : public testing::Test {
     return Error(ErrorCode::ok, ErrorClass::none, "");
   }
 
-  std::string directory_;
+  TestContext context_;
 };
 
 TEST_F(CredentialsChain, TakesTheEnvironmentFirst) {
@@ -134,20 +128,45 @@ TEST_F(CredentialsChain, SaysWhereItLooked) {
   const Error error = failure();
   EXPECT_EQ(error.error_class(), ErrorClass::auth);
   EXPECT_FALSE(error.retryable());
-  for (const std::string& part : {std::string("AWS_ACCESS_KEY_ID"), std::string("'default'"),
-                                  directory_ + "/credentials", directory_ + "/config"}) {
+  EXPECT_EQ(error.provider_code(), "NoCredentials");
+  for (const std::string& part :
+       {std::string("AWS_ACCESS_KEY_ID"), std::string("AWS_WEB_IDENTITY_TOKEN_FILE"), std::string("'default'"),
+        directory_ + "/credentials", directory_ + "/config", std::string("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+        std::string("AWS_EC2_METADATA_DISABLED")}) {
     EXPECT_NE(error.message().find(part), std::string::npos) << error.what();
   }
   EXPECT_EQ(failure("work").message().find("AWS_ACCESS_KEY_ID"), std::string::npos);
+  EXPECT_EQ(error.message().find('\n'), std::string::npos);
+}
+
+// A profile that is only there by default is passed over; one that was named is not.
+TEST_F(CredentialsChain, AProfileThatWasNamedHasToBeThere) {
+  write("config", "[default]\nregion = eu-west-1\n[profile empty]\nregion = eu-west-1\n");
+  EXPECT_NE(failure().message().find("profile 'default' has no credentials"), std::string::npos);
+  EXPECT_NE(failure().message().find("container ("), std::string::npos);
+  EXPECT_NE(failure("empty").message().find("'empty' has no credentials"), std::string::npos);
+  EXPECT_EQ(failure("empty").message().find("container"), std::string::npos);
+  setenv("AWS_PROFILE", "mistyped", 1);
+  EXPECT_NE(failure().message().find("'mistyped' is not in"), std::string::npos);
+  EXPECT_EQ(failure().message().find("container"), std::string::npos);
+}
+
+TEST_F(CredentialsChain, RefusesWhatWouldBeginAnotherHeader) {
+  setenv("AWS_ACCESS_KEY_ID", "KEY", 1);
+  setenv("AWS_SECRET_ACCESS_KEY", canary, 1);
+  setenv("AWS_SESSION_TOKEN", (std::string(canary) + "\r\nX-Evil: 1").c_str(), 1);
+  EXPECT_EQ(failure().error_class(), ErrorClass::auth);
+  setenv("AWS_SESSION_TOKEN", "fine", 1);
+  EXPECT_EQ(load_credentials().session_token.reveal(), "fine");
 }
 
 TEST_F(CredentialsChain, NamesWhatIsIncompleteOrNotSupported) {
   write("credentials", std::string("[half]\naws_secret_access_key = ") + canary + "\n");
   write("config", std::string("[profile sso]\nsso_session = ") + canary +
-                      "\n[profile process]\ncredential_process = " + canary + "\n");
+                      "\n[profile process]\ncredential_process = \"" + canary + "\n");
   EXPECT_NE(failure("half").message().find("'half' has no complete"), std::string::npos);
   EXPECT_NE(failure("sso").message().find("through sso_session"), std::string::npos);
-  EXPECT_NE(failure("process").message().find("through credential_process"), std::string::npos);
+  EXPECT_EQ(failure("process").error_class(), ErrorClass::configuration) << "a quote that is left open";
   setenv("AWS_SECRET_ACCESS_KEY", canary, 1);
   EXPECT_NE(failure().message().find("only one is set"), std::string::npos);
 }
@@ -165,15 +184,17 @@ TEST_F(CredentialsChain, SurvivesFilesThatAreNoProfileFiles) {
 TEST_F(CredentialsChain, ReadsAgainWhenTheStoreCallsThemExpired) {
   write("credentials", "[default]\naws_access_key_id = ONE\naws_secret_access_key = s\n");
   CredentialsProvider provider{std::string()};
-  const auto first = provider.current();
+  const auto first = provider.current(context_);
   EXPECT_EQ(first->access_key_id, "ONE");
-  EXPECT_FALSE(provider.refresh(first));  // nothing new there
   write("credentials", "[default]\naws_access_key_id = TWO\naws_secret_access_key = s\n");
-  EXPECT_TRUE(provider.refresh(first));
-  EXPECT_EQ(provider.current()->access_key_id, "TWO");
-  EXPECT_TRUE(provider.refresh(first));  // another thread was faster
+  EXPECT_TRUE(provider.refresh(first, context_));
+  EXPECT_EQ(provider.current(context_)->access_key_id, "TWO");
+  EXPECT_TRUE(provider.refresh(first, context_));  // another thread was faster
+  const auto second = provider.current(context_);
+  EXPECT_FALSE(provider.refresh(second, context_)) << "nothing new there";
+  EXPECT_EQ(provider.current(context_), second);
   CredentialsProvider fixed(*first);
-  EXPECT_FALSE(fixed.refresh(fixed.current()));
+  EXPECT_FALSE(fixed.refresh(fixed.current(context_), context_));
 }
 
 TEST(Secret, CopiesMovesAndCompares) {

@@ -97,7 +97,8 @@ TEST_P(TrackerConformance, ListingsBelongToTheRunInForce) {
   EXPECT_TRUE(owned.tracker->listings().empty());
   Batch batch;
   batch.listings.push_back({"", "page 1", "p", std::string("a\0b", 3), false});
-  batch.listings.push_back({"scope", "", "", "", false});
+  const std::string scope("k\0\xFF", 3);  // names of ranges are keys, and those are bytes
+  batch.listings.push_back({scope, "", "", scope, false});
   owned.tracker->commit(owned.epoch, batch);
   batch.listings = {{"", "page 2", "p", "c", true}};
   owned.tracker->commit(owned.epoch, batch);
@@ -108,7 +109,8 @@ TEST_P(TrackerConformance, ListingsBelongToTheRunInForce) {
   EXPECT_EQ(listings[0].partition, "p");
   EXPECT_EQ(listings[0].last_key, "c");
   EXPECT_TRUE(listings[0].is_listed);
-  EXPECT_EQ(listings[1].scope, "scope");
+  EXPECT_EQ(listings[1].scope, scope);
+  EXPECT_EQ(listings[1].last_key, scope);
   EXPECT_FALSE(listings[1].is_listed);
   owned.tracker->commit(owned.epoch, run_batch(1, RunState::completed));
   owned.tracker->commit(owned.epoch, run_batch(2));

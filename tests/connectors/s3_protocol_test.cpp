@@ -135,7 +135,8 @@ TEST_F(S3Protocol, ListingsDecodeBothFormsOfASpace) {
 
 TEST_F(S3Protocol, ListingsSayWhatCannotMove) {
   serve([](const ScriptedRequest&) {
-    return page(entry("p/", 5) + entry("p/cold", 1, "<StorageClass>GLACIER</StorageClass>") +
+    const std::string restoring = "<RestoreStatus><IsRestoreInProgress>true</IsRestoreInProgress></RestoreStatus>";
+    return page(entry("p/", 5) + entry("p/cold", 1, "<StorageClass>GLACIER</StorageClass>" + restoring) +
                 entry("p/deep", 1, "<StorageClass>DEEP_ARCHIVE</StorageClass>") +
                 entry("p/quick", 1, "<StorageClass>GLACIER_IR</StorageClass>"));
   });
@@ -144,8 +145,8 @@ TEST_F(S3Protocol, ListingsSayWhatCannotMove) {
   EXPECT_EQ(items[0].id.key, "");
   EXPECT_EQ(items[0].refused, ErrorClass::unsupported);
   EXPECT_EQ(items[1].refused, ErrorClass::archived);
-  EXPECT_EQ(items[2].refused, ErrorClass::archived);
-  EXPECT_FALSE(items[2].reason.empty());
+  EXPECT_EQ(items[1].reason, "in storage class GLACIER: its restore is under way");
+  EXPECT_EQ(items[2].refused, ErrorClass::none) << "it may have been restored: only reading tells";
   EXPECT_EQ(items[3].refused, ErrorClass::none);
 }
 
@@ -204,6 +205,45 @@ TEST_F(S3Protocol, ReadsThatAreNotWhatWasAskedAreErrors) {
   EXPECT_EQ(read(20)->error_class(), ErrorClass::archived);
   serve([](const ScriptedRequest&) { return refusal(412, "PreconditionFailed"); });
   EXPECT_EQ(read(20)->error_class(), ErrorClass::source_changed);
+}
+
+TEST_F(S3Protocol, ABodyThatOnlyTheConnectionEndsIsComparedWithTheListedSize) {
+  std::string out(200, '\0');
+  const auto read = [&](std::optional<uint64_t> size, uint64_t offset, size_t wanted) {
+    Item listed = item("k", 0, "e");
+    listed.stamp.size = size;
+    ReadResult result;
+    const auto error = error_of([&] {
+      result = source_->read(listed, offset, std::as_writable_bytes(std::span(out).first(wanted)), context_);
+    });
+    if (!error) {
+      EXPECT_EQ(result.count, wanted);
+    }
+    return error;
+  };
+  const auto answer = [](int status, const std::string& range, size_t size) {
+    return [=](const ScriptedRequest&) {
+      return ScriptedAnswer{status, "ETag: \"e\"\r\n" + range, std::string(size, 'x'), false};
+    };
+  };
+  serve(answer(200, "", 100));
+  EXPECT_FALSE(read(100, 0, 100)) << "as many bytes as were listed";
+  serve(answer(200, "", 60));
+  std::optional<Error> error = read(100, 0, 100);
+  ASSERT_TRUE(error) << "cut off, and taken for whole";
+  EXPECT_EQ(error->error_class(), ErrorClass::network);
+  EXPECT_TRUE(error->retryable());
+  EXPECT_NE(error->message().find("60 bytes"), std::string::npos) << error->message();
+  serve(answer(200, "", 0));
+  EXPECT_TRUE(read(100, 0, 100)) << "not even a byte";
+  serve(answer(200, "", 60));
+  EXPECT_TRUE(read(std::nullopt, 0, 200)) << "no size was listed: nothing says that this is all";
+  serve(answer(206, "Content-Range: bytes 20-29/100\r\n", 10));
+  EXPECT_FALSE(read(100, 20, 10));
+  serve(answer(206, "Content-Range: bytes 20-29/100\r\n", 6));
+  error = read(100, 20, 10);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->error_class(), ErrorClass::network);
 }
 
 TEST_F(S3Protocol, AnswersBecomeErrorsOfTheItem) {

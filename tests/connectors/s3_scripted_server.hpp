@@ -50,6 +50,7 @@ struct ScriptedAnswer {
   int status = 200;
   std::string headers;  ///< lines, each ended by CRLF
   std::string body;
+  bool has_length = true;  ///< without it, only the end of the connection ends the body
 };
 
 /// *Threads:* one of its own; `answer` runs on it. A request is never answered (the connection stays open) where
@@ -143,7 +144,8 @@ class ScriptedServer {
       return;
     }
     std::string out = "HTTP/1.1 " + std::to_string(answer.status) +
-                      " X\r\nConnection: close\r\nContent-Length: " + std::to_string(answer.body.size()) + "\r\n" +
+                      " X\r\nConnection: close\r\n" +
+                      (answer.has_length ? "Content-Length: " + std::to_string(answer.body.size()) + "\r\n" : "") +
                       answer.headers + "\r\n";
     if (request.method != "HEAD") out += answer.body;
     ::send(fd, out.data(), out.size(), MSG_NOSIGNAL);

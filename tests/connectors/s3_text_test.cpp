@@ -50,9 +50,11 @@ TEST_F(S3Config, AddressesAwsByTheHostAndOthersByThePath) {
   EXPECT_EQ(parse("s3://bucket?region=eu-west-1").host(), "bucket.s3.eu-west-1.amazonaws.com");
   EXPECT_EQ(parse("s3://bucket?region=cn-north-1").host(), "bucket.s3.cn-north-1.amazonaws.com.cn");
   EXPECT_EQ(parse("s3://bucket").endpoint(), "https://s3.us-east-1.amazonaws.com:443");
-  for (const char* url : {"s3://with.dots", "s3://UpperCase", "s3://under_score", "s3://soap"}) {
+  for (const char* url : {"s3://with.dots", "s3://soap", "s3://UpperCase?addressing=path", "s3://under_score?addressing=path",
+                          "s3://bucket?addressing=path"}) {
     EXPECT_EQ(parse(url).host(), "s3.us-east-1.amazonaws.com") << url;
   }
+  EXPECT_EQ(parse("s3://with.dots?addressing=virtual").host(), "with.dots.s3.us-east-1.amazonaws.com");
   const Config custom = parse("s3://bucket?endpoint=http://127.0.0.1:9000");
   EXPECT_EQ(custom.host(), "127.0.0.1:9000");
   EXPECT_EQ(custom.endpoint(), "http://127.0.0.1:9000");
@@ -61,6 +63,63 @@ TEST_F(S3Config, AddressesAwsByTheHostAndOthersByThePath) {
   EXPECT_EQ(parse("s3://bucket?endpoint=https://store.example:443").host(), "store.example");
   EXPECT_EQ(parse("s3://bucket?endpoint=http://[::1]:9000").host(), "[::1]:9000");
   EXPECT_EQ(parse("s3://bucket?endpoint=http://localhost").endpoint(), "http://localhost:80");
+  EXPECT_EQ(parse("s3://bucket?endpoint=https://store.example:8443&addressing=virtual").host(),
+            "bucket.store.example:8443");
+  EXPECT_EQ(parse("s3://bucket?endpoint=https://store.example&addressing=virtual").endpoint(),
+            "https://store.example:443") << "one endpoint, whatever the bucket";
+  // Another door to AWS is an endpoint like any other.
+  EXPECT_EQ(parse("s3://bucket?endpoint=https://s3.dualstack.eu-west-1.amazonaws.com&region=eu-west-1").host(),
+            "s3.dualstack.eu-west-1.amazonaws.com");
+}
+
+TEST_F(S3Config, AnotherRegionIsAnotherHostOnlyAtAws) {
+  Config aws = parse("s3://bucket");
+  aws.set_region("cn-north-1");
+  EXPECT_EQ(aws.host(), "bucket.s3.cn-north-1.amazonaws.com.cn");
+  Config custom = parse("s3://bucket?endpoint=https://store.example");
+  custom.set_region("eu-west-1");
+  EXPECT_EQ(custom.host(), "store.example");
+  EXPECT_EQ(custom.region, "eu-west-1");
+}
+
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+TEST_F(S3Config, BucketsThatCannotBeAreRefusedBeforeAnybodyIsAsked) {
+  const std::map<std::string, std::string> at_aws = {
+      {"ab", "3 to 63"},
+      {std::string(64, 'a'), "3 to 63"},
+      {"Upper", "lower-case"},
+      {"under_score", "addressing=path"},
+      {"-dash", "begin and end"},
+      {"dash-", "begin and end"},
+      {".dot", "begin and end"},
+      {"dot.", "begin and end"},
+      {"two..dots", "two dots"},
+      {"192.168.0.1", "IP address"},
+      {"my--use1-az4--x-s3", "directory buckets"},
+      {"m123.mrap", "multi-region"},
+  };
+  for (const auto& [bucket, why] : at_aws) {
+    const auto error = error_of([&] { parse("s3://" + bucket + "/p"); });
+    ASSERT_TRUE(error) << bucket;
+    EXPECT_EQ(error->error_class(), ErrorClass::configuration);
+    EXPECT_NE(error->message().find(why), std::string::npos) << error->message();
+    EXPECT_NE(error->message().find("'" + bucket + "'"), std::string::npos) << error->message();
+  }
+  for (const std::string& bucket : {std::string("abc"), std::string(63, 'a'), std::string("a.b-c"), std::string("1.2.3"),
+                                   std::string("alias-abc-s3alias"), std::string("a--b")}) {
+    EXPECT_FALSE(error_of([&] { parse("s3://" + bucket); })) << bucket;
+    EXPECT_FALSE(error_of([&] { parse("s3://" + bucket + "?endpoint=https://store.example"); })) << bucket;
+  }
+  // Other stores have other rules; what no store has is refused there, too.
+  for (const char* bucket : {"ab", "Upper", "under_score", "two..dots"}) {
+    EXPECT_FALSE(error_of([&] { parse(std::string("s3://") + bucket + "?endpoint=https://store.example"); })) << bucket;
+  }
+  for (const char* bucket : {"..", ".", "a%2Fb", "a%00b"}) {
+    EXPECT_TRUE(error_of([&] { parse(std::string("s3://") + bucket + "?endpoint=https://store.example"); })) << bucket;
+  }
+  const auto arn = error_of([&] { parse("s3://arn%3Aaws%3As3%3Aus-west-2%3A123456789012%3Aaccesspoint%2Fmy/p"); });
+  ASSERT_TRUE(arn);
+  EXPECT_NE(arn->message().find("alias"), std::string::npos) << arn->message();
 }
 
 TEST_F(S3Config, TakesTheRegionFromTheUrlThenTheEnvironment) {
@@ -76,7 +135,15 @@ TEST_F(S3Config, WrongUrlsAreNamed) {
       {"s3://", "names a bucket"},
       {"s3://bu%20cket", "bu cket"},
       {"s3://bucket?regoin=x", "'regoin'"},
+      {"s3://bucket?accelerate=true", "known are endpoint, region, profile, addressing, anonymous, requester_pays"},
       {"s3://bucket?anonymous=1", "'anonymous'"},
+      {"s3://bucket?requester_pays=yes", "'requester_pays'"},
+      {"s3://bucket?requester_pays=true&anonymous=true", "exclude each other"},
+      {"s3://bucket?profile=p&anonymous=true", "exclude each other"},
+      {"s3://bucket?addressing=host", "'path' or 'virtual'"},
+      {"s3://bucket?addressing=virtual&endpoint=http://127.0.0.1:9000", "an endpoint with a name"},
+      {"s3://bucket?addressing=virtual&endpoint=http://[::1]:9000", "an endpoint with a name"},
+      {"s3://under_score?addressing=virtual&endpoint=https://store.example", "cannot be part of a host"},
       {"s3://bucket?region=a%0Ab", "region"},
       {"s3://bucket?endpoint=ftp://x", "neither http nor https"},
       {"s3://bucket?endpoint=localhost:9000", "no URL"},
@@ -117,18 +184,14 @@ TEST(S3Attributes, TravelInHeaders) {
       {"content-type", "text/plain; charset=utf-8"},
       {"content-encoding", "gzip"},
       {"cache-control", "no-cache"},
-      {"x-amz-storage-class", "STANDARD_IA"},
       {"x-amz-meta-author", "a  b"},
       {"x-amz-meta-empty", ""},
       {"x-amz-meta-mode", "100640"},
       {"x-amz-meta-mtime", "-0.500000000"},
-      {"x-amz-tagging", "a%20b=c%26d&e=f"},
   };
   EXPECT_EQ(written(attributes), expected);
   EXPECT_EQ(written(attributes, true).at("x-amz-meta-mode"), "040640");
-  Attributes standard;
-  standard.storage_class = "STANDARD";
-  EXPECT_TRUE(written(standard).empty());
+  EXPECT_EQ(encode_tags(attributes.tags), "a%20b=c%26d&e=f");
 }
 
 TEST(S3Attributes, OurChecksumIsNeverCopied) {
@@ -249,8 +312,35 @@ TEST(S3Errors, MessagesAreOneLineAndSayWhatToDo) {
             "s3://b/a\\x0ab: PUT answered 403 AccessDenied: No.\\x0aReally; the credentials lack this right");
   EXPECT_EQ(denied.request_id(), "req-1");
   EXPECT_EQ(denied.retry_after(), std::chrono::milliseconds(3000));
+  const Refusal unwritable{403, {"AccessDenied", "", "", ""}, std::nullopt, "s3:PutObject", false};
+  EXPECT_EQ(to_error("s3://b/k", "PUT", unwritable).message(),
+            "s3://b/k: PUT answered 403 AccessDenied; the credentials lack s3:PutObject, the right to write here");
+  const Refusal anonymous{403, {"AccessDenied", "", "", ""}, std::nullopt, "s3:ListBucket", true};
+  EXPECT_NE(to_error("s3://b", "GET", anonymous).message().find("anonymous requests may not"), std::string::npos);
+  // A HEAD says no more than 403, which may also be the key.
+  const Refusal head{403, {}, std::nullopt, "s3:GetObject", false};
+  EXPECT_NE(to_error("s3://b/k", "HEAD", head).message().find("the credentials are wrong or lack s3:GetObject"),
+            std::string::npos);
   const Error region = to_error("s3://b", "GET", {301, {"PermanentRedirect", "", "", "eu-west-1"}, std::nullopt});
   EXPECT_NE(region.message().find("the bucket is in region eu-west-1"), std::string::npos);
+}
+
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+TEST(S3Errors, EveryRequestHasItsRight) {
+  EXPECT_EQ(right_for("GET", false, "encoding-type=url&list-type=2"), "s3:ListBucket");
+  EXPECT_EQ(right_for("HEAD", false, ""), "s3:ListBucket");
+  EXPECT_EQ(right_for("GET", false, "prefix=uploads&uploads="), "s3:ListBucketMultipartUploads");
+  EXPECT_EQ(right_for("GET", false, "list-type=2&prefix=uploads"), "s3:ListBucket");
+  EXPECT_EQ(right_for("GET", true, ""), "s3:GetObject");
+  EXPECT_EQ(right_for("HEAD", true, ""), "s3:GetObject");
+  EXPECT_EQ(right_for("GET", true, "versionId=7"), "s3:GetObjectVersion");
+  EXPECT_EQ(right_for("GET", true, "tagging="), "s3:GetObjectTagging");
+  EXPECT_EQ(right_for("GET", true, "max-parts=1&uploadId=u"), "s3:ListMultipartUploadParts");
+  EXPECT_EQ(right_for("PUT", true, ""), "s3:PutObject");
+  EXPECT_EQ(right_for("PUT", true, "partNumber=1&uploadId=u"), "s3:PutObject");
+  EXPECT_EQ(right_for("POST", true, "uploads="), "s3:PutObject");
+  EXPECT_EQ(right_for("DELETE", true, ""), "s3:DeleteObject");
+  EXPECT_EQ(right_for("DELETE", true, "uploadId=u"), "s3:AbortMultipartUpload");
 }
 
 TEST(S3Multipart, ComposesWhatTheStoreComposes) {

@@ -21,29 +21,26 @@ TEST(BodyPool, HoldsItsBudgetAndServesInOrder) {
   CancelSource cancel;
   BodyPool pool(100);
   BodyBuffer first = pool.take(80, cancel);
-  EXPECT_EQ(pool.in_use(), 80u);
-  std::atomic<int> turn{0};
-  int second_turn = 0;
-  int third_turn = 0;
-  std::thread second([&] {
-    BodyBuffer mine = pool.take(60, cancel);
-    second_turn = ++turn;
-  });
-  while (pool.in_use() == 80u && turn == 0) {
-    std::this_thread::sleep_for(milliseconds(20));
-    break;
-  }
-  std::thread third([&] {
-    BodyBuffer mine = pool.take(10, cancel);  // would fit at once, but has to wait for its turn
-    third_turn = ++turn;
-  });
+  std::atomic<int> taken{0};
+  const auto take = [&](size_t bytes) {
+    BodyBuffer mine = pool.take(bytes, cancel);
+    ++taken;
+  };
+  std::thread second(take, 60);
+  std::this_thread::sleep_for(milliseconds(20));
+  std::thread third(take, 10);  // would fit at once, but has to wait for its turn
   std::this_thread::sleep_for(milliseconds(50));
-  EXPECT_EQ(turn, 0);
+  EXPECT_EQ(taken, 0);
   first = BodyBuffer();
   second.join();
   third.join();
-  EXPECT_EQ(second_turn + third_turn, 3);
-  EXPECT_EQ(pool.in_use(), 0u);
+  // Everything was given back: all of it can be had at once. A wait that does not end is cancelled.
+  std::thread all([&] { EXPECT_NO_THROW(take(100)); });
+  for (int i = 0; taken < 3 && i < 1000; ++i) std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_EQ(taken, 3);
+  cancel.fire();
+  pool.wake();
+  all.join();
 }
 
 TEST(BodyPool, GrantsMoreThanTheBudgetAlone) {
@@ -116,6 +113,28 @@ TEST(Concurrency, ThrottlingHalvesOnceAMoment) {
   controller.throttled();
   controller.throttled();
   EXPECT_EQ(controller.limit(), 32);
+}
+
+TEST(Concurrency, HalfOfWhatWasTooMuchIsReachedAgainByDoubling) {
+  Options options;
+  options.concurrency = 64;
+  ConcurrencyController controller(options);
+  auto now = std::chrono::steady_clock::now();
+  for (int i = 0; i < 3; ++i) {
+    controller.throttled();
+    std::this_thread::sleep_for(milliseconds(550));  // longer than what counts as one moment
+  }
+  EXPECT_EQ(controller.limit(), 8);
+  now = std::chrono::steady_clock::now() + milliseconds(1000);
+  const auto tick = [&] { controller.tick(true, now += milliseconds(500)); };
+  tick();
+  EXPECT_EQ(controller.limit(), 16);
+  tick();
+  EXPECT_EQ(controller.limit(), 32);
+  tick();
+  EXPECT_EQ(controller.limit(), 34) << "and then step by step";
+  for (int i = 0; i < 40; ++i) tick();
+  EXPECT_EQ(controller.limit(), 64);
 }
 
 TEST(PartSize, GrowsToFitAndRefusesWhatCannot) {

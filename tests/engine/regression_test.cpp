@@ -59,7 +59,7 @@ TEST_F(Regression, ChildForkedFromAQuietMomentCanLetTheRunGo) {
     context.check();
   };
   std::unique_ptr<waybill::Run> run = migration().start(quick());
-  while (entered < 16) std::this_thread::sleep_for(milliseconds(5));
+  while (entered < 8) std::this_thread::sleep_for(milliseconds(5));
   std::this_thread::sleep_for(milliseconds(300));
   const pid_t child = fork();
   if (child == 0) {

@@ -12,6 +12,7 @@
 #include <set>
 #include <thread>
 
+#include "engine/large_object.hpp"
 #include "engine/support.hpp"
 
 namespace waybill::testing {
@@ -89,9 +90,10 @@ class ScriptedTracker final : public Tracker {
 
 class TrackerGap : public Stores {
  protected:
-  std::unique_ptr<waybill::Run> start(const std::shared_ptr<ScriptedTracker>& tracker, const Options& options) {
+  std::unique_ptr<waybill::Run> start(const std::shared_ptr<ScriptedTracker>& tracker, const Options& options,
+                                      Callbacks callbacks = {}) {
     return Migration(std::make_shared<ScriptedSource>(open_source(from), source_hook), open_destination(to), tracker)
-        .start(options);
+        .start(options, std::move(callbacks));
   }
   /// Rows of a query on the ledger's file, as "a|b".
   std::vector<std::string> sql(const std::string& query) {
@@ -123,9 +125,15 @@ TEST_F(TrackerGap, ATrackerThatCannotBeWrittenPausesTheRunUntilItCan) {
     throw Error(ErrorCode::resource_exhausted, ErrorClass::tracker, "the disk is full").set_retryable();
   };
   tracker->before_claim = [&] { claims_while_full += is_full; };
-  const std::unique_ptr<waybill::Run> run = start(tracker, quick());
+  std::atomic<bool> was_told{false};
+  Callbacks callbacks;
+  callbacks.on_progress = [&](const Snapshot& told) {
+    if (told.state == RunState::paused && told.reason == "tracker") was_told = true;
+  };
+  const std::unique_ptr<waybill::Run> run = start(tracker, quick(), callbacks);
   ASSERT_TRUE(comes([&] { return run->snapshot().reason == "tracker"; })) << "the state says why";
   EXPECT_EQ(run->snapshot().state, RunState::paused);
+  EXPECT_TRUE(comes([&] { return was_told.load(); })) << "though nothing is committed";
   EXPECT_TRUE(comes([&] { return refused >= 3; }));
   EXPECT_EQ(claims_while_full, 0);
   is_full = false;
@@ -363,6 +371,70 @@ TEST_F(Gap, PartsInFlightFitTheBudgetAndThrottlingLowersConcurrency) {
   }
   EXPECT_EQ(run->wait().exit_code, 0);
   EXPECT_LE(lowest, 8) << "16 at the beginning";
+}
+
+TEST_F(Gap, AFailedRunKeepsWhatItHasDone) {
+  fill(2000);
+  source_hook = [](const std::string& operation, const Key&, Context& context) {
+    if (operation == "read") context.sleep(milliseconds(2));
+  };
+  Callbacks callbacks;
+  callbacks.on_progress = [](const Snapshot& snapshot) {
+    if (snapshot.items.done > 0) throw std::runtime_error("enough");
+  };
+  const std::unique_ptr<waybill::Run> run = migration().start(quick(), callbacks);
+  EXPECT_THROW(run->wait(), std::runtime_error);
+  const Snapshot failed = open_tracker(ledger, OpenMode::read_only)->snapshot();
+  EXPECT_EQ(failed.state, RunState::failed);
+  EXPECT_GT(failed.items.done, 0);
+  EXPECT_LT(failed.items.done, 2000);
+  const Report next = copy();
+  EXPECT_EQ(next.exit_code, 0) << next.message;
+  EXPECT_EQ(next.snapshot.items.unchanged, failed.items.done) << "what was finished stays usable";
+}
+
+TEST_F(Gap, ACallbackMayLookAndCancel) {
+  fill(2000);
+  source_hook = [](const std::string& operation, const Key&, Context& context) {
+    if (operation == "read") context.sleep(milliseconds(2));
+  };
+  std::atomic<waybill::Run*> running{nullptr};
+  std::atomic<bool> has_looked{false};
+  Callbacks callbacks;
+  callbacks.on_progress = [&](const Snapshot& told) {
+    if (running == nullptr || told.items.done == 0) return;
+    has_looked = running.load()->snapshot().seq >= told.seq;
+    running.load()->cancel();
+  };
+  const std::unique_ptr<waybill::Run> run = migration().start(quick(), callbacks);
+  running = run.get();
+  EXPECT_EQ(run->wait().snapshot.state, RunState::cancelled);
+  EXPECT_TRUE(has_looked);
+}
+
+TEST(PartsOfEverySize, AreValid) {
+  Destination::Capabilities s3;
+  s3.min_part_bytes = uint64_t{5} << 20;
+  s3.max_part_bytes = uint64_t{5} << 30;
+  s3.max_parts = 10'000;
+  s3.max_object_bytes = uint64_t{5} << 40;
+  const uint64_t wanted = uint64_t{16} << 20;
+  const uint64_t edges[] = {1, s3.min_part_bytes, wanted, 2 * wanted, uint64_t{5} << 30, 10'000 * wanted, s3.max_object_bytes};
+  for (const uint64_t edge : edges) {
+    for (const uint64_t size : {edge - 1, edge, std::min(edge + 1, s3.max_object_bytes)}) {
+      const uint64_t part = internal::choose_part_size(size, wanted, s3);
+      EXPECT_GE(part, s3.min_part_bytes) << size;
+      EXPECT_LE(part, s3.max_part_bytes) << size;
+      EXPECT_LE((size + part - 1) / part, s3.max_parts) << size;
+    }
+  }
+}
+
+TEST(DeviceFiles, AreRefusedAsUnsupported) {
+  const std::optional<Item> device = open_source("file:///dev")->stat(ItemId{"", "null", ""}, Context::background());
+  ASSERT_TRUE(device);
+  EXPECT_EQ(device->refused, ErrorClass::unsupported);
+  EXPECT_NE(device->reason.find("device"), std::string::npos) << device->reason;
 }
 
 }  // namespace

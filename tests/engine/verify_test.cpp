@@ -89,5 +89,37 @@ TEST_F(Verify, IsRefusedBeforeACopy) {
   EXPECT_FALSE(std::filesystem::exists(ledger)) << "a ledger is not made by asking about one";
 }
 
+TEST_F(Verify, IsNotReadyBeforeTheCopyHasEnded) {
+  copy();
+  const auto refusal = [&]() -> std::string {
+    try {
+      migration().verify();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::failed_precondition);
+      EXPECT_EQ(error.error_class(), ErrorClass::locked);
+      return error.message();
+    }
+    return "not refused";
+  };
+  const auto leave = [&](RunState state) {
+    const std::shared_ptr<Tracker> tracker = open_tracker(ledger);
+    Batch batch;
+    batch.run = tracker->runs(1).front();
+    batch.run->run = 2;
+    const uint64_t epoch = tracker->acquire({});
+    for (const RunState next : {RunState::running, state}) {
+      batch.run->state = next;
+      tracker->commit(epoch, batch);
+    }
+    tracker->release(epoch);
+  };
+  leave(RunState::interrupted);
+  EXPECT_NE(refusal().find("waybill run"), std::string::npos) << refusal();
+  leave(RunState::paused);
+  EXPECT_NE(refusal().find("waybill resume"), std::string::npos) << refusal();
+  leave(RunState::completed);
+  EXPECT_EQ(migration().verify().exit_code, 0);
+}
+
 }  // namespace
 }  // namespace waybill::testing

@@ -490,6 +490,27 @@ TEST(HttpClient, SaysWhenNothingMarksTheEndOfABody) {
   EXPECT_FALSE(response.content_length.has_value());
 }
 
+TEST(HttpClient, HeadersThatEndWithTheConnectionAreNoAnswer) {
+  for (const std::string head : {"HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETa",
+                                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n"}) {
+    RawServer server([&](Peer& peer, int) {
+      peer.request();
+      peer.send(head);
+    });
+    HttpClient client;
+    TestContext context;
+    const Error error = error_of([&] { client.perform(get(server.url()), context); });
+    EXPECT_EQ(error.error_class(), ErrorClass::network) << head << error.message();
+    EXPECT_TRUE(error.retryable());
+  }
+  // Trailers come behind the body, and are no head.
+  Recorder recorder("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-After: y\r\n\r\n");
+  RawServer server(std::ref(recorder));
+  HttpClient client;
+  TestContext context;
+  EXPECT_EQ(client.perform(get(server.url()), context).text, "abc");
+}
+
 TEST(HttpClient, KnowsThatChunksMarkTheEnd) {
   Recorder recorder("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
   RawServer server(std::ref(recorder));
@@ -679,7 +700,8 @@ TEST(HttpClient, RefusesOtherSchemesUserinfoAndHeaderInjection) {
   HttpClient client;
   TestContext context;
   for (const char* url :
-       {"file:///etc/passwd", "gopher://x/", "ftp://x/", "no url", "http://", "http://user:pass@h/"}) {
+       {"file:///etc/passwd", "gopher://x/", "ftp://x/", "no url", "http://", "http://user:pass@h/",
+        "http://h/a b", "http://h/a\r\nX-Injected: 1", "http://h/a#b"}) {
     const Error error = error_of([&] { client.perform(get(url), context); });
     EXPECT_EQ(error.error_class(), ErrorClass::configuration) << url;
     EXPECT_FALSE(error.retryable());
@@ -705,8 +727,10 @@ TEST(HttpClient, RefusesACancelledContextAndAMissingCaFile) {
 
 TEST(HttpClient, LoopbackIsNeverReachedThroughAProxy) {
   std::atomic<int> proxied{0};
+  std::string asked;
   RawServer proxy([&](Peer& peer, int) {
-    if (!peer.request().empty()) ++proxied;
+    asked = peer.request();
+    if (!asked.empty()) ++proxied;
     peer.send("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
   });
   Recorder recorder("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -717,8 +741,13 @@ TEST(HttpClient, LoopbackIsNeverReachedThroughAProxy) {
   TestContext context;
   EXPECT_EQ(client.perform(get(server.url()), context).text, "ok");
   EXPECT_EQ(proxied, 0);
-  EXPECT_EQ(client.perform(get("http://waybill-test.invalid/"), context).status, 502);
+  const std::string elsewhere = "http://waybill-test.invalid/a//b/../c?x=1";
+  EXPECT_EQ(client.perform(get(elsewhere), context).status, 502);
   EXPECT_EQ(proxied, 1);
+  // The proxy is told the whole URL, the server the path alone; the handle is the same one.
+  EXPECT_NE(asked.find("GET " + elsewhere + " HTTP/1.1"), std::string::npos) << asked;
+  EXPECT_EQ(client.perform(get(server.url("/a//b/../c?x=1")), context).text, "ok");
+  EXPECT_NE(recorder.last().find("GET /a//b/../c?x=1 HTTP/1.1"), std::string::npos) << recorder.last();
 }
 
 TEST(HttpClient, ServesManyThreads) {

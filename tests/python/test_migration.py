@@ -154,8 +154,9 @@ def test_verify_before_the_end_of_a_copy_is_refused(large_tree: Path, tmp_path: 
     assert not (tmp_path / "ledger.db").exists()
     with migration.start() as run:
         run.interrupt()
-    with pytest.raises(waybill.FailedPreconditionError, match="run"):
+    with pytest.raises(waybill.LockedError, match="carry on with: waybill run") as refused:
         migration.verify()
+    assert refused.value.code == "failed_precondition"
 
 
 def test_records_are_lazy_typed_and_filtered(tree: Path, tmp_path: Path) -> None:

@@ -38,6 +38,21 @@ class SqliteFileTest : public ::testing::Test {
     EXPECT_EQ(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
     sqlite3_close(database);
   }
+  /// What the queries give, each value followed by a space.
+  std::string query(std::initializer_list<const char*> queries) {
+    sqlite3* database = nullptr;
+    EXPECT_EQ(sqlite3_open_v2(path().c_str(), &database, SQLITE_OPEN_READONLY, nullptr), SQLITE_OK);
+    std::string found;
+    const auto add = [](void* to, int count, char** values, char**) {
+      for (int i = 0; i < count; ++i) *static_cast<std::string*>(to) += std::string(values[i] ? values[i] : "null") + " ";
+      return 0;
+    };
+    for (const char* sql : queries) {
+      EXPECT_EQ(sqlite3_exec(database, sql, add, &found, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+    }
+    sqlite3_close(database);
+    return found;
+  }
   /// The one line that opening ends with, and that it names the file.
   std::string refusal(OpenMode mode, ErrorClass wanted = ErrorClass::tracker) {
     std::string message = "(opened)";
@@ -265,23 +280,41 @@ TEST_F(SqliteFileTest, AnItemTakesAtMost140Bytes) {
 
 TEST_F(SqliteFileTest, ViewsSayItInWords) {
   make_ledger(1);
-  sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open_v2(path().c_str(), &database, SQLITE_OPEN_READONLY, nullptr), SQLITE_OK);
-  std::string found;
-  const auto add = [](void* to, int count, char** values, char**) {
-    for (int i = 0; i < count; ++i) *static_cast<std::string*>(to) += std::string(values[i] ? values[i] : "null") + " ";
-    return 0;
-  };
-  for (const char* sql :
-       {"SELECT key, state, basis, change, run, size, crc64nvme, copied_at FROM item_view",
-        "SELECT run, phase, stored_state, done, new FROM run_view",
-        "SELECT frame, done FROM account_view WHERE is_total AND run IS NULL", "SELECT count(*) FROM failure_view",
-        "SELECT count(*) FROM finding_view", "SELECT count(*) > 0 FROM event_view"}) {
-    EXPECT_EQ(sqlite3_exec(database, sql, add, &found, nullptr), SQLITE_OK) << sqlite3_errmsg(database);
+  EXPECT_EQ(query({"SELECT key, state, basis, change, run, size, crc64nvme FROM item_view",
+                   "SELECT run, phase, stored_state, done, new FROM run_view",
+                   "SELECT frame, done FROM account_view WHERE is_total AND run IS NULL",
+                   "SELECT count(*) FROM failure_view", "SELECT count(*) FROM finding_view",
+                   "SELECT count(*) > 0 FROM event_view"}),
+            "key 0 copied written new 1 10 0123456789abcdef 1 copy running 1 1 migration 1 0 0 0 ");
+}
+
+TEST_F(SqliteFileTest, ViewsGiveTimesAsRfc3339InUtc) {
+  make_ledger(1);
+  {
+    const auto tracker = open_sqlite_tracker(path(), OpenMode::existing);
+    const uint64_t epoch = tracker->acquire({});
+    tracker->commit(epoch, run_batch(1));
+    Batch batch = run_batch(1, RunState::completed_with_differences);
+    batch.run->started_at_ms = 1'700'000'000'007;
+    batch.run->ended_at_ms = 1'700'000'060'000;
+    batch.events.push_back({0, 1'700'000'001'250, 1, EventKind::run, LogLevel::info, "seen", ""});
+    ItemChange verified = change_of(copied_record(pending_record({"", "key 0", ""}, 1)));
+    verified.record.state = ItemState::verified;
+    verified.record.verified_at_ms = 1'763'600'000'999;  // rows hold whole seconds
+    batch.items.push_back(std::move(verified));
+    ItemChange failed = change_of(pending_record({"", "key 1", ""}, 1), 1, 1);
+    failed.record.state = ItemState::failed;
+    failed.record.error_class = ErrorClass::permission;
+    failed.failure.emplace();
+    failed.failure->error_class = ErrorClass::permission;
+    failed.failure->at_ms = 1'700'000'002'030;
+    batch.items.push_back(std::move(failed));
+    tracker->commit(epoch, batch);
   }
-  sqlite3_close(database);
-  EXPECT_EQ(found,
-            "key 0 copied written new 1 10 0123456789abcdef 2025-11-20 00:53:20 1 copy running 1 1 migration 1 0 0 0 ");
+  EXPECT_EQ(query({"SELECT copied_at, verified_at FROM item_view ORDER BY key", "SELECT at FROM failure_view",
+                   "SELECT started_at, ended_at FROM run_view", "SELECT at FROM event_view WHERE text = 'seen'"}),
+            "2025-11-20T00:53:20Z 2025-11-20T00:53:20Z null null 2023-11-14T22:13:22.030Z 2023-11-14T22:13:20.007Z "
+            "2023-11-14T22:14:20.000Z 2023-11-14T22:13:21.250Z ");
 }
 
 }  // namespace

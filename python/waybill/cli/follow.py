@@ -86,7 +86,7 @@ class _JsonStream:
         self._run = run
         self._output = output
         self._after = 0
-        self._seq = -1
+        self._shown: tuple[int, str, str] | None = None
         self._next = 0.0
 
     def advance(self) -> None:
@@ -94,8 +94,10 @@ class _JsonStream:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _JSON_PROGRESS_SECONDS
             snapshot = self._run.snapshot
-            if snapshot.seq != self._seq:
-                self._seq = snapshot.seq
+            # A ledger that cannot be written pauses the run and leaves the seq as it is.
+            now = (snapshot.seq, snapshot.state, snapshot.reason)
+            if now != self._shown:
+                self._shown = now
                 self._output.line(f'{{"type":"progress","snapshot":{snapshot.to_json()}}}')
         self._output.flush()
 

@@ -42,6 +42,13 @@ OverwriteWord = Annotated[
     Overwrite, typer.Option("--overwrite", help="What may be replaced at the destination; own is what we wrote.")
 ]
 Concurrency = Annotated[str, typer.Option("--concurrency", metavar="auto|N", help="Transfers at once.")]
+ServerSideCopy = Annotated[
+    bool,
+    typer.Option(
+        "--server-side-copy/--no-server-side-copy",
+        help="Let the store itself copy where both sides are one endpoint.",
+    ),
+]
 DigestWord = Annotated[DigestChoice, typer.Option("--digest", help="Digest kept of each item.")]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Take the ledger from a stopped process, after watching it.")
@@ -69,6 +76,7 @@ def _run(
     overwrite: OverwriteWord = "own",
     concurrency: Concurrency = "auto",
     digest: DigestWord = "crc64nvme",
+    server_side_copy: ServerSideCopy = True,
     take_over: TakeOver = False,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
@@ -87,6 +95,7 @@ def _run(
         overwrite=overwrite,
         concurrency=parse_concurrency(concurrency),
         digest=digest,
+        server_side_copy=server_side_copy,
         take_over=take_over,
     )
     migration = _open(source, destination, tracker, name, options)

@@ -5,14 +5,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
+#include <vector>
 
 #include "base/hash.hpp"
 #include "connectors/filesystem/tree.hpp"
 
 namespace waybill::filesystem {
 namespace {
+
+constexpr uint64_t window_bytes = uint64_t{1} << 20;
 
 /// Opens the file of `plan`. Ids come back from ledgers, which may be anybody's: only a plain name of this shape is
 /// ever opened.
@@ -73,7 +77,33 @@ PartInfo FileUpload::write(uint32_t number, uint64_t offset, const Body& body, C
   part.size = body.size();
   part.digest.crc64nvme = write_body(root_, key_, file_.fd(), offset, body, context);
   dirty_.add(StagingFolder::key_of(file_.name()));
+  const std::lock_guard lock(mutex_);
+  written_.insert(number);
   return part;
+}
+
+bool FileUpload::has_written(uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  return written_.contains(number);
+}
+
+void FileUpload::check_content(const PartInfo& part, uint64_t offset, Context& context) const {
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min<uint64_t>(part.size, window_bytes)));
+  Crc64 crc = 0;
+  for (uint64_t at = 0; at < part.size;) {
+    context.check();
+    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(buffer.size(), part.size - at));
+    const ssize_t count = pread(file_.fd(), buffer.data(), wanted, static_cast<off_t>(offset + at));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw system_error(errno, "cannot read " + root_.name(StagingFolder::key_of(file_.name())));
+    if (count == 0) break;
+    crc = internal::crc64nvme(std::span(buffer).first(static_cast<size_t>(count)), crc);
+    at += static_cast<uint64_t>(count);
+  }
+  if (crc == *part.digest.crc64nvme) return;
+  throw Error(ErrorCode::data_loss, ErrorClass::checksum,
+              "part " + std::to_string(part.number) + " of " + root_.name(key_) + ", written by an earlier run, has been " +
+                  "changed since in " + root_.name(StagingFolder::key_of(file_.name())) + "; run again to copy it anew");
 }
 
 Stored FileUpload::complete(std::span<const PartInfo> parts, Context& context) {
@@ -83,6 +113,7 @@ Stored FileUpload::complete(std::span<const PartInfo> parts, Context& context) {
   uint64_t size = 0;
   std::optional<Crc64> crc = 0;
   for (const PartInfo& part : parts) {
+    if (part.digest.crc64nvme && !has_written(part.number)) check_content(part, size, context);
     if (!part.digest.crc64nvme) crc.reset();
     if (crc) crc = internal::crc64nvme_combine(*crc, *part.digest.crc64nvme, part.size);
     size += part.size;

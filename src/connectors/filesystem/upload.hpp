@@ -5,7 +5,9 @@
 // cannot tell bytes from a hole.
 #pragma once
 
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "connectors/filesystem/dirty.hpp"
@@ -26,11 +28,14 @@ class FileUpload final : public PartUpload {
   /// Always empty (Capabilities::lists_parts). Errors: missing.
   std::vector<PartInfo> existing(Context& context) override;
   PartInfo write(uint32_t number, uint64_t offset, const Body& body, Context& context) override;
+  /// Parts of an earlier process are read back first: anybody may have changed the file since. Errors: checksum.
   Stored complete(std::span<const PartInfo> parts, Context& context) override;
   void abort(Context& context) override;
 
  private:
   void check_present() const;
+  bool has_written(uint32_t number);
+  void check_content(const PartInfo& part, uint64_t offset, Context& context) const;
 
   const Root& root_;
   Placer& placer_;
@@ -39,6 +44,8 @@ class FileUpload final : public PartUpload {
   std::optional<uint64_t> size_;
   WriteOptions options_;
   StagedFile file_;
+  std::mutex mutex_;
+  std::set<uint32_t> written_;    // parts that this object wrote; guarded by mutex_
   std::optional<Stored> stored_;  // once complete: the answer to a repeated complete()
 };
 

@@ -175,6 +175,8 @@ std::optional<Locator> MemorySource::locator(const Item& item) {
   locator.bucket = name_;
   locator.key = item.key();
   locator.etag = item.stamp.etag;
+  locator.size = item.stamp.size;
+  locator.storage_class = "";
   return locator;
 }
 
@@ -187,6 +189,7 @@ Destination::Capabilities MemoryDestination::capabilities() const {
   capabilities.lists_parts = true;
   capabilities.listing_has_etag = true;
   capabilities.listing_has_mtime = true;
+  capabilities.copies = true;
   return capabilities;
 }
 

@@ -19,6 +19,8 @@ constexpr std::string_view crc_name = "waybill-crc64nvme";
 constexpr std::string_view word_begin = "=?UTF-8?B?";
 constexpr std::string_view word_end = "?=";
 
+constexpr std::string_view storage_class_header = "x-amz-storage-class";
+
 struct Field {
   std::string_view header;
   std::string Attributes::*value;
@@ -28,7 +30,8 @@ constexpr Field fields[] = {
     {"content-type", &Attributes::content_type},         {"content-encoding", &Attributes::content_encoding},
     {"content-language", &Attributes::content_language}, {"content-disposition", &Attributes::content_disposition},
     {"cache-control", &Attributes::cache_control},       {"expires", &Attributes::expires},
-    {"x-amz-storage-class", &Attributes::storage_class},
+    {"x-amz-website-redirect-location", &Attributes::website_redirect},
+    {storage_class_header, &Attributes::storage_class},
 };
 
 Error unsupported(std::string_view name, const char* why) {
@@ -91,16 +94,17 @@ bool take_word(std::string_view& text, std::string& out) {
   return true;
 }
 
-void add_tags(const Attributes& attributes, std::vector<internal::HttpHeader>& headers) {
-  if (attributes.tags.empty()) return;
-  std::string value;
-  for (const auto& [name, tag] : attributes.tags) {
-    if (!value.empty()) value += '&';
-    internal::encode_query_append(name, value);
-    value += '=';
-    internal::encode_query_append(tag, value);
+// "aws-chunked" says how a request was sent; it is no encoding of the content.
+std::string without_aws_chunked(std::string_view value) {
+  std::string kept;
+  while (!value.empty()) {
+    const std::string_view one = value.substr(0, value.find(','));
+    value.remove_prefix(std::min(one.size() + 1, value.size()));
+    const std::string_view name = internal::trim(one);
+    if (name.empty() || internal::equals_ignoring_case(name, "aws-chunked")) continue;
+    kept += (kept.empty() ? "" : ",") + std::string(name);
   }
-  headers.emplace_back("x-amz-tagging", std::move(value));
+  return kept;
 }
 
 std::string mode_text(uint32_t mode, bool is_folder) {
@@ -165,6 +169,9 @@ Attributes read_attributes(const internal::HttpResponse& response) {
       if (name == field.header) attributes.*field.value = value;
     }
   });
+  if (attributes.content_encoding.find("chunked") != std::string::npos) {
+    attributes.content_encoding = without_aws_chunked(attributes.content_encoding);
+  }
   return attributes;
 }
 
@@ -184,12 +191,12 @@ void write_attributes(const Attributes& attributes, const std::optional<Crc64>& 
                       std::vector<internal::HttpHeader>& headers) {
   for (const Field& field : fields) {
     const std::string& value = attributes.*field.value;
-    if (value.empty() || (field.value == &Attributes::storage_class && value == "STANDARD")) continue;
+    if (value.empty()) continue;
     if (std::any_of(value.begin(), value.end(), is_control))
       throw unsupported(field.header, "has a control character in its value");
     if (std::any_of(value.begin(), value.end(), is_not_ascii))
       throw unsupported(field.header, "has a value that is not ASCII");
-    headers.emplace_back(field.header, value);
+    if (field.header != storage_class_header) headers.emplace_back(field.header, value);
   }
   for (const auto& [name, value] : attributes.metadata) {
     // What the typed fields say wins over a text of the same name.
@@ -208,7 +215,17 @@ void write_attributes(const Attributes& attributes, const std::optional<Crc64>& 
     std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(*crc64nvme));
     headers.emplace_back("x-amz-meta-waybill-crc64nvme", text);
   }
-  add_tags(attributes, headers);
+}
+
+std::string encode_tags(const std::map<std::string, std::string>& tags) {
+  std::string value;
+  for (const auto& [name, tag] : tags) {
+    if (!value.empty()) value += '&';
+    internal::encode_query_append(name, value);
+    value += '=';
+    internal::encode_query_append(tag, value);
+  }
+  return value;
 }
 
 }  // namespace waybill::s3

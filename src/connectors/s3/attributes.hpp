@@ -13,6 +13,7 @@
 // It belongs to an object, not to what travels: it is never part of Attributes.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,15 +24,21 @@
 
 namespace waybill::s3 {
 
+/// Tags are not in headers: see tags.hpp. A Content-Encoding "aws-chunked", which some stores keep though it was that of
+/// a request, is left out.
 Attributes read_attributes(const internal::HttpResponse& response);
 
 /// The CRC in our metadata of an object; nothing where there is none or where it is not one.
 std::optional<Crc64> stored_crc64(const internal::HttpResponse& response);
 
-/// Appends the headers of `attributes`, and of `crc64nvme` where it is known. `is_folder` decides which kind of file
-/// "mode" names. Errors: unsupported (a name or value that no header can hold; named).
+/// Appends the headers of `attributes`, and of `crc64nvme` where it is known; storage class and tags excepted, which a
+/// store may refuse and a user forgo (writing.hpp). `is_folder` decides which kind of file "mode" names. Errors:
+/// unsupported (a name or value that no header can hold; named).
 void write_attributes(const Attributes& attributes, const std::optional<Crc64>& crc64nvme, bool is_folder,
                       std::vector<internal::HttpHeader>& headers);
+
+/// Tags as x-amz-tagging takes them.
+std::string encode_tags(const std::map<std::string, std::string>& tags);
 
 /// Both directions of user metadata, and of the reading of "mode"; for tests.
 std::string encode_metadata_value(std::string_view name, std::string_view value);

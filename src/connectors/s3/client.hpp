@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Client: one signed request to one bucket. It builds the URL with the one encoder, so that what is signed is what is
-// sent; signs as late as possible; learns the skew of the store's clock and fresh credentials, each with one
-// repetition; and turns answers that are no success into Errors. It knows no operation: those are in the files that use
-// it.
+// sent; signs as late as possible; and turns answers that are no success into Errors. It knows no operation: those are
+// in the files that use it.
+//
+// Three things it learns from refusals, and asks again by itself, each at most once or twice a request: the skew of the
+// store's clock, the bucket's region (redirects are never followed as such: a signature is for one region), and that
+// its credentials are over. All are remembered for the client's life.
 //
 // A body is signed over plain http. Over https it is not (TLS protects it) and a checksum header goes with it instead;
 // the writer decides which, by signs_bodies().
@@ -12,6 +15,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,9 +37,28 @@ namespace waybill::s3 {
 
 /// What a store turned out not to know, learnt from its answers and kept for the life of the client. Any thread.
 struct Learnt {
-  std::atomic<bool> refuses_checksum_headers{false};
-  std::atomic<bool> refuses_conditions{false};
+  enum class ListVersion : int { unknown, one, two };
+  enum class Plus : int { unknown, space, itself };         ///< what a '+' in an encoded key means
+  enum class Proof : int { crc64nvme, crc32c, sha256, md5 };  ///< that goes with an unsigned body (writing.hpp)
+  enum class Conditions : int { unknown, being_asked, heeded };
+  enum class Tags : int { unknown, being_asked, counted, uncounted };  ///< whether a GET says that there are any
+
+  std::atomic<bool> refuses_checksum_headers{false};  ///< at the beginning of an upload
+  std::atomic<Proof> proof{Proof::crc64nvme};
+  std::atomic<bool> has_proved{false};  ///< a body was taken with this proof
+  std::atomic<bool> refuses_conditions{false};  ///< or ignores them
+  std::atomic<bool> refuses_copy_conditions{false};
+  std::atomic<Conditions> conditions{Conditions::unknown};
+  std::atomic<bool> refuses_storage_classes{false};
+  std::atomic<Tags> tags{Tags::unknown};
+  std::atomic<ListVersion> list_version{ListVersion::unknown};
+  std::atomic<Plus> plus{Plus::unknown};
+  std::atomic<bool> is_unordered{false};
+  std::atomic<bool> has_warned_of_order{false};
   std::atomic<bool> lists_plain_keys{false};  ///< ignores encoding-type=url
+  std::atomic<int> listed_class{0};           ///< of everything that was listed (listing.cpp); 0: nothing was
+  std::atomic<bool> has_copied{false};        ///< a copy inside the store has succeeded
+  std::atomic<unsigned> refused_copies{0};    ///< before that
   std::atomic<unsigned> kept_shapes{0};       ///< of keys (naming.cpp): held verbatim
   std::atomic<unsigned> changed_shapes{0};    ///< taken for other keys
 };
@@ -57,15 +80,17 @@ class Client {
     int stall_timeout_ms = 0;
   };
 
-  /// Errors: auth (no credentials), configuration (a CA file that cannot be read), local_io.
+  /// Does no I/O. Errors: configuration (a CA file that cannot be read).
   explicit Client(Config config);
 
+  /// As the URL says; the region that was learnt since is not in it.
   const Config& config() const noexcept { return config_; }
   bool signs_bodies() const noexcept { return config_.scheme == "http" && !config_.anonymous; }
   Learnt& learnt() noexcept { return learnt_; }
   const Learnt& learnt() const noexcept { return learnt_; }
 
-  /// The answer, whatever its status. Errors: network, timeout, cancelled, server; what the body's reader throws.
+  /// The answer, whatever its status; the last one, where it had to be asked for again. Errors: network, timeout,
+  /// cancelled, server; auth and others of aws::CredentialsProvider::current; what the body's reader throws.
   internal::HttpResponse send(const Request& request, Context& context);
   /// As send(), but an answer other than 2xx is an Error.
   internal::HttpResponse call(const Request& request, Context& context);
@@ -78,20 +103,35 @@ class Client {
   std::string name(std::optional<std::string_view> key) const;
 
  private:
-  internal::HttpRequest to_http(const Request& request) const;
-  void sign(const Request& request, const aws::Credentials& credentials, int64_t seconds,
-            internal::HttpRequest& http) const;
-  bool learn_skew(const internal::HttpResponse& response, int64_t signed_at);
+  /// Where requests go and what they are signed for.
+  struct Route {
+    explicit Route(const Config& config);
+    std::string region;
+    std::string host;      ///< of the Host header, with the port where it is not the scheme's own
+    std::string base_url;  ///< scheme and host
+    aws::Signer signer;
+  };
+  struct Refused;
+  class Exchange;
 
-  Config config_;
-  std::string host_;                                       // of the Host header
-  std::string base_url_;                                   // scheme and host
+  internal::HttpRequest to_http(const Request& request, const Route& route) const;
+  void sign(const Request& request, const Route& route, const aws::Credentials& credentials, int64_t seconds,
+            internal::HttpRequest& http) const;
+  std::shared_ptr<const Route> route() const;
+  /// Goes to `region` from now on, unless another thread has gone on from `old` already.
+  void change_route(const std::shared_ptr<const Route>& old, const std::string& region, Context& context);
+  Error to_error(const Request& request, std::optional<std::string_view> key, int status, ServiceError service,
+                 std::optional<std::chrono::milliseconds> retry_after) const;
+
+  const Config config_;
   std::string bucket_path_;                                // "" or "/bucket", encoded
   std::unique_ptr<aws::CredentialsProvider> credentials_;  // nothing if anonymous
-  aws::Signer signer_;
   internal::HttpClient http_;
   std::atomic<int64_t> skew_seconds_{0};  // of the store's clock, to add to ours
+  std::atomic<bool> has_worked_{false};   // a request was accepted
   Learnt learnt_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Route> route_;  // guarded by mutex_
 };
 
 }  // namespace waybill::s3

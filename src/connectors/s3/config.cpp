@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "aws/credentials.hpp"
+#include "aws/profiles.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
 #include "waybill/error.hpp"
@@ -20,6 +20,32 @@ bool flag(const std::string& name, const std::string& value) {
   if (value == "true") return true;
   if (value == "false") return false;
   throw bad("parameter '" + name + "' of an s3:// URL is 'true' or 'false', not '" + printable(value) + "'");
+}
+
+// "" for "keep". Stores have classes of their own; which one is known is theirs to say.
+std::string storage_class(const std::string& value) {
+  if (value == "keep") return {};
+  const bool is_name =
+      !value.empty() && value.size() <= 64 && std::all_of(value.begin(), value.end(), [](unsigned char c) {
+        return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+      });
+  if (is_name) return value;
+  throw bad("parameter 'storage_class' of an s3:// URL is 'keep' or a class such as STANDARD_IA, not '" +
+            printable(value) + "'");
+}
+
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#canned-acl
+std::string canned_acl(const std::string& value) {
+  constexpr std::string_view known[] = {"private",
+                                        "public-read",
+                                        "public-read-write",
+                                        "aws-exec-read",
+                                        "authenticated-read",
+                                        "bucket-owner-read",
+                                        "bucket-owner-full-control"};
+  if (std::find(std::begin(known), std::end(known), value) != std::end(known)) return value;
+  throw bad("parameter 'acl' of an s3:// URL is a canned ACL such as bucket-owner-full-control, not '" +
+            printable(value) + "'");
 }
 
 struct Endpoint {
@@ -68,15 +94,81 @@ Endpoint parse_endpoint(const std::string& text) {
   return endpoint;
 }
 
-// Bucket names that can be a label of a host name which the service's certificate covers.
+bool is_lower(unsigned char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+
+// Bucket names that can be a label of a host name which the service's certificate covers. A bucket named "soap" is
+// shadowed by an old interface of virtual hosts.
 bool fits_host_name(std::string_view bucket) {
-  return bucket.size() >= 3 && bucket.size() <= 63 && std::all_of(bucket.begin(), bucket.end(), [](unsigned char c) {
-           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-         });
+  return bucket.size() >= 3 && bucket.size() <= 63 && bucket != "soap" &&
+         std::all_of(bucket.begin(), bucket.end(), [](unsigned char c) { return is_lower(c) || c == '-'; });
 }
 
-void use_endpoint(const std::string& text, bool allow_http, Config& config) {
-  const Endpoint endpoint = parse_endpoint(text);
+// Why AWS has no bucket of this name; null if it can have one.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+const char* why_no_bucket(std::string_view bucket) {
+  if (bucket.size() < 3 || bucket.size() > 63) return "names have 3 to 63 characters";
+  if (!std::all_of(bucket.begin(), bucket.end(), [](unsigned char c) { return is_lower(c) || c == '-' || c == '.'; })) {
+    return "names have lower-case letters, digits, '-' and '.' only; "
+           "add addressing=path for one of the old buckets that have others";
+  }
+  if (!is_lower(static_cast<unsigned char>(bucket.front())) || !is_lower(static_cast<unsigned char>(bucket.back()))) {
+    return "names begin and end with a letter or a digit";
+  }
+  if (bucket.find("..") != std::string_view::npos) return "names have no two dots in a row";
+  if (std::count(bucket.begin(), bucket.end(), '.') == 3 &&
+      bucket.find_first_not_of("0123456789.") == std::string_view::npos) {
+    return "names do not have the form of an IP address";
+  }
+  if (bucket.ends_with("--x-s3")) return "directory buckets (S3 Express One Zone) speak another protocol";
+  if (bucket.ends_with(".mrap")) return "multi-region access points need another signature";
+  return nullptr;
+}
+
+void check_bucket_name(const Url& url, bool is_aws, bool is_path_asked_for) {
+  const std::string& bucket = url.host;
+  if (bucket.empty()) throw bad("an s3:// URL names a bucket: s3://bucket/prefix");
+  const auto fail = [&](const std::string& why) {
+    return bad("'" + printable(bucket) + "' is no bucket that can be used: " + why);
+  };
+  if (bucket.starts_with("arn:")) throw fail("it is an ARN; name the bucket, or the alias of the access point");
+  // What any store takes, and the oldest buckets of AWS.
+  const auto is_bucket_char = [](unsigned char c) {
+    return is_lower(c) || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_';
+  };
+  if (!std::all_of(bucket.begin(), bucket.end(), is_bucket_char)) {
+    throw fail("names have letters, digits, '-', '.' and '_'");
+  }
+  if (bucket.size() > 255) throw fail("no store takes more than 255 characters");
+  if (bucket == "." || bucket == "..") throw fail("it would name a folder");
+  if (!is_aws || is_path_asked_for) return;
+  if (const char* why = why_no_bucket(bucket)) throw fail(why);
+}
+
+bool is_address(std::string_view host) {
+  return host.starts_with('[') || (!host.empty() && host.find_first_not_of("0123456789.") == std::string_view::npos);
+}
+
+void choose_addressing(const std::string& wanted, std::string_view host, Config& config) {
+  const bool can_be_virtual = fits_host_name(config.bucket) && !is_address(host);
+  if (wanted.empty()) {
+    config.path_style = !config.is_aws || !can_be_virtual;
+    return;
+  }
+  if (wanted != "path" && wanted != "virtual") {
+    throw bad("parameter 'addressing' of an s3:// URL is 'path' or 'virtual', not '" + printable(wanted) + "'");
+  }
+  config.path_style = wanted == "path";
+  if (config.path_style) return;
+  if (is_address(host)) throw bad("addressing=virtual needs an endpoint with a name, not '" + std::string(host) + "'");
+  // With dots the host is still a host; whether a certificate covers it is the endpoint's business.
+  std::string without_dots = config.bucket;
+  std::erase(without_dots, '.');
+  if (!fits_host_name(without_dots)) {
+    throw bad("addressing=virtual: '" + printable(config.bucket) + "' cannot be part of a host's name; use path");
+  }
+}
+
+void use_endpoint(const Endpoint& endpoint, const std::string& text, bool allow_http, Config& config) {
   if (endpoint.scheme == "http" && !allow_http && !is_loopback(endpoint.host)) {
     throw bad(
         "endpoint '" + internal::redact_url(text) +
@@ -86,7 +178,6 @@ void use_endpoint(const std::string& text, bool allow_http, Config& config) {
   config.port = endpoint.port;
   config.service_host = endpoint.host;
   if (endpoint.port != (endpoint.scheme == "https" ? "443" : "80")) config.service_host += ":" + endpoint.port;
-  config.path_style = true;
 }
 
 }  // namespace
@@ -101,57 +192,82 @@ std::string Config::endpoint() const {
   return scheme + "://" + service_host + (has_port ? "" : ":" + port);
 }
 
+bool is_region_name(std::string_view name) noexcept {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return is_lower(c) || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+  });
+}
+
+void Config::set_region(std::string name) {
+  region = std::move(name);
+  if (!is_aws) return;
+  service_host = "s3." + region + (region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com");
+}
+
 Config parse_config(const Url& url) {
   Config config;
   config.bucket = url.host;
-  if (config.bucket.empty()) throw bad("an s3:// URL names a bucket: s3://bucket/prefix");
-  const auto is_bucket_char = [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_';
-  };
-  if (!std::all_of(config.bucket.begin(), config.bucket.end(), is_bucket_char)) {
-    throw bad("'" + printable(config.bucket) + "' is no bucket name: letters, digits, '-', '.' and '_'");
-  }
   config.prefix = url.path.starts_with('/') ? url.path.substr(1) : url.path;
   if (!config.prefix.empty() && !config.prefix.ends_with('/')) config.prefix += '/';
   if (!internal::is_utf8(config.prefix)) throw bad("the prefix of " + printable(config.identity()) + " is not UTF-8");
 
-  std::string endpoint;
+  std::string endpoint_text;
+  std::string addressing;
+  std::string region;
   bool allow_http = false;
   for (const auto& [name, value] : url.query) {
     if (name == "endpoint")
-      endpoint = value;
+      endpoint_text = value;
     else if (name == "region")
-      config.region = value;
+      region = value;
     else if (name == "profile")
       config.profile = value;
+    else if (name == "addressing")
+      addressing = value;
     else if (name == "anonymous")
       config.anonymous = flag(name, value);
-    else if (name == "allow_http")
+    else if (name == "requester_pays")
+      config.requester_pays = flag(name, value);
+    else if (name == "ordered")
+      config.ordered = flag(name, value);
+    else if (name == "tags")
+      config.tags = flag(name, value);
+    else if (name == "storage_class")
+      config.storage_class = storage_class(value);
+    else if (name == "acl")
+      config.acl = canned_acl(value);
+    else if (name == "versions") {
+      if (flag(name, value))
+        throw bad("versions=true: older versions of objects do not move; each key's latest one does");
+    } else if (name == "allow_http")
       allow_http = flag(name, value);
     else {
       throw bad("unknown parameter '" + printable(name) +
-                "' in an s3:// URL; known are endpoint, region, profile, anonymous, allow_http");
+                "' in an s3:// URL; known are endpoint, region, profile, addressing, anonymous, requester_pays, "
+                "ordered, tags, storage_class, acl, allow_http");
     }
   }
-  if (config.region.empty()) config.region = aws::load_region(config.profile);
-  if (config.region.empty()) config.region = "us-east-1";
-  const auto is_region_char = [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
-  };
-  if (!std::all_of(config.region.begin(), config.region.end(), is_region_char)) {
-    throw bad("'" + printable(config.region) + "' is no region name");
+  if (config.anonymous && config.requester_pays) {
+    throw bad("anonymous=true and requester_pays=true exclude each other: nobody would pay");
   }
-  if (!endpoint.empty()) {
-    use_endpoint(endpoint, allow_http, config);
-    return config;
+  if (config.anonymous && !config.profile.empty()) {
+    throw bad("anonymous=true and profile exclude each other: nothing would be signed");
   }
+  config.is_aws = endpoint_text.empty();
+  check_bucket_name(url, config.is_aws, addressing == "path");
   config.scheme = "https";
   config.port = "443";
-  config.service_host =
-      "s3." + config.region + (config.region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com");
-  // A bucket named "soap" is shadowed by an old interface of virtual hosts.
-  config.path_style = !fits_host_name(config.bucket) || config.bucket == "soap";
+  Endpoint endpoint;
+  if (!config.is_aws) {
+    endpoint = parse_endpoint(endpoint_text);
+    use_endpoint(endpoint, endpoint_text, allow_http, config);
+  }
+  choose_addressing(addressing, endpoint.host, config);
+
+  if (region.empty()) region = aws::load_region(config.profile);
+  if (region.empty()) region = "us-east-1";
+  if (!is_region_name(region)) throw bad("'" + printable(region) + "' is no region name");
+  config.set_region(std::move(region));
   return config;
 }
 

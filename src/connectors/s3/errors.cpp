@@ -57,6 +57,8 @@ constexpr Row by_code[] = {
     {"ExpiredToken",                  {unauthenticated, C::auth, false, token_hint}},
     {"ExpiredTokenException",         {unauthenticated, C::auth, false, token_hint}},
     {"InvalidToken",                  {unauthenticated, C::auth, false, token_hint}},
+    {"InvalidClientTokenId",          {unauthenticated, C::auth, false, key_hint}},
+    {"NotSignedUp",                   {unauthenticated, C::auth, false, key_hint}},
     {"TokenRefreshRequired",          {unauthenticated, C::auth, false, token_hint}},
     {"XAdminUserNotFound",            {unauthenticated, C::auth, false, key_hint}},
     {"InvalidSecurity",               {unauthenticated, C::auth, false, key_hint}},
@@ -68,7 +70,7 @@ constexpr Row by_code[] = {
     {"TemporaryRedirect",             {failed_precondition, C::configuration, false, region_hint}},
     {"IllegalLocationConstraintException", {failed_precondition, C::configuration, false, region_hint}},
     {"InvalidBucketName",             {invalid_argument, C::configuration, false, bucket_hint}},
-    {"AccessDenied",                  {permission_denied, C::permission, false, "the credentials lack this right"}},
+    {"AccessDenied",                  {permission_denied, C::permission, false, {}}},
     {"AccessForbidden",               {permission_denied, C::permission, false, {}}},
     {"AllAccessDisabled",             {permission_denied, C::permission, false, {}}},
     {"AccountProblem",                {permission_denied, C::permission, false, {}}},
@@ -109,7 +111,7 @@ Meaning by_status(int status) {
     case 401:
       return {unauthenticated, C::auth, false, key_hint};
     case 403:
-      return {permission_denied, C::permission, false, "the credentials are wrong or lack this right"};
+      return {permission_denied, C::permission, false, {}};
     case 404:
     case 410:
       return {not_found, C::missing, false, {}};
@@ -162,7 +164,54 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
+// What was not allowed, and the right that allows it.
+std::string missing_right(const Refusal& refusal) {
+  const std::string_view right = refusal.right;
+  if (refusal.is_anonymous) {
+    return "anonymous requests may not do this; take anonymous=true away to use credentials";
+  }
+  // Without a code it is a HEAD: wrong credentials look the same.
+  const std::string who = refusal.service.code.empty() ? "the credentials are wrong or lack " : "the credentials lack ";
+  if (right.empty()) return who + "this right";
+  const std::string lack = who + std::string(right);
+  if (right == "s3:ListBucket") return lack + ", the right to list this bucket";
+  if (right == "s3:GetObject") {
+    return lack + ", the right to read this object (or it is gone, and they lack s3:ListBucket to be told so)";
+  }
+  if (right == "s3:PutObject") return lack + ", the right to write here";
+  if (right == "s3:DeleteObject") return lack + ", the right to delete here";
+  return lack;
+}
+
+bool has_parameter(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::string_view one = query.substr(0, query.find('&'));
+    if (one.substr(0, one.find('=')) == name) return true;
+    query.remove_prefix(std::min(one.size() + 1, query.size()));
+  }
+  return false;
+}
+
 }  // namespace
+
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+std::string_view right_for(std::string_view method, bool is_object, std::string_view query) {
+  const bool reads = method == "GET" || method == "HEAD";
+  if (!is_object) {
+    if (!reads) return {};
+    if (has_parameter(query, "uploads")) return "s3:ListBucketMultipartUploads";
+    if (has_parameter(query, "versions")) return "s3:ListBucketVersions";
+    return "s3:ListBucket";
+  }
+  const bool is_version = has_parameter(query, "versionId");
+  if (has_parameter(query, "tagging")) return reads ? "s3:GetObjectTagging" : "s3:PutObjectTagging";
+  if (has_parameter(query, "acl")) return reads ? "s3:GetObjectAcl" : "s3:PutObjectAcl";
+  if (has_parameter(query, "uploadId") && reads) return "s3:ListMultipartUploadParts";
+  if (has_parameter(query, "uploadId") && method == "DELETE") return "s3:AbortMultipartUpload";
+  if (reads) return is_version ? "s3:GetObjectVersion" : "s3:GetObject";
+  if (method == "DELETE") return is_version ? "s3:DeleteObjectVersion" : "s3:DeleteObject";
+  return "s3:PutObject";
+}
 
 Error to_error(std::string_view what, std::string_view operation, const Refusal& refusal) {
   const Meaning meaning = meaning_of(refusal);
@@ -181,7 +230,10 @@ Error to_error(std::string_view what, std::string_view operation, const Refusal&
   if (!service.region.empty() && meaning.error_class == ErrorClass::configuration) {
     message += "; the bucket is in region " + one_line(service.region);
   }
-  if (!meaning.hint.empty()) {
+  const bool is_forbidden = refusal.status == 403 || service.code == "AccessDenied";
+  if (meaning.error_class == ErrorClass::permission && is_forbidden) {
+    message += "; " + missing_right(refusal);
+  } else if (!meaning.hint.empty()) {
     message += "; ";
     message += meaning.hint;
   }

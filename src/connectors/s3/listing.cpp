@@ -5,21 +5,18 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <unordered_set>
 
 #include "base/text.hpp"
-#include "base/uri.hpp"
+#include "connectors/s3/listing_page.hpp"
 
 namespace waybill::s3 {
 namespace {
 
 constexpr size_t longest_key = 1024;
-// U+FFFD, which stores write into XML for a character that XML cannot say.
-constexpr std::string_view replacement = "\xEF\xBF\xBD";
-
-void learn_encoding(Client& client, const ListedPage& listed) {
-  if (!listed.is_url_encoded) client.learnt().lists_plain_keys = true;
-}
+// Empty pages are allowed. A store that gives nothing else for so long does not end.
+constexpr int most_empty_pages = 10'000;
 
 // The longest beginning of `key` that a store can be asked about. Everything that is greater than `key` is greater than
 // it too; what lies between is filtered here.
@@ -29,127 +26,119 @@ std::string askable(std::string key) {
   return key;
 }
 
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+constexpr std::string_view storage_classes[] = {"STANDARD",    "STANDARD_IA",         "ONEZONE_IA",        "GLACIER_IR",
+                                                "GLACIER",     "INTELLIGENT_TIERING", "REDUCED_REDUNDANCY", "DEEP_ARCHIVE",
+                                                "EXPRESS_ONEZONE"};
+constexpr int several_classes = -1;
+
+void note_class(Learnt& learnt, std::string_view name) {
+  const auto* known = std::find(std::begin(storage_classes), std::end(storage_classes), name.empty() ? "STANDARD" : name);
+  const int number = known == std::end(storage_classes) ? several_classes : static_cast<int>(known - storage_classes) + 1;
+  int seen = 0;
+  if (learnt.listed_class.compare_exchange_strong(seen, number) || seen == number) return;
+  learnt.listed_class = several_classes;
+}
+
 class ObjectLister final : public Lister {
  public:
   ObjectLister(std::shared_ptr<Client> client, const ListRequest& request)
-      : client_(std::move(client)), after_(request.after), before_(request.before) {}
+      : client_(std::move(client)),
+        after_(request.after),
+        before_(request.before),
+        is_ordered_(listing_order(*client_) == Order::byte_key) {}
 
   Page next(Context& context) override {
-    std::vector<Client::Parameter> parameters = {{"encoding-type", "url"}, {"list-type", "2"}};
+    if (!is_ordered_) warn_of_order(context);
     const std::string& prefix = client_->config().prefix;
-    if (!prefix.empty()) parameters.emplace_back("prefix", prefix);
-    if (!token_.empty())
-      parameters.emplace_back("continuation-token", token_);
-    else if (!after_.empty())
-      parameters.emplace_back("start-after", askable(prefix + after_));
-    Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
-    internal::HttpResponse response = client_->call(request, context);
-    ListedPage listed = parse(response.text);
-    const std::optional<std::string> token = next_token(listed);
-    learn_encoding(*client_, listed);
-    learn_spaces(listed);
+    // A store without order would leave out what it lists before that key, wherever it is.
+    const std::string after = after_.empty() || !is_ordered_ ? "" : askable(prefix + after_);
+    PageAnswer answer = ask_page(*client_, {prefix, after, position_ ? &*position_ : nullptr}, context);
+    check_position(answer);
 
     Page page;
-    page.items.reserve(listed.objects.size());
+    page.items.reserve(answer.objects.size());
     std::string last = last_;
     bool has_last = has_last_;
     bool is_past_end = false;
-    for (ListedObject& object : listed.objects) {
-      std::string key = decode(listed, std::move(object.key));
+    const bool is_empty = answer.objects.empty();
+    for (ListedObject& object : answer.objects) {
+      std::string key = std::move(object.key);
       check_key(key, has_last ? &last : nullptr);
-      last = key;
-      has_last = true;
+      if (is_ordered_) last = key;
+      has_last = is_ordered_;
       key.erase(0, prefix.size());
       if (!after_.empty() && key <= after_) continue;
       if (!before_.empty() && key >= before_) {
+        if (!is_ordered_) continue;
         is_past_end = true;
         break;
       }
       if (key.empty() && object.size == 0) continue;
       page.items.push_back(to_item(std::move(key), std::move(object)));
-      if (is_spoilt(listed, page.items.back().id.key)) refuse_spoilt(page.items.back());
+      if (!answer.is_url_encoded) refuse_if_spoilt(page.items.back());
     }
     // Only now, so that a page which could not be read can be asked for again.
     last_ = std::move(last);
     has_last_ = has_last;
-    page.is_last = is_past_end || !token;
-    if (token) {
-      token_ = *token;
-      seen_tokens_.insert(std::hash<std::string>{}(token_));
+    empty_pages_ = is_empty ? empty_pages_ + 1 : 0;
+    page.is_last = is_past_end || !answer.next;
+    if (answer.next) {
+      seen_.insert(std::hash<std::string>{}(answer.next->text));
+      position_ = std::move(answer.next);
     }
     return page;
   }
 
  private:
-  Error broken(const std::string& why) const {
-    return Error(ErrorCode::data_loss, ErrorClass::server,
-                 client_->config().identity() + ": the store's listing cannot be trusted: " + why);
+  void warn_of_order(Context& context) {
+    if (client_->learnt().has_warned_of_order.exchange(true)) return;
+    context.log(LogLevel::warning, client_->config().identity() +
+                                       ": listed without order: by one lister, from its beginning after an "
+                                       "interruption, and with a request for each key that may be there");
   }
 
-  ListedPage parse(std::string& text) const {
-    try {
-      return parse_list(text);
-    } catch (Error& error) {
-      error.prepend(client_->config().identity());
-      throw;
+  void check_position(const PageAnswer& answer) const {
+    if (!answer.next) return;
+    if (seen_.contains(std::hash<std::string>{}(answer.next->text))) {
+      throw broken_listing(*client_, "it goes round in a circle: a place to go on from came twice");
     }
-  }
-
-  std::optional<std::string> next_token(const ListedPage& listed) const {
-    if (!listed.is_truncated) return std::nullopt;
-    if (listed.next_token.empty()) throw broken("a page says that there are more, but not how to ask for them");
-    if (seen_tokens_.contains(std::hash<std::string>{}(listed.next_token))) {
-      throw broken("it goes round in a circle: a continuation token came twice");
+    if (answer.objects.empty() && empty_pages_ >= most_empty_pages) {
+      throw broken_listing(*client_, std::to_string(most_empty_pages) + " pages in a row were empty");
     }
-    return listed.next_token;
-  }
-
-  // A '+' is a space, as in forms, unless the store writes spaces as %20.
-  void learn_spaces(const ListedPage& listed) {
-    const auto has_percent_space = [](const ListedObject& each) { return each.key.find("%20") != std::string::npos; };
-    if (!writes_space_as_percent_) {
-      writes_space_as_percent_ = std::any_of(listed.objects.begin(), listed.objects.end(), has_percent_space);
-    }
-  }
-
-  std::string decode(const ListedPage& listed, std::string key) const {
-    if (!listed.is_url_encoded) return key;
-    if (!writes_space_as_percent_) std::replace(key.begin(), key.end(), '+', ' ');
-    std::optional<std::string> decoded = internal::percent_decode(key);
-    if (!decoded) throw broken("'" + printable(key) + "' is not the encoded form of a key");
-    return std::move(*decoded);
   }
 
   void check_key(const std::string& key, const std::string* last) const {
-    if (!key.starts_with(client_->config().prefix)) throw broken("'" + printable(key) + "' is not below the prefix");
-    if (last != nullptr && key <= *last) {
-      const bool may_be_spoilt = client_->learnt().lists_plain_keys && last->find(replacement) != std::string::npos;
-      throw broken("'" + printable(key) + "' comes after '" + printable(*last) + "', which is not ascending order" +
-                   (may_be_spoilt ? "; it ignores encoding-type=url and has replaced control characters in keys" : ""));
+    if (!key.starts_with(client_->config().prefix)) {
+      throw broken_listing(*client_, "'" + printable(key) + "' is not below the prefix");
     }
+    if (last == nullptr || key > *last) return;
+    const bool may_be_spoilt = client_->learnt().lists_plain_keys && has_replacement(*last);
+    throw broken_listing(*client_,
+                         "'" + printable(key) + "' comes after '" + printable(*last) + "', which is not ascending order; " +
+                             (may_be_spoilt ? "it ignores encoding-type=url and has replaced control characters in keys"
+                                            : "if this store lists without order, add ordered=false to the URL"));
   }
 
-  static Item to_item(std::string key, ListedObject object) {
+  Item to_item(std::string key, ListedObject object) const {
     Item item;
     item.stamp.size = object.size;
     item.stamp.etag = std::move(object.etag);
+    note_class(client_->learnt(), object.storage_class);
     if (key.empty()) {
       item.refused = ErrorClass::unsupported;
       item.reason = "the object has the prefix itself as its key, and content: it has no name below the prefix";
-    } else if (object.storage_class == "GLACIER" || object.storage_class == "DEEP_ARCHIVE") {
+    } else if (const char* why = why_archived(object, client_->config().is_aws)) {
       item.refused = ErrorClass::archived;
-      item.reason = "in storage class " + object.storage_class + ": restore it first";
+      item.reason = "in storage class " + object.storage_class + ": " + why;
     }
     item.id.key = std::move(key);
     return item;
   }
 
   // A key in which the store may have replaced a character names no object that could be read.
-  static bool is_spoilt(const ListedPage& listed, const std::string& key) {
-    return !listed.is_url_encoded && key.find(replacement) != std::string::npos;
-  }
-
-  static void refuse_spoilt(Item& item) {
+  static void refuse_if_spoilt(Item& item) {
+    if (!has_replacement(item.id.key)) return;
     item.refused = ErrorClass::unsupported;
     item.reason = "the store's listing has replaced a character of this key: it ignores encoding-type=url";
   }
@@ -157,12 +146,13 @@ class ObjectLister final : public Lister {
   std::shared_ptr<Client> client_;
   std::string after_;
   std::string before_;
-  std::string token_;
+  bool is_ordered_;
+  std::optional<ListPosition> position_;
   std::string last_;
   bool has_last_ = false;
-  bool writes_space_as_percent_ = false;
+  int empty_pages_ = 0;
   // Hashes, so that a store which never ends costs no memory to speak of; 64 bits cannot meet by chance in a listing.
-  std::unordered_set<size_t> seen_tokens_;
+  std::unordered_set<size_t> seen_;
 };
 
 }  // namespace
@@ -171,28 +161,52 @@ std::unique_ptr<Lister> list_objects(std::shared_ptr<Client> client, const ListR
   return std::make_unique<ObjectLister>(std::move(client), request);
 }
 
+Order listing_order(const Client& client) noexcept {
+  return client.config().ordered && !client.learnt().is_unordered ? Order::byte_key : Order::none;
+}
+
+const char* why_archived(const ListedObject& object, bool is_told) noexcept {
+  if (object.storage_class != "GLACIER" && object.storage_class != "DEEP_ARCHIVE") return nullptr;
+  if (object.is_restoring) return "its restore is under way";
+  return is_told && !object.is_restored ? "restore it first" : nullptr;
+}
+
+std::optional<std::string> listed_class(const Client& client) {
+  const int number = client.learnt().listed_class;
+  if (number <= 0) return std::nullopt;
+  return std::string(storage_classes[static_cast<size_t>(number) - 1]);
+}
+
+void forget_class_if_unlisted(Client& client) {
+  int expected = 0;
+  client.learnt().listed_class.compare_exchange_strong(expected, several_classes);
+}
+
 bool is_listed(Client& client, const std::string& full, Context& context) {
-  const Client::Parameter parameters[] = {
-      {"encoding-type", "url"}, {"list-type", "2"}, {"max-keys", "1"}, {"prefix", full}};
-  const Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
-  internal::HttpResponse response = client.call(request, context);
-  const ListedPage listed = parse_list(response.text);
-  learn_encoding(client, listed);
-  if (listed.objects.empty()) return false;
-  std::string key = listed.objects.front().key;
-  if (!listed.is_url_encoded) return key == full;
-  if (internal::percent_decode(key) == full) return true;
-  std::replace(key.begin(), key.end(), '+', ' ');
-  return internal::percent_decode(key) == full;
+  const bool is_ordered = listing_order(client) == Order::byte_key;
+  std::optional<ListPosition> position;
+  do {
+    // In order, the key itself is the first one that begins with it.
+    PageAnswer answer = ask_page(client, {full, "", position ? &*position : nullptr, is_ordered ? 1U : 0U}, context);
+    for (const ListedObject& object : answer.objects) {
+      if (object.key == full) return true;
+    }
+    if (is_ordered && !answer.objects.empty()) return false;
+    if (answer.next && position && answer.next->text == position->text) {
+      throw broken_listing(client, "it goes round in a circle: a place to go on from came twice");
+    }
+    position = std::move(answer.next);
+  } while (position);
+  return false;
 }
 
 void check_bucket(Client& client, Context& context) {
-  std::vector<Client::Parameter> parameters = {{"encoding-type", "url"}, {"list-type", "2"}, {"max-keys", "1"}};
-  if (!client.config().prefix.empty()) parameters.emplace_back("prefix", client.config().prefix);
-  const Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
   try {
-    internal::HttpResponse response = client.call(request, context);
-    learn_encoding(client, parse_list(response.text));
+    const PageAnswer first = ask_page(client, {client.config().prefix, ""}, context);
+    for (size_t n = 1; n < first.objects.size(); ++n) {
+      const bool may_be_spoilt = !first.is_url_encoded && has_replacement(first.objects[n - 1].key);
+      if (first.objects[n].key < first.objects[n - 1].key && !may_be_spoilt) client.learnt().is_unordered = true;
+    }
   } catch (const Error& error) {
     if (error.error_class() == ErrorClass::network || error.error_class() == ErrorClass::timeout) {
       throw Error(error).prepend("cannot reach " + client.name(std::nullopt) + " at " + client.config().endpoint() +

@@ -7,7 +7,9 @@
 #include <chrono>
 
 #include "base/hash.hpp"
-#include "connectors/s3/attributes.hpp"
+#include "base/uri.hpp"
+#include "connectors/s3/checksums.hpp"
+#include "connectors/s3/copying.hpp"
 #include "connectors/s3/reading.hpp"
 #include "connectors/s3/writing.hpp"
 
@@ -30,6 +32,10 @@ class Upload final : public PartUpload {
   std::string id() const override { return id_; }
   std::vector<PartInfo> existing(Context& context) override;
   PartInfo write(uint32_t number, uint64_t offset, const Body& body, Context& context) override;
+  std::optional<PartInfo> copy(uint32_t number, const Locator& from, uint64_t offset, uint64_t length,
+                               Context& context) override {
+    return copy_range(*client_, key_, part_query(number), from, offset, length, context);
+  }
   Stored complete(std::span<const PartInfo> parts, Context& context) override;
   void abort(Context& context) override;
 
@@ -40,6 +46,10 @@ class Upload final : public PartUpload {
  private:
   std::string upload_query() const {
     const Client::Parameter parameters[] = {{"uploadId", id_}};
+    return aws::canonical_query(parameters);
+  }
+  std::string part_query(uint32_t number) const {
+    const Client::Parameter parameters[] = {{"partNumber", std::to_string(number)}, {"uploadId", id_}};
     return aws::canonical_query(parameters);
   }
   bool is_gone(Context& context) const;
@@ -102,8 +112,7 @@ internal::HttpResponse Upload::send_part(Client::Request& request, const Body& b
 }
 
 PartInfo Upload::write(uint32_t number, uint64_t, const Body& body, Context& context) {
-  const Client::Parameter parameters[] = {{"partNumber", std::to_string(number)}, {"uploadId", id_}};
-  Client::Request request{.method = "PUT", .key = key_, .query = aws::canonical_query(parameters)};
+  Client::Request request{.method = "PUT", .key = key_, .query = part_query(number)};
   BodyDigest digest = digest_of(body, *client_, context);
   const internal::HttpResponse response = send_part(request, body, digest, context);
   if (response.status < 200 || response.status > 299) throw client_->error(request, response);
@@ -124,7 +133,7 @@ std::optional<Stored> Upload::already_complete(std::span<const PartInfo> parts, 
   stored.digest.crc64nvme = composed_crc64(parts);
   const std::string etag = composed_etag(parts);
   const bool is_ours =
-      (!etag.empty() && etag == head->etag) || (head->crc64nvme && head->crc64nvme == stored.digest.crc64nvme);
+      (!etag.empty() && is_same_etag(etag, head->etag)) || (head->crc64nvme && head->crc64nvme == stored.digest.crc64nvme);
   if (head->size != stored.size || !is_ours) return std::nullopt;
   stored.etag = head->etag;
   stored.version = head->version;
@@ -143,7 +152,7 @@ Stored Upload::finish(Completed completed, std::span<const PartInfo> parts, Cont
         .set_retryable();
   }
   const std::optional<ObjectHead> head = head_object(*client_, key_, context);
-  if (!head || head->etag != stored.etag || head->size != stored.size) {
+  if (!head || !is_same_etag(head->etag, stored.etag) || head->size != stored.size) {
     throw Error(ErrorCode::not_found, ErrorClass::missing,
                 client_->name(key_) + ": the store called the upload complete, but the object there is not it");
   }
@@ -213,27 +222,65 @@ void Upload::abort(Context& context) {
       .set_retryable();
 }
 
+// A '+' may be a space. It cannot be mistaken: only keys that begin with `key` were asked for.
+bool is_key(const ListedUpload& open, const std::string& key) {
+  if (!open.is_url_encoded) return open.key == key;
+  if (internal::percent_decode(open.key) == key) return true;
+  std::string with_spaces = open.key;
+  std::replace(with_spaces.begin(), with_spaces.end(), '+', ' ');
+  return internal::percent_decode(with_spaces) == key;
+}
+
+// The uploads that are open at `key`, but those in `known`.
+void drop_unknown(const std::shared_ptr<Client>& client, const std::string& key, std::span<const OpenUpload> known,
+                  Context& context) {
+  const Client::Parameter parameters[] = {{"encoding-type", "url"}, {"prefix", key}, {"uploads", ""}};
+  const Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
+  internal::HttpResponse response = client->call(request, context);
+  for (const ListedUpload& open : parse_uploads(response.text)) {
+    const bool is_known = std::any_of(known.begin(), known.end(), [&](const OpenUpload& one) { return one.id == open.id; });
+    if (is_key(open, key) && !is_known) Upload(client, key, {}, open.id, false).abort(context);
+  }
+}
+
+// The request for the upload `id` may have gone out twice, and have begun another one, whose id nobody was told.
+void drop_twin(const std::shared_ptr<Client>& client, const std::string& key, const std::string& id, Context& context) {
+  const OpenUpload known{key, id};
+  try {
+    drop_unknown(client, key, {&known, 1}, context);
+  } catch (const Error& error) {
+    if (error.retryable() || error.error_class() == ErrorClass::cancelled) throw;
+    context.log(LogLevel::warning, client->name(key) + ": another upload of ours may stay open: " + error.message());
+  }
+}
+
 // The answer to CreateMultipartUpload; asks for a checksum of the whole object where the store takes that.
-std::string initiate(Client& client, const std::string& key, const WriteOptions& options, bool& has_checksums,
-                     Context& context) {
+std::string initiate(const std::shared_ptr<Client>& shared, const std::string& key, const WriteOptions& options,
+                     bool& has_checksums, Context& context) {
+  Client& client = *shared;
   const Client::Parameter parameters[] = {{"uploads", ""}};
   Client::Request request{.method = "POST", .key = key, .query = aws::canonical_query(parameters)};
-  write_attributes(options.attributes, std::nullopt, key.ends_with('/'), request.headers);
-  const size_t plain_headers = request.headers.size();
-  has_checksums = !client.learnt().refuses_checksum_headers;
-  if (has_checksums) {
-    request.headers.emplace_back("x-amz-checksum-algorithm", "CRC64NVME");
-    request.headers.emplace_back("x-amz-checksum-type", "FULL_OBJECT");
-  }
-  internal::HttpResponse response = client.send(request, context);
-  if (has_checksums && refuses_header(response)) {
-    has_checksums = false;
-    request.headers.resize(plain_headers);
+  internal::HttpResponse response;
+  do {
+    request.headers = object_headers(client, key, options.attributes, std::nullopt);
+    const size_t plain_headers = request.headers.size();
+    has_checksums = !client.learnt().refuses_checksum_headers;
+    if (has_checksums) {
+      request.headers.emplace_back("x-amz-checksum-algorithm", "CRC64NVME");
+      request.headers.emplace_back("x-amz-checksum-type", "FULL_OBJECT");
+    }
     response = client.send(request, context);
-    if (response.status < 300) client.learnt().refuses_checksum_headers = true;
-  }
-  if (response.status < 200 || response.status > 299) throw client.error(request, response);
-  return parse_initiate(response.text);
+    if (has_checksums && refuses_header(response)) {
+      has_checksums = false;
+      request.headers.resize(plain_headers);
+      response = client.send(request, context);
+      if (response.status < 300) client.learnt().refuses_checksum_headers = true;
+    }
+  } while (forgoes_storage_class(client, request, response, context));
+  if (response.status < 200 || response.status > 299) throw refused_write(client, request, response);
+  std::string id = parse_initiate(response.text);
+  if (response.maybe_resent) drop_twin(shared, key, id, context);
+  return id;
 }
 
 }  // namespace
@@ -261,14 +308,7 @@ std::optional<Crc64> composed_crc64(std::span<const PartInfo> parts) {
 void sweep_uploads(const std::shared_ptr<Client>& client, std::span<const OpenUpload> known, Context& context) {
   for (const OpenUpload& announced : known) {
     if (!announced.id.empty()) continue;
-    const std::string key = client->config().prefix + announced.key;
-    const Client::Parameter parameters[] = {{"encoding-type", "url"}, {"prefix", key}, {"uploads", ""}};
-    const Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
-    internal::HttpResponse response = client->call(request, context);
-    for (const ListedUpload& open : parse_uploads(response.text)) {
-      const bool is_known = std::any_of(known.begin(), known.end(), [&](const OpenUpload& one) { return one.id == open.id; });
-      if (open.key == key && !is_known) Upload(client, key, {}, open.id, false).abort(context);
-    }
+    drop_unknown(client, client->config().prefix + announced.key, known, context);
   }
 }
 
@@ -276,7 +316,7 @@ std::unique_ptr<PartUpload> open_upload(std::shared_ptr<Client> client, std::str
                                         const WriteOptions& options, Context& context) {
   bool has_checksums = false;
   std::string id = plan.upload_id;
-  if (id.empty()) id = initiate(*client, key, options, has_checksums, context);
+  if (id.empty()) id = initiate(client, key, options, has_checksums, context);
   auto upload =
       std::make_unique<Upload>(std::move(client), std::move(key), options.condition, std::move(id), has_checksums);
   if (!plan.upload_id.empty()) {

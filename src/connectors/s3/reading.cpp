@@ -8,6 +8,8 @@
 #include "base/hash.hpp"
 #include "base/text.hpp"
 #include "connectors/s3/attributes.hpp"
+#include "connectors/s3/checksums.hpp"
+#include "connectors/s3/tags.hpp"
 
 namespace waybill::s3 {
 namespace {
@@ -39,8 +41,9 @@ std::string range_header(uint64_t offset, size_t count) {
 // One read: what was asked, and what the answer has to be.
 class Reading {
  public:
-  Reading(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset, std::span<std::byte> out)
-      : client_(client), key_(key), stamp_(stamp), offset_(offset), out_(out) {}
+  Reading(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset, std::span<std::byte> out,
+          bool with_tags)
+      : client_(client), key_(key), stamp_(stamp), offset_(offset), out_(out), with_tags_(with_tags) {}
 
   ReadResult run(Context& context) {
     if (offset_ > 0 && stamp_.size && offset_ >= *stamp_.size) return ReadResult{0, stamp_.size, stamp_, {}};
@@ -59,12 +62,13 @@ class Reading {
 
   ReadResult get(bool is_ranged, Context& context) {
     Client::Request request = prepare("GET");
-    if (is_ranged) request.headers.emplace_back("Range", range_header(offset_, out_.size()));
+    request.headers.emplace_back(is_ranged ? "Range" : "x-amz-checksum-mode",
+                                 is_ranged ? range_header(offset_, out_.size()) : "ENABLED");
     request.out = out_;
     const internal::HttpResponse response = client_.send(request, context);
     if (response.status == 416 && is_ranged) return past_end(request, response, context);
     refuse(request, response);
-    ReadResult result = describe(response);
+    ReadResult result = describe(response, context);
     result.count = static_cast<size_t>(response.body_bytes);
     if (response.status == 206) {
       check_range(response, result);
@@ -79,7 +83,7 @@ class Reading {
     const Client::Request request = prepare("HEAD");
     const internal::HttpResponse response = client_.send(request, context);
     refuse(request, response);
-    ReadResult result = describe(response);
+    ReadResult result = describe(response, context);
     result.total_size = response.content_length;
     result.stamp.size = result.total_size;
     return result;
@@ -116,14 +120,23 @@ class Reading {
     return Error(ErrorCode::data_loss, ErrorClass::server, client_.name(key_) + ": " + why).set_retryable();
   }
 
-  ReadResult describe(const internal::HttpResponse& response) const {
+  ReadResult describe(const internal::HttpResponse& response, Context& context) const {
     ReadResult result;
     result.stamp.etag = unquote_etag(response.header("etag"));
-    if (!stamp_.etag.empty() && result.stamp.etag != stamp_.etag) {
+    if (!stamp_.etag.empty() && is_same_etag(result.stamp.etag, stamp_.etag)) {
+      result.stamp.etag = stamp_.etag;
+    } else if (!stamp_.etag.empty()) {
       throw changed("its ETag is \"" + printable(result.stamp.etag) + "\", it was listed with \"" +
                     printable(stamp_.etag) + "\"");
     }
-    if (offset_ == 0) result.attributes = read_attributes(response);
+    if (offset_ > 0) return result;
+    if (const std::string_view missing = response.header("x-amz-missing-meta"); !missing.empty() && missing != "0") {
+      throw Error(ErrorCode::invalid_argument, ErrorClass::unsupported,
+                  client_.name(key_) + ": " + printable(missing) +
+                      " of its metadata entries cannot be had: no header can hold them");
+    }
+    result.attributes = read_attributes(response);
+    if (with_tags_) result.attributes.tags = read_tags(client_, key_, response, context);
     return result;
   }
 
@@ -155,6 +168,12 @@ class Reading {
     if (!response.length_verified && stamp_.size != result.total_size) {
       throw cut("the body ended with the connection, after " + std::to_string(result.count) + " bytes");
     }
+    if (const auto wrong = wrong_checksum(response, out_.first(result.count))) {
+      throw Error(ErrorCode::data_loss, ErrorClass::checksum,
+                  client_.name(key_) + ": the bytes that came are not those that the store has a checksum of (" +
+                      std::string(header_of(*wrong)) + ")")
+          .set_retryable();
+    }
   }
 
   Client& client_;
@@ -162,13 +181,14 @@ class Reading {
   const SourceStamp& stamp_;
   uint64_t offset_;
   std::span<std::byte> out_;
+  bool with_tags_;
 };
 
 }  // namespace
 
 ReadResult read_object(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset,
-                       std::span<std::byte> out, Context& context) {
-  return Reading(client, key, stamp, offset, out).run(context);
+                       std::span<std::byte> out, bool with_tags, Context& context) {
+  return Reading(client, key, stamp, offset, out, with_tags).run(context);
 }
 
 std::optional<ObjectHead> head_object(Client& client, const std::string& key, Context& context) {

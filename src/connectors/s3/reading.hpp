@@ -14,9 +14,11 @@
 namespace waybill::s3 {
 
 /// As Source::read, of the object with the full key `key`. An ETag in `stamp` is required of the store (If-Match) and
-/// of its answer. A read of the whole object at its known size is a plain GET; everything else is ranged.
+/// of its answer. A read of the whole object at its known size is a plain GET, and compared with the checksum that the
+/// store has of it; everything else is ranged. `with_tags`: the attributes at offset 0 have the object's tags
+/// (tags.hpp). Errors further: checksum; unsupported (metadata that no header can hold).
 ReadResult read_object(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset,
-                       std::span<std::byte> out, Context& context);
+                       std::span<std::byte> out, bool with_tags, Context& context);
 
 /// What a HEAD says of an object.
 struct ObjectHead {

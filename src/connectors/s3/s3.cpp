@@ -10,10 +10,23 @@
 
 namespace waybill::s3 {
 
+namespace {
+
+Config source_config(const Url& url) {
+  for (const char* name : {"storage_class", "acl"}) {
+    if (!url.query.contains(name)) continue;
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                std::string("parameter '") + name + "' belongs into the URL of a destination, not of a source");
+  }
+  return parse_config(url);
+}
+
+}  // namespace
+
 Connector s3_connector() {
   Connector connector;
   connector.open_source = [](const Url& url) -> std::shared_ptr<Source> {
-    return std::make_shared<S3Source>(std::make_shared<Client>(parse_config(url)));
+    return std::make_shared<S3Source>(std::make_shared<Client>(source_config(url)));
   };
   connector.open_destination = [](const Url& url) -> std::shared_ptr<Destination> {
     return std::make_shared<S3Destination>(std::make_shared<Client>(parse_config(url)));

@@ -3,7 +3,7 @@
 // See s3_destination.hpp.
 #include "connectors/s3/s3_destination.hpp"
 
-#include "connectors/s3/attributes.hpp"
+#include "connectors/s3/copying.hpp"
 #include "connectors/s3/listing.hpp"
 #include "connectors/s3/multipart.hpp"
 #include "connectors/s3/naming.hpp"
@@ -22,8 +22,8 @@ constexpr uint64_t max_put_bytes = 5 * gib;
 // Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 Destination::Capabilities S3Destination::capabilities() const {
   Capabilities capabilities;
-  capabilities.order = Order::byte_key;
-  capabilities.start_after = true;
+  capabilities.order = listing_order(*client_);
+  capabilities.start_after = capabilities.order == Order::byte_key;
   capabilities.conditional = true;
   capabilities.parts = true;
   capabilities.lists_parts = true;
@@ -33,6 +33,9 @@ Destination::Capabilities S3Destination::capabilities() const {
   capabilities.max_parts = 10'000;
   capabilities.max_put_bytes = max_put_bytes;
   capabilities.max_object_bytes = 5 * 1024 * gib;
+  capabilities.copies = true;
+  capabilities.max_copy_bytes = max_copy_bytes;
+  capabilities.copy_part_bytes = copy_part_bytes;
   return capabilities;
 }
 
@@ -73,16 +76,19 @@ Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& 
   prove_key(*client_, full, context);
   BodyDigest digest = digest_of(body, *client_, context);
   Client::Request request{.method = "PUT", .key = full};
-  request.headers.reserve(8);
-  write_attributes(options.attributes, digest.crc64nvme, full.ends_with('/'), request.headers);
-  Guard guard(*client_, full, options.condition);
-  const size_t plain_headers = request.headers.size();
+  size_t plain_headers = 0;
+  const Guard guard(*client_, full, options.condition);
   const auto send = [&](const std::vector<internal::HttpHeader>& conditions) {
     request.headers.resize(plain_headers);
     request.headers.insert(request.headers.end(), conditions.begin(), conditions.end());
     return send_body(*client_, request, body, digest, false, context);
   };
-  const internal::HttpResponse response = guard.run(send, context);
+  internal::HttpResponse response;
+  do {
+    request.headers = object_headers(*client_, full, options.attributes, digest.crc64nvme);
+    plain_headers = request.headers.size();
+    response = guard.run(send, context);
+  } while (forgoes_storage_class(*client_, request, response, context));
 
   Stored stored;
   stored.size = body.size();
@@ -90,14 +96,15 @@ Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& 
   stored.digest.sha256 = digest.sha256;
   if (guard.is_failed(response)) {
     // Our own earlier try may have been carried out though its answer was lost.
-    if (context.attempt() < 2) throw guard.conflict();
+    if (context.attempt() < 2 && !response.maybe_resent) throw guard.conflict();
     const std::optional<ObjectHead> head = head_object(*client_, full, context);
     if (!head || head->size != body.size() || head->crc64nvme != digest.crc64nvme) throw guard.conflict();
     stored.etag = head->etag;
     stored.version = head->version;
     return stored;
   }
-  if (response.status < 200 || response.status > 299) throw client_->error(request, response);
+  if (response.status < 200 || response.status > 299) throw refused_write(*client_, request, response);
+  guard.probe(body.size(), send, response, context);
   stored.etag = check_written(*client_, full, response, digest.crc64nvme);
   stored.version = response.header("x-amz-version-id");
   return stored;
@@ -110,8 +117,14 @@ std::unique_ptr<PartUpload> S3Destination::begin_parts(const Key& key, const Par
   return open_upload(client_, std::move(full), plan, options, context);
 }
 
+std::optional<Stored> S3Destination::copy(const Key& key, const Locator& from, const WriteOptions& options, Context& context) {
+  const std::string full = object_key(key);
+  prove_key(*client_, full, context);
+  return copy_object(*client_, full, from, options.condition, context);
+}
+
 ReadResult S3Destination::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {
-  return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, context);
+  return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, false, context);
 }
 
 void S3Destination::sweep(std::span<const OpenUpload> known, Context& context) { sweep_uploads(client_, known, context); }

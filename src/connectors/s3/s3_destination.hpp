@@ -25,6 +25,7 @@ class S3Destination final : public Destination {
   Stored put(const Key& key, const Body& body, const WriteOptions& options, Context& context) override;
   std::unique_ptr<PartUpload> begin_parts(const Key& key, const PartPlan& plan, const WriteOptions& options,
                                           Context& context) override;
+  std::optional<Stored> copy(const Key& key, const Locator& from, const WriteOptions& options, Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   void remove(const Key& key, Context& context) override;
   void sweep(std::span<const OpenUpload> known, Context& context) override;

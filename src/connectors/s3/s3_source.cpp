@@ -9,15 +9,19 @@
 namespace waybill::s3 {
 
 Source::Capabilities S3Source::capabilities() const {
-  return {.positioned = true, .order = Order::byte_key, .start_after = true, .lists_stamps = true};
+  const Order order = listing_order(*client_);
+  return {.positioned = true, .order = order, .start_after = order == Order::byte_key, .lists_stamps = true};
 }
 
 void S3Source::check(Context& context) { check_bucket(*client_, context); }
 
-std::unique_ptr<Lister> S3Source::list(const ListRequest& request, Context&) { return list_objects(client_, request); }
+std::unique_ptr<Lister> S3Source::list(const ListRequest& request, Context&) {
+  if (!request.after.empty()) forget_class_if_unlisted(*client_);
+  return list_objects(client_, request);
+}
 
 ReadResult S3Source::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {
-  return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, context);
+  return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, true, context);
 }
 
 std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
@@ -38,7 +42,7 @@ std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
 std::optional<Locator> S3Source::locator(const Item& item) {
   return Locator{
       "s3",           endpoint(), client_->config().bucket, client_->config().prefix + item.id.key, item.id.version,
-      item.stamp.etag};
+      item.stamp.etag, item.stamp.size, listed_class(*client_)};
 }
 
 }  // namespace waybill::s3

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a single PUT and the parts of a large object have in common: the proof of the content that goes with a body, and
-// the conditions of a write, each with its fallback for stores that do not know the header.
+// What a single PUT and the parts of a large object have in common: the proof of the content that goes with a body, the
+// conditions of a write, and the headers that a store may not know; each with its fallback.
 //
-// Proof: over plain http the body's SHA-256 is signed; over https a CRC-64/NVME header goes with it, or, where the
-// store refuses that header, the signed SHA-256 again. Either way the store itself compares.
+// Proof: over plain http the body's SHA-256 is signed. Over https, and without credentials, it is a header: of
+// CRC-64/NVME, or where the store refuses that, of CRC-32C, then the signed SHA-256 (a header of it where nothing can
+// be signed), then Content-MD5. What works is remembered. A store that takes such a header without a word of it in its
+// answer may have ignored it: its ETag is compared if it is an MD5, and from then on bodies are signed; where that ETag
+// is none, this one body is sent a second time so. Either way the store itself has compared.
 #pragma once
 
 #include <optional>
@@ -38,7 +41,24 @@ std::string check_written(const Client& client, std::string_view key, const inte
 /// Whether an answer may mean that a store does not know a header of ours.
 bool refuses_header(const internal::HttpResponse& response);
 
+/// The headers of an object that is to be written: attributes, storage class, tags and ACL, as the URL wants them and
+/// as far as the store takes them. Errors: as write_attributes.
+std::vector<internal::HttpHeader> object_headers(const Client& client, const std::string& key,
+                                                 const Attributes& attributes, const std::optional<Crc64>& crc64nvme);
+
+/// Whether a write was refused because of the storage class that the source's object had: from then on none is sent,
+/// and the same write is worth another try with new headers.
+bool forgoes_storage_class(Client& client, const Client::Request& request, const internal::HttpResponse& response,
+                           Context& context);
+
+/// The Error for a write that was refused, which says so if the object's tags may be why.
+Error refused_write(const Client& client, const Client::Request& request, const internal::HttpResponse& response);
+
 /// The condition of a write, as a header where the store knows it, and otherwise as a look just before the write.
+///
+/// A store may also ignore the header. So the first object that was written under "there must be nothing" is written
+/// once more in the same way: a sound store refuses that, one that ignores the header writes the same bytes again, and
+/// from then on there is a look before each write. What was under way by then was guarded by the listing alone.
 class Guard {
  public:
   Guard(Client& client, const std::string& key, const Condition& condition)
@@ -61,6 +81,28 @@ class Guard {
     return response;
   }
 
+  /// After `response`, a success of run(): finds out whether the store heeds the condition, unless that is known or the
+  /// body of `body_bytes` is too large to be sent for it. `response` becomes that of the last success.
+  template <typename Send>
+  void probe(uint64_t body_bytes, Send&& send, internal::HttpResponse& response, Context& context) const {
+    if (!begins_probe(body_bytes)) return;
+    Learnt::Conditions found = Learnt::Conditions::unknown;
+    try {
+      internal::HttpResponse again = send(headers());
+      // Whatever the refusal is, nothing was replaced; a store that is busy says nothing.
+      const bool is_refused = again.status >= 400 && again.status < 500 && again.status != 409 && again.status != 429;
+      if (is_refused) found = Learnt::Conditions::heeded;
+      if (again.status < 300) {
+        ignored(context);
+        response = std::move(again);
+      }
+    } catch (const Error& error) {
+      client_.learnt().conditions = found;
+      if (error.error_class() == ErrorClass::cancelled) throw;
+    }
+    client_.learnt().conditions = found;
+  }
+
   /// Whether the answer says that the condition does not hold.
   bool is_failed(const internal::HttpResponse& response) const;
   Error conflict() const;
@@ -68,6 +110,8 @@ class Guard {
  private:
   std::vector<internal::HttpHeader> headers() const;
   void look(Context& context) const;
+  bool begins_probe(uint64_t body_bytes) const;
+  void ignored(Context& context) const;
 
   Client& client_;
   const std::string& key_;

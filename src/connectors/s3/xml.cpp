@@ -5,6 +5,8 @@
 
 #include <pugixml.hpp>
 
+#include <algorithm>
+
 #include "base/hash.hpp"
 #include "base/uri.hpp"
 #include "base/text.hpp"
@@ -72,8 +74,21 @@ ServiceError read_error(const pugi::xml_node& root) {
       error.request_id = text_of(node);
     else if (name == "Region")
       error.region = text_of(node);
+    else if (name == "Endpoint")
+      error.endpoint = text_of(node);
   }
   return error;
+}
+
+// As x-amz-restore of a HEAD: under way, or there until a date.
+void read_restore_status(const pugi::xml_node& status, ListedObject& object) {
+  bool has_expiry = false;
+  for (const pugi::xml_node& node : status.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "IsRestoreInProgress") object.is_restoring = internal::trim(text_of(node)) == "true";
+    if (name == "RestoreExpiryDate") has_expiry = true;
+  }
+  object.is_restored = has_expiry && !object.is_restoring;
 }
 
 ListedObject read_object(const pugi::xml_node& contents) {
@@ -93,6 +108,8 @@ ListedObject read_object(const pugi::xml_node& contents) {
       object.etag = unquote_etag(text_of(node));
     } else if (name == "StorageClass") {
       object.storage_class = text_of(node);
+    } else if (name == "RestoreStatus") {
+      read_restore_status(node, object);
     }
   }
   if (!has_key || object.key.empty()) throw broken(root, "an entry has no <Key>");
@@ -152,6 +169,8 @@ ListedPage parse_list(std::string& body) {
   const pugi::xml_node root = load(document, body, name_of_root);
   ListedPage page;
   bool has_truncated = false;
+  bool has_v1 = false;
+  bool has_v2 = false;
   for (const pugi::xml_node& node : root.children()) {
     const std::string_view name = local_name(node);
     if (name == "Contents") {
@@ -161,11 +180,21 @@ ListedPage parse_list(std::string& body) {
       has_truncated = true;
     } else if (name == "NextContinuationToken") {
       page.next_token = text_of(node);
+      has_v2 = true;
     } else if (name == "EncodingType") {
       page.is_url_encoded = text_of(node) == "url";
+    } else if (name == "KeyCount" || name == "ContinuationToken" || name == "StartAfter") {
+      has_v2 = true;
+    } else if (name == "NextMarker") {
+      page.next_marker = text_of(node);
+      has_v1 = true;
+    } else if (name == "Marker") {
+      has_v1 = true;
     }
   }
   if (!has_truncated) throw broken(name_of_root, "it has no <IsTruncated>");
+  page.is_v1 = has_v1 && !has_v2;
+  page.is_v2 = has_v2;
   return page;
 }
 
@@ -221,27 +250,50 @@ std::vector<ListedUpload> parse_uploads(std::string& body) {
     if (upload.key.empty() || upload.id.empty()) throw broken(name_of_root, "an upload lacks its key or id");
     uploads.push_back(std::move(upload));
   }
-  for (ListedUpload& upload : uploads) {
-    if (is_encoded) upload.key = internal::percent_decode(upload.key).value_or(upload.key);
-  }
+  for (ListedUpload& upload : uploads) upload.is_url_encoded = is_encoded;
   return uploads;
 }
 
-Completed parse_complete(std::string& body) {
-  constexpr std::string_view name_of_root = "CompleteMultipartUploadResult";
+std::map<std::string, std::string> parse_tagging(std::string& body) {
+  constexpr std::string_view name_of_root = "Tagging";
+  pugi::xml_document document;
+  const pugi::xml_node root = load(document, body, name_of_root);
+  std::map<std::string, std::string> tags;
+  for (const pugi::xml_node& set : root.children()) {
+    if (local_name(set) != "TagSet") continue;
+    for (const pugi::xml_node& tag : set.children()) {
+      std::string name;
+      std::string value;
+      for (const pugi::xml_node& child : tag.children()) {
+        if (local_name(child) == "Key") name = text_of(child);
+        if (local_name(child) == "Value") value = text_of(child);
+      }
+      if (name.empty()) throw broken(name_of_root, "a tag has no <Key>");
+      tags.insert_or_assign(std::move(name), std::move(value));
+    }
+  }
+  return tags;
+}
+
+namespace {
+
+Completed parse_written(std::string& body, std::initializer_list<std::string_view> names_of_root) {
+  const std::string_view expected = *names_of_root.begin();
   // White space that kept the connection alive may come before the document and its declaration.
   body.erase(0, body.find_first_not_of(" \t\r\n"));
   pugi::xml_document document;
   const pugi::xml_parse_result parsed =
       document.load_buffer_inplace(body.data(), body.size(), parse_flags, pugi::encoding_utf8);
-  if (!parsed) throw broken(name_of_root, parsed.description());
+  if (!parsed) throw broken(expected, parsed.description());
   const pugi::xml_node root = document.document_element();
   Completed completed;
   if (local_name(root) == "Error") {
     completed.error = read_error(root);
     return completed;
   }
-  if (local_name(root) != name_of_root) throw broken(name_of_root, "it is a <" + printable(local_name(root)) + ">");
+  if (std::find(names_of_root.begin(), names_of_root.end(), local_name(root)) == names_of_root.end()) {
+    throw broken(expected, "it is a <" + printable(local_name(root)) + ">");
+  }
   bool is_composite = false;
   for (const pugi::xml_node& node : root.children()) {
     const std::string_view name = local_name(node);
@@ -253,9 +305,15 @@ Completed parse_complete(std::string& body) {
       is_composite = text_of(node) == "COMPOSITE";
   }
   if (is_composite) completed.crc64nvme.reset();
-  if (completed.etag.empty()) throw broken(name_of_root, "it has no <ETag>");
+  if (completed.etag.empty()) throw broken(expected, "it has no <ETag>");
   return completed;
 }
+
+}  // namespace
+
+Completed parse_complete(std::string& body) { return parse_written(body, {"CompleteMultipartUploadResult"}); }
+
+Completed parse_copied(std::string& body) { return parse_written(body, {"CopyObjectResult", "CopyPartResult"}); }
 
 std::string complete_body(std::span<const PartInfo> parts, bool with_checksums) {
   std::string body = "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,7 +23,8 @@ struct ServiceError {
   std::string code;
   std::string message;
   std::string request_id;
-  std::string region;  ///< where the bucket is, if the error is about that
+  std::string region = {};    ///< where the bucket is, if the error is about that
+  std::string endpoint = {};  ///< the host to ask instead, if the error is about that
 };
 
 /// Whatever can be read of `body`: never throws for its content.
@@ -33,13 +35,18 @@ struct ListedObject {
   uint64_t size = 0;
   std::string etag;  ///< without quotes
   std::string storage_class;
+  bool is_restoring = false;  ///< out of an archive, and not there yet
+  bool is_restored = false;   ///< out of an archive, for a while
 };
 
 struct ListedPage {
   std::vector<ListedObject> objects;
   bool is_truncated = false;
   bool is_url_encoded = false;
-  std::string next_token;
+  bool is_v1 = false;       ///< what only ListObjects (version 1) says is in it, and nothing that only version 2 says
+  bool is_v2 = false;       ///< what only ListObjectsV2 says is in it
+  std::string next_token;   ///< of version 2
+  std::string next_marker;  ///< of version 1; still encoded where is_url_encoded
 };
 
 ListedPage parse_list(std::string& body);
@@ -56,15 +63,19 @@ struct ListedParts {
 
 ListedParts parse_parts(std::string& body);
 
-/// The answer to CompleteMultipartUpload, which can be an error in a 200.
 struct ListedUpload {
-  std::string key;
+  std::string key;  ///< as sent
+  bool is_url_encoded = false;
   std::string id;
 };
 
-/// <ListMultipartUploadsResult>, keys decoded where the store says that they are encoded. Errors: server (not one).
+/// <ListMultipartUploadsResult>. Errors: server (not one).
 std::vector<ListedUpload> parse_uploads(std::string& body);
 
+/// <Tagging>
+std::map<std::string, std::string> parse_tagging(std::string& body);
+
+/// The answer to CompleteMultipartUpload, CopyObject and UploadPartCopy, which can be an error in a 200.
 struct Completed {
   std::string etag;                ///< without quotes; not empty unless `error` is set
   std::optional<Crc64> crc64nvme;  ///< of the whole object
@@ -72,6 +83,8 @@ struct Completed {
 };
 
 Completed parse_complete(std::string& body);
+/// Of <CopyObjectResult> and <CopyPartResult>.
+Completed parse_copied(std::string& body);
 
 /// The body of CompleteMultipartUpload. With `with_checksums`, parts that have a CRC-64/NVME name it.
 std::string complete_body(std::span<const PartInfo> parts, bool with_checksums);

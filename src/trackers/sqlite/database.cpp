@@ -5,11 +5,14 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <thread>
 
 namespace waybill::internal {
 namespace {
 
-constexpr int busy_timeout_ms = 5'000;
+constexpr std::chrono::milliseconds busy_timeout{5000};
+constexpr std::chrono::milliseconds hurried_timeout{250};
+constexpr std::chrono::milliseconds busy_poll{5};
 
 /// The path as a file: URI, so that it can carry parameters and any byte.
 std::string uri_of(const std::string& path, Database::Access access) {
@@ -102,7 +105,19 @@ std::optional<int64_t> Statement::optional_integer(int column) const noexcept {
   return integer(column);
 }
 
-Database::Database(std::string path, Access access) : path_(std::move(path)) {
+// Called by SQLite each time it finds the file locked; 0 ends the wait.
+int Database::wait_for_others(void* self, int tries) noexcept {
+  Database& database = *static_cast<Database*>(self);
+  const auto now = std::chrono::steady_clock::now();
+  if (tries == 0) database.waiting_since_ = now;
+  const bool is_hurried = database.is_hurried_ != nullptr && *database.is_hurried_;
+  if (now - database.waiting_since_ >= (is_hurried ? hurried_timeout : busy_timeout)) return 0;
+  std::this_thread::sleep_for(busy_poll);
+  return 1;
+}
+
+Database::Database(std::string path, Access access, const std::atomic<bool>* is_hurried)
+    : path_(std::move(path)), is_hurried_(is_hurried) {
   const int flags = (access == Access::read_write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_URI |
                     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
   const int code = sqlite3_open_v2(uri_of(path_, access).c_str(), &handle_, flags, nullptr);
@@ -112,7 +127,7 @@ Database::Database(std::string path, Access access) : path_(std::move(path)) {
     handle_ = nullptr;
     throw failure;
   }
-  sqlite3_busy_timeout(handle_, busy_timeout_ms);
+  sqlite3_busy_handler(handle_, wait_for_others, this);
   // A ledger is data from outside: its schema must not be able to make us do anything.
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);

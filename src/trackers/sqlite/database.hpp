@@ -9,6 +9,8 @@
 
 #include <sqlite3.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -68,8 +70,9 @@ class Database {
  public:
   enum class Access { read_write, read_only, immutable };
 
-  /// Opens a file that exists. Errors: tracker.
-  Database(std::string path, Access access);
+  /// Opens a file that exists. Where another program has locked it, a call waits for five seconds, or for a quarter of
+  /// one where `is_hurried` is set, also meanwhile. Errors: tracker.
+  Database(std::string path, Access access, const std::atomic<bool>* is_hurried = nullptr);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -96,7 +99,11 @@ class Database {
   void abandon() noexcept;
 
  private:
+  static int wait_for_others(void* self, int tries) noexcept;
+
   std::string path_;
+  const std::atomic<bool>* const is_hurried_;
+  std::chrono::steady_clock::time_point waiting_since_;
   sqlite3* handle_ = nullptr;
   bool is_broken_ = false;
   std::unordered_map<const char*, std::unique_ptr<Statement>> statements_;

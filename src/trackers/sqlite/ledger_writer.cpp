@@ -152,13 +152,16 @@ void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
   Segment& segment = queue_.place(partition, record.id.key, is_beyond);
 
   ItemRecord before;
-  bool is_known = false;
-  if (!is_beyond) {
+  const std::optional<Brief> claimed = queue_.take_brief(partition, record.id);
+  bool is_known = claimed.has_value();
+  if (is_known) {
+    decode_brief(*claimed, before);
+  } else if (!is_beyond) {
     Statement& find = database_.prepared(
         "SELECT status, error_class, size FROM items WHERE partition = ? AND key = ? AND version = ?");
     bind_id(find, partition, record.id);
     is_known = find.step();
-    if (is_known) decode_brief(find, 0, before);
+    if (is_known) decode_brief(read_brief(find, 0), before);
     find.reset();
   }
   const ItemRecord* old = is_known ? &before : nullptr;

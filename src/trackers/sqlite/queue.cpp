@@ -218,7 +218,7 @@ void Queue::scan(Database& database, Partition& partition, Segment& segment, Tim
                                           " FROM items WHERE partition = ?1 AND (key, version) >= (?2, ?3)"
                                           " AND status & 2055 = 0 AND status >> 24 = ?4 ORDER BY key, version";
   const std::optional<Key> end = end_of(partition, segment);
-  std::set<Row>& claims = claims_[segment.partition];
+  std::map<Row, std::optional<Brief>>& claims = claims_[segment.partition];
   for (int round = 0; round < 2 && want > 0 && segment.available() > 0; ++round) {
     const Row from = segment.cursor;
     Statement& rows = database.prepared(end ? bounded_sql : open_sql);
@@ -245,7 +245,7 @@ void Queue::scan(Database& database, Partition& partition, Segment& segment, Tim
         dirty_.emplace(segment.partition, segment.first_key);
       }
       taken.emplace_back(std::move(claimed), segment.partition);
-      claims.insert(std::move(row));
+      claims.emplace(std::move(row), Brief{rows.integer(2), rows.integer(4), rows.optional_integer(5)});
       ++segment.n_claimed;
       count(segment.partition, -1);
       --want;
@@ -272,6 +272,14 @@ void Queue::forget(const Taken& taken) noexcept {
     claims_[partition].erase({claimed.record.id.key, claimed.record.id.version});
   }
   is_loaded_ = false;
+}
+
+std::optional<Brief> Queue::take_brief(int64_t partition, const ItemId& id) {
+  const auto claims = claims_.find(partition);
+  if (claims == claims_.end()) return std::nullopt;
+  const auto claim = claims->second.find({id.key, id.version});
+  if (claim == claims->second.end()) return std::nullopt;
+  return std::exchange(claim->second, std::nullopt);
 }
 
 void Queue::release(int64_t partition, const ItemId& id, bool is_still_pending) {

@@ -68,6 +68,9 @@ class Queue {
   bool has_available() const noexcept { return !ready_.empty(); }
   /// Undoes take(), and leaves the index stale.
   void forget(const Taken& taken) noexcept;
+  /// What a claimed row holds, so that its outcome needs no look at it; once only, as the outcome changes it. Nothing
+  /// for other rows.
+  std::optional<Brief> take_brief(int64_t partition, const ItemId& id);
   /// A row was committed: nobody works on it any more.
   void release(int64_t partition, const ItemId& id, bool is_still_pending);
 
@@ -92,7 +95,8 @@ class Queue {
   std::set<int64_t> ready_;  // partitions with something to take
   int64_t last_served_ = 0;
   std::set<std::pair<int64_t, Key>> dirty_;  // (partition, first key) of segments to write
-  std::map<int64_t, std::set<Row>> claims_;
+  // What each claimed row said when it was taken; nothing once it has been written.
+  std::map<int64_t, std::map<Row, std::optional<Brief>>> claims_;
   std::map<int64_t, std::map<Key, Key>> left_;  // partition → first key of a range → highest key claimed in it earlier
 };
 

@@ -256,15 +256,18 @@ void decode_row(Database& database, const Statement& statement, int first, TimeB
   if (!statement.is_null(first + 13)) decode_more(database, statement.bytes(first + 13), record);
 }
 
-void decode_brief(const Statement& statement, int first, ItemRecord& record) {
-  const int64_t status = statement.integer(first);
-  record.state = state_in(status);
-  record.change = static_cast<Change>(status >> change_shift & 3);
-  record.waived = (status & waived_bit) != 0;
-  record.left = (status & left_bit) != 0;
-  record.run = static_cast<uint64_t>(status >> run_shift);
-  record.error_class = static_cast<ErrorClass>(statement.integer(first + 1));
-  record.stamp.size = as_unsigned(statement.optional_integer(first + 2));
+Brief read_brief(const Statement& statement, int first) noexcept {
+  return {statement.integer(first), statement.integer(first + 1), statement.optional_integer(first + 2)};
+}
+
+void decode_brief(const Brief& brief, ItemRecord& record) noexcept {
+  record.state = state_in(brief.status);
+  record.change = static_cast<Change>(brief.status >> change_shift & 3);
+  record.waived = (brief.status & waived_bit) != 0;
+  record.left = (brief.status & left_bit) != 0;
+  record.run = static_cast<uint64_t>(brief.status >> run_shift);
+  record.error_class = static_cast<ErrorClass>(brief.error_class);
+  record.stamp.size = as_unsigned(brief.size);
 }
 
 }  // namespace waybill::internal

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -52,7 +53,16 @@ void run_with_row(Statement& statement, int first, const ItemRecord& record, Tim
 /// Reads n_item_columns columns from `first` on into everything of `record` but its id. Errors: tracker (damaged).
 void decode_row(Database& database, const Statement& statement, int first, TimeBase base, ItemRecord& record);
 
-/// What accounts need of a row: status, error_class and size, as columns `first` and the two after it.
-void decode_brief(const Statement& statement, int first, ItemRecord& record);
+/// What accounts need of a row.
+struct Brief {
+  int64_t status = 0;
+  int64_t error_class = 0;
+  std::optional<int64_t> size;
+};
+
+/// From the columns status, error_class and size, which are `first` and the two after it.
+Brief read_brief(const Statement& statement, int first) noexcept;
+/// The fields of a record that a brief tells; the others are as they were.
+void decode_brief(const Brief& brief, ItemRecord& record) noexcept;
 
 }  // namespace waybill::internal

@@ -33,7 +33,7 @@
 //   failures    why an item failed or vanished
 //   listings, uploads, upload_parts, findings, finding_counts, events, requests, live, in_flight: as their records
 //
-// The views are for people and other programs: bytes as text, numbers as words, times in UTC.
+// The views are for people and other programs: bytes as text, numbers as words, times as RFC 3339 in UTC.
 #include "trackers/sqlite/schema.hpp"
 
 #include <sys/stat.h>
@@ -137,8 +137,10 @@ CREATE VIEW item_view AS SELECT
   CASE WHEN i.error_class > 0 THEN e.word END AS error_class, i.status >> 24 AS run, i.revision, i.size,
   CASE typeof(i.etag) WHEN 'blob' THEN lower(hex(i.etag)) ELSE i.etag END AS etag, i.mtime_ns,
   CASE WHEN i.status & 4096 THEN printf('%016x', i.crc64) END AS crc64nvme, lower(hex(i.sha256)) AS sha256,
-  CASE WHEN i.status & 8192 THEN datetime(i.copied_at + l.time_base_s, 'unixepoch') END AS copied_at,
-  CASE WHEN i.status & 16384 THEN datetime(i.verified_at + l.time_base_s, 'unixepoch') END AS verified_at,
+  CASE WHEN i.status & 8192 THEN strftime('%Y-%m-%dT%H:%M:%SZ', i.copied_at + l.time_base_s, 'unixepoch') END
+    AS copied_at,
+  CASE WHEN i.status & 16384 THEN strftime('%Y-%m-%dT%H:%M:%SZ', i.verified_at + l.time_base_s, 'unixepoch') END
+    AS verified_at,
   CASE WHEN i.status & 32768 THEN coalesce(i.stored_size, i.size) END AS stored_size,
   CASE WHEN i.status & 32768 THEN CASE typeof(i.stored_etag) WHEN 'null' THEN
     CASE typeof(i.etag) WHEN 'blob' THEN lower(hex(i.etag)) ELSE i.etag END
@@ -152,7 +154,7 @@ CREATE VIEW item_view AS SELECT
 CREATE VIEW failure_view AS SELECT
   CAST(p.name AS TEXT) AS partition, CAST(f.key AS TEXT) AS key, CAST(f.version AS TEXT) AS version,
   e.word AS error_class, c.word AS code, f.message, f.retryable, f.http_status, f.provider_code, f.request_id,
-  f.attempts, datetime(f.at_ms / 1000, 'unixepoch') AS at
+  f.attempts, strftime('%Y-%m-%dT%H:%M:%S', f.at_ms / 1000, 'unixepoch') || printf('.%03dZ', f.at_ms % 1000) AS at
   FROM failures f JOIN partitions p ON p.partition = f.partition
   LEFT JOIN words e ON e.vocabulary = 'error_class' AND e.number = f.error_class
   LEFT JOIN words c ON c.vocabulary = 'error_code' AND c.number = f.code;
@@ -165,8 +167,10 @@ CREATE VIEW account_view AS SELECT
   pending + failed + waived + vanished AS outstanding, bytes_total, bytes_done, attempts_total, attempts_failed
   FROM counters c LEFT JOIN partitions p ON p.partition = c.partition;
 CREATE VIEW run_view AS SELECT
-  r.run, p.word AS phase, s.word AS stored_state, r.reason, datetime(r.started_at_ms / 1000, 'unixepoch') AS started_at,
-  datetime(r.ended_at_ms / 1000, 'unixepoch') AS ended_at, r.active_seconds, r.listing_complete, r.engine_version,
+  r.run, p.word AS phase, s.word AS stored_state, r.reason,
+  strftime('%Y-%m-%dT%H:%M:%S', r.started_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.started_at_ms % 1000) AS started_at,
+  strftime('%Y-%m-%dT%H:%M:%S', r.ended_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.ended_at_ms % 1000) AS ended_at,
+  r.active_seconds, r.listing_complete, r.engine_version,
   a.discovered, a.excluded, a.eligible, a.pending_and_in_progress, a.done, a.new, a.updated, a.unchanged, a.verified,
   a.failed, a.waived, a.vanished, a.outstanding, a.bytes_total, a.bytes_done, a.attempts_total, a.attempts_failed
   FROM runs r LEFT JOIN account_view a ON a.run = r.run AND a.is_total
@@ -177,7 +181,8 @@ CREATE VIEW finding_view AS SELECT
   CAST(f.version AS TEXT) AS version, f.detail
   FROM findings f LEFT JOIN words w ON w.vocabulary = 'finding' AND w.number = f.kind;
 CREATE VIEW event_view AS SELECT
-  e.seq, datetime(e.at_ms / 1000, 'unixepoch') AS at, e.run, k.word AS kind, l.word AS level, e.text, e.data
+  e.seq, strftime('%Y-%m-%dT%H:%M:%S', e.at_ms / 1000, 'unixepoch') || printf('.%03dZ', e.at_ms % 1000) AS at,
+  e.run, k.word AS kind, l.word AS level, e.text, e.data
   FROM events e LEFT JOIN words k ON k.vocabulary = 'event' AND k.number = e.kind
   LEFT JOIN words l ON l.vocabulary = 'level' AND l.number = e.level;
 )sql";
@@ -298,9 +303,10 @@ bool exists(const std::string& path) noexcept {
 
 }  // namespace
 
-std::unique_ptr<Database> open_ledger_for_writing(const std::string& path, OpenMode mode) {
+std::unique_ptr<Database> open_ledger_for_writing(const std::string& path, OpenMode mode,
+                                                  const std::atomic<bool>* is_hurried) {
   prepare_ledger_file(path, mode);
-  auto database = std::make_unique<Database>(path, Database::Access::read_write);
+  auto database = std::make_unique<Database>(path, Database::Access::read_write, is_hurried);
   if (mode == OpenMode::create && is_empty(*database)) create_schema(*database);
   check_schema(*database);
   check_pages_if_small(*database);

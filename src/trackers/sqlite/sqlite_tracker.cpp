@@ -42,7 +42,7 @@ class SqliteTracker final : public Tracker {
     if (mode == OpenMode::read_only) {
       rows_.database = open_ledger_for_reading(path_, rows_.is_immutable);
     } else {
-      write_ = open_ledger_for_writing(path_, mode);
+      write_ = open_ledger_for_writing(path_, mode, &is_hurried_);
     }
     Database& first = write_ ? *write_ : *rows_.database;
     Transaction transaction(first, Transaction::Kind::read);
@@ -70,6 +70,7 @@ class SqliteTracker final : public Tracker {
 
   uint64_t acquire(const LeaseOptions& options) override;
   void release(uint64_t epoch) noexcept override;
+  void hurry() noexcept override { is_hurried_ = true; }
   uint64_t commit(uint64_t epoch, const Batch& batch) override;
   std::vector<Claimed> claim(uint64_t epoch, size_t limit) override;
 
@@ -125,6 +126,7 @@ class SqliteTracker final : public Tracker {
   const std::string lock_path_;
   const pid_t pid_;
   TimeBase base_;
+  std::atomic<bool> is_hurried_ = false;  ///< see hurry()
 
   std::mutex write_mutex_;
   std::unique_ptr<Database> write_;  ///< none: read-only
@@ -167,7 +169,7 @@ std::unique_lock<std::mutex> SqliteTracker::lock_for_writing() {
 void SqliteTracker::open(Reader& reader) {
   if (write_) {
     if (!reader.database) {
-      reader.database = std::make_unique<Database>(path_, Database::Access::read_only);
+      reader.database = std::make_unique<Database>(path_, Database::Access::read_only, &is_hurried_);
       reader.database->execute(("PRAGMA cache_size = -" + std::to_string(reader.cache_kib)).c_str());
       reader.database->execute("PRAGMA mmap_size = 0");
     }
@@ -324,6 +326,7 @@ void SqliteTracker::release(uint64_t epoch) noexcept {
   }
   lock_.reset();
   epoch_ = 0;
+  is_hurried_ = false;
   queue_.clear();
 }
 

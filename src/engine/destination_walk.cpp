@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/destination_walk.hpp"
+
+#include <algorithm>
+
+namespace waybill::internal {
+
+void DestinationTail::set(const Key& from, std::vector<Item> items) {
+  std::scoped_lock lock(mutex_);
+  if (from_ && *from_ <= from) return;
+  from_ = from;
+  items_ = std::move(items);
+}
+
+std::optional<std::vector<Item>> DestinationTail::behind(const Key& after) const {
+  std::scoped_lock lock(mutex_);
+  if (!from_ || after < *from_) return std::nullopt;
+  const auto first = std::upper_bound(items_.begin(), items_.end(), after,
+                                      [](const Key& key, const Item& item) { return key < item.key(); });
+  return std::vector<Item>(first, items_.end());
+}
+
+DestinationWalk::DestinationWalk(Destination& destination, bool is_in_order, const Key& after, DestinationTail& tail,
+                                 const RunScope& scope, RetryPolicy& retry, const ListingTrouble& trouble)
+    : tail_(tail) {
+  const Destination::Capabilities can = destination.capabilities();
+  if (can.order != Order::byte_key || !is_in_order) return;
+  ListRequest request;
+  if (can.start_after) request.after = covered_ = after;
+  cursor_.emplace([&destination, request](Context& context) { return destination.list(request, context); },
+                  Order::byte_key, destination.identity(), scope, retry, trouble);
+}
+
+// The next page. False at the end.
+bool DestinationWalk::fetch() {
+  if (is_over_) return false;
+  at_ = 0;
+  items_.clear();
+  if (std::optional<std::vector<Item>> rest = tail_.behind(covered_)) {
+    is_over_ = true;
+    items_ = std::move(*rest);
+    return true;
+  }
+  std::optional<Page> page = cursor_->next_page();
+  is_over_ = !page || page->is_last;
+  if (page) items_ = std::move(page->items);
+  if (is_over_) tail_.set(covered_, items_);
+  if (!items_.empty()) covered_ = items_.back().key();
+  return true;
+}
+
+Item* DestinationWalk::find(const Key& key, bool& is_listed) {
+  is_listed = cursor_ && !(last_ && key < *last_);  // another partition of the source begins: not in step any more
+  if (!is_listed) return nullptr;
+  last_ = key;
+  do {
+    while (at_ < items_.size() && items_[at_].key() < key) ++at_;
+  } while (at_ == items_.size() && fetch());
+  return at_ < items_.size() && items_[at_].key() == key ? &items_[at_] : nullptr;
+}
+
+}  // namespace waybill::internal

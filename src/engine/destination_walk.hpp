@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The destination's listing, walked in step with an ordered source's: what is there is known without a request per
+// item.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "engine/item_cursor.hpp"
+#include "waybill/destination.hpp"
+
+namespace waybill::internal {
+
+/// The last page of the destination, once somebody has come to it: no walk that begins in it asks again. An empty
+/// destination is asked once, however many walk through it.
+///
+/// *Thread safety:* any thread.
+class DestinationTail {
+ public:
+  /// Behind `from` there are exactly `items`.
+  void set(const Key& from, std::vector<Item> items);
+  /// What there is behind `after`, if that is known.
+  std::optional<std::vector<Item>> behind(const Key& after) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::optional<Key> from_;  // guarded by mutex_
+  std::vector<Item> items_;  // guarded by mutex_
+};
+
+/// *Thread safety:* one thread at a time.
+class DestinationWalk {
+ public:
+  /// Begins behind `after`, with the first find(). Where source or destination have no order, nothing is known.
+  DestinationWalk(Destination& destination, bool is_in_order, const Key& after, DestinationTail& tail,
+                  const RunScope& scope, RetryPolicy& retry, const ListingTrouble& trouble);
+
+  /// What is at `key`, or null; may be moved from where nobody asks for the key again. Keys ascend. `is_listed` becomes
+  /// false where the listing cannot tell.
+  Item* find(const Key& key, bool& is_listed);
+
+ private:
+  bool fetch();
+
+  DestinationTail& tail_;
+  std::optional<ItemCursor> cursor_;
+  Key covered_;  // everything up to this key has been fetched
+  std::vector<Item> items_;
+  size_t at_ = 0;
+  bool is_over_ = false;
+  std::optional<Key> last_;
+};
+
+}  // namespace waybill::internal

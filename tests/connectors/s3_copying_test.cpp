@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Copies inside a store, with the store as the judge: what it was asked, what it holds, and what is streamed instead.
+#include <gtest/gtest.h>
+
+#include "engine/support.hpp"
+#include "support/fault_server/fault_server.hpp"
+#include "waybill/waybill.hpp"
+
+namespace waybill::testing {
+namespace {
+
+class S3Copying : public ::testing::Test {
+ protected:
+  S3Copying() {
+    server_.make_bucket("from");
+    server_.make_bucket("to");
+  }
+
+  std::string url(const std::string& bucket) const {
+    return "s3://" + bucket + "/?anonymous=true&endpoint=" + server_.endpoint();
+  }
+  Report run(Options options = {}) {
+    Migration migration(url("from"), url("to"), folder_.path("ledger.db"));
+    return migration.run(options);
+  }
+  void put_objects(int count) {
+    for (int n = 0; n < count; ++n) server_.put("from", key_of(n), "content " + std::to_string(n));
+  }
+  void expect_same(int count) {
+    ASSERT_EQ(server_.keys("to"), server_.keys("from"));
+    for (int n = 0; n < count; ++n) {
+      const std::string key = key_of(n);
+      EXPECT_EQ(server_.get("to", key)->crc64, server_.get("from", key)->crc64) << key;
+    }
+  }
+  static std::string key_of(int n) { return "k+ ö/" + std::to_string(n); }
+  void set_class(int n, const char* name) {
+    fault::Object object = *server_.get("from", key_of(n));
+    object.storage_class = name;
+    server_.put("from", key_of(n), object);
+  }
+  std::string class_of(int n) const { return server_.get("to", key_of(n))->storage_class; }
+  uint64_t asked(const char* operation) const {
+    const auto counts = server_.counts();
+    const auto found = counts.find(operation);
+    return found == counts.end() ? 0 : found->second.requests;
+  }
+  uint64_t asked_in_all() const {
+    uint64_t requests = 0;
+    for (const auto& [name, count] : server_.counts()) requests += count.requests;
+    return requests;
+  }
+
+  FaultServer server_;
+  TemporaryFolder folder_;
+};
+
+TEST_F(S3Copying, OneRequestAnObjectAndNoBodies) {
+  put_objects(1000);
+  const Report report = run();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_EQ(report.snapshot.items.created, 1000);
+  expect_same(1000);
+  EXPECT_EQ(asked("CopyObject"), 1000u);
+  EXPECT_EQ(asked("GetObject") + asked("PutObject") + asked("HeadObject"), 0u);
+  EXPECT_LE(asked_in_all(), 1010u);
+  // A verification rests on the store's word; a second run finds nothing to do.
+  Migration migration(url("from"), url("to"), folder_.path("ledger.db"));
+  EXPECT_EQ(migration.verify().exit_code, 0);
+  EXPECT_EQ(migration.run().snapshot.items.created, 0);
+  EXPECT_EQ(asked("CopyObject"), 1000u);
+}
+
+TEST_F(S3Copying, MetadataHeadersAndTagsGoWithIt) {
+  fault::Object object;
+  server_.put("from", "page", "content");
+  object = *server_.get("from", "page");
+  object.headers = {{"content-type", "text/html"}, {"cache-control", "private"}, {"x-amz-meta-owner", "somebody"}};
+  object.tags = {{"class", "a b"}};
+  server_.put("from", "page", object);
+  EXPECT_EQ(run().exit_code, 0);
+  const fault::ObjectPtr there = server_.get("to", "page");
+  ASSERT_NE(there, nullptr);
+  EXPECT_EQ(there->headers, object.headers);
+  EXPECT_EQ(there->tags, object.tags);
+  EXPECT_EQ(asked("CopyObject"), 1u);
+}
+
+TEST_F(S3Copying, OneStorageClassGoesWithItWithoutAQuestion) {
+  put_objects(20);
+  for (int n = 0; n < 20; ++n) set_class(n, "STANDARD_IA");
+  EXPECT_EQ(run().exit_code, 0);
+  for (int n = 0; n < 20; ++n) EXPECT_EQ(class_of(n), "STANDARD_IA") << n;
+  EXPECT_EQ(asked("CopyObject"), 20u);
+  EXPECT_EQ(asked("GetObject"), 0u);
+}
+
+TEST_F(S3Copying, SeveralStorageClassesAreAskedFor) {
+  put_objects(20);
+  for (int n = 0; n < 10; ++n) set_class(n, "GLACIER_IR");
+  EXPECT_EQ(run().exit_code, 0);
+  for (int n = 0; n < 20; ++n) EXPECT_EQ(class_of(n), n < 10 ? "GLACIER_IR" : "STANDARD") << n;
+  EXPECT_EQ(asked("CopyObject"), 20u);
+  EXPECT_EQ(asked("GetObject"), 20u);
+}
+
+TEST_F(S3Copying, AStoreThatKnowsNoCopiesIsNotAskedForLong) {
+  server_.change_bucket("to", [](fault::BucketSettings& settings) { settings.copy = false; });
+  put_objects(200);
+  Options options;
+  options.concurrency = 4;
+  EXPECT_EQ(run(options).exit_code, 0);
+  expect_same(200);
+  EXPECT_LE(asked("PutObject"), 201u);  // one more asks whether conditions are heeded
+  EXPECT_LE(asked("CopyObject"), 16u);  // each of four threads may be at its second try, with and without the condition
+}
+
+TEST_F(S3Copying, ARightThatLacksForCopiesAloneIsNoFailure) {
+  server_.change_bucket("to", [](fault::BucketSettings& settings) { settings.denied = {"CopyObject"}; });
+  put_objects(50);
+  const Report report = run();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  expect_same(50);
+}
+
+TEST_F(S3Copying, AnErrorInsideASuccessIsTriedAgainOrStreamed) {
+  put_objects(20);
+  server_.add_rule({.op = "CopyObject", .nth = 2, .action = fault::Action::error_in_200, .code = "InternalError"});
+  server_.add_rule({.op = "CopyObject", .nth = 5, .action = fault::Action::error_in_200, .code = "InvalidRequest"});
+  const Report report = run();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  expect_same(20);
+  EXPECT_LE(asked("PutObject"), 2u);  // the second asks whether conditions are heeded
+  EXPECT_EQ(report.snapshot.attempts_failed, 1);
+}
+
+TEST_F(S3Copying, ALostAnswerIsNotAnObjectInTheWay) {
+  put_objects(20);
+  server_.add_rule({.op = "CopyObject", .nth = 3, .action = fault::Action::reset, .place = fault::Place::answer});
+  const Report report = run();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_EQ(report.snapshot.items.created, 20);
+  expect_same(20);
+}
+
+TEST_F(S3Copying, ARevisionThatWasNotListedIsNotCopied) {
+  put_objects(1);
+  bool is_changed = false;
+  Callbacks callbacks;
+  Options options;
+  server_.add_rule({.op = "CopyObject", .nth = 1, .action = fault::Action::delay, .delay_ms = 300});
+  std::thread writer([&] {
+    while (asked("ListObjectsV2") < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    server_.put("from", "k+ ö/0", "another content");
+    is_changed = true;
+  });
+  const Report report = run(options);
+  writer.join();
+  ASSERT_TRUE(is_changed);
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  expect_same(1);
+}
+
+TEST_F(S3Copying, WhatIsInTheWayStaysThere) {
+  put_objects(3);
+  // Appears after the listing, which is when the copy is asked for.
+  server_.add_rule({.op = "CopyObject", .action = fault::Action::delay, .delay_ms = 300});
+  std::thread writer([&] {
+    while (asked("ListObjectsV2") < 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    server_.put("to", "k+ ö/1", "somebody else's");
+  });
+  const Report report = run();
+  writer.join();
+  EXPECT_EQ(server_.get("to", "k+ ö/1")->size(), std::string("somebody else's").size());
+  EXPECT_EQ(report.snapshot.items.failed, 1) << report.message;
+  EXPECT_EQ(report.snapshot.items.created, 2);
+}
+
+TEST_F(S3Copying, ADigestThatIsWantedNeedsTheBytes) {
+  put_objects(10);
+  Options options;
+  options.digest = DigestChoice::sha256;
+  EXPECT_EQ(run(options).exit_code, 0);
+  EXPECT_EQ(asked("CopyObject"), 0u);
+  expect_same(10);
+}
+
+TEST_F(S3Copying, CanBeSwitchedOff) {
+  put_objects(10);
+  Options options;
+  options.server_side_copy = false;
+  EXPECT_EQ(run(options).exit_code, 0);
+  EXPECT_EQ(asked("CopyObject"), 0u);
+  expect_same(10);
+}
+
+// Above the bound of one copy the parts are copied, each by the store; one of them is refused, and streamed.
+TEST_F(S3Copying, LargeObjectsAreCopiedInParts) {
+  fault::GeneratedKeys keys;
+  keys.count = 1;
+  keys.size = (uint64_t{1} << 30) + 5;
+  server_.generate("from", keys);
+  server_.change_bucket("to", [](fault::BucketSettings& settings) { settings.digest_only = true; });
+  server_.add_rule({.op = "UploadPartCopy", .nth = 3, .action = fault::Action::status, .status = 400, .code = "InvalidRequest"});
+  server_.add_rule({.op = "UploadPartCopy", .nth = 5, .action = fault::Action::status, .status = 503, .code = "SlowDown"});
+  const Report report = run();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_EQ(asked("UploadPartCopy"), 18u);  // 17 parts of 64 MiB, one of them twice
+  EXPECT_EQ(asked("UploadPart"), 1u);
+  EXPECT_EQ(asked("CopyObject"), 0u);
+  const fault::ObjectPtr there = server_.get("to", server_.keys("to").at(0));
+  EXPECT_EQ(there->size(), keys.size);
+  EXPECT_EQ(server_.open_uploads("to").size(), 0u);
+}
+
+}  // namespace
+}  // namespace waybill::testing
