@@ -18,8 +18,9 @@ from process import PROJECT
 class S3Server:
     """Started when entered, stopped when left."""
 
-    def __init__(self, *buckets: str) -> None:
+    def __init__(self, *buckets: str, server: str = "versitygw") -> None:
         self.buckets = buckets
+        self.server = server
         self.folder = Path()
         self.environment: dict[str, str] = {}
         self.endpoint = ""
@@ -29,7 +30,9 @@ class S3Server:
         self.folder = Path(tempfile.mkdtemp(prefix="waybill-s3-"))
         words = [word for bucket in self.buckets for word in ("--bucket", bucket)]
         self._process = subprocess.Popen(
-            [PROJECT / "scripts/s3-server", "--dir", self.folder, *words], stdout=subprocess.PIPE, text=True
+            [PROJECT / "scripts/s3-server", "--server", self.server, "--dir", self.folder, *words],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdout is not None
         for line in self._process.stdout:
