@@ -7,6 +7,9 @@ event (the n-th claim, write, acknowledged write, part, completed object, page, 
 the destination has to be what an unbroken run leaves, by hashes and times taken here; the accounts have to be those of
 the tree and of a recount by the sqlite3 program; and nothing may have been left behind. Then the next one begins fresh.
 
+What a kill costs is counted (I6): nothing that was committed is ever written again, and what is written again is at most
+what had arrived without being committed: transfers in flight and one batch.
+
     python tests/faults/kills.py [--target filesystem|s3] [--kills N] [--seed N] [--sanitizers]
     python tests/faults/kills.py --target s3 --script claim:3,write:17       (repeats one migration)
 """
@@ -18,6 +21,7 @@ import hashlib
 import os
 import random
 import shutil
+import statistics
 import struct
 import sys
 import time
@@ -30,19 +34,23 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import faults_build
-from process import Waybill, check_accounts, open_folder, recount
+from process import Waybill, check_accounts, open_folder, recount, run_checked
 from s3 import S3Server
 
 SMALL_FILES = 1_200
 LARGE_FILES = 6
 LARGE_BYTES = (11 << 20) + 12345
+PART_BYTES = 5 << 20
+LARGE_PARTS = 3
+CONCURRENCY = 8
 OPTIONS: dict[str, Any] = {
-    "part_size_bytes": 5 << 20,
-    "part_threshold_bytes": 5 << 20,
+    "part_size_bytes": PART_BYTES,
+    "part_threshold_bytes": PART_BYTES,
     "commit_interval_ms": 10,
-    "concurrency": 8,
+    "concurrency": CONCURRENCY,
 }
 MIDDLE_SHARE = 0.8
+BATCH = 1_000  # records that the engine lets wait for a commit
 
 
 @dataclass
@@ -54,6 +62,8 @@ class Kill:
     done: int
     outstanding: int
     total: int
+    uncommitted: int = 0  # objects and parts that had arrived, and were not recorded
+    uncommitted_bytes: int = 0
 
     @property
     def is_in_the_middle(self) -> bool:
@@ -65,15 +75,22 @@ class Kill:
 class Result:
     kills: list[Kill] = field(default_factory=list)
     convergences: int = 0
+    objects_again: int = 0
+    parts_again: int = 0
 
     def summary(self) -> str:
+        arrived = [kill.uncommitted for kill in self.kills]
+        most_bytes = max(kill.uncommitted_bytes for kill in self.kills)
         events = Counter(kill.event for kill in self.kills)
         middle = sum(kill.is_in_the_middle for kill in self.kills)
         tenths = Counter(min(9, 10 * kill.done // max(1, kill.total)) for kill in self.kills)
         return (
             f"{len(self.kills)} kills, {middle} between the first and the last outcome, {self.convergences} convergences\n"
             f"  by event: {', '.join(f'{name} {events[name]}' for name in faults_build.EVENTS)}\n"
-            f"  by share of items done: {', '.join(f'{10 * n}% {tenths[n]}' for n in range(10))}"
+            f"  by share of items done: {', '.join(f'{10 * n}% {tenths[n]}' for n in range(10))}\n"
+            f"  arrived but not committed at a kill: median {statistics.median(arrived):g}, most {max(arrived)} objects and "
+            f"parts, most {most_bytes / (1 << 20):.1f} MiB; written again in all: {self.objects_again} objects and "
+            f"{self.parts_again} parts"
         )
 
 
@@ -106,6 +123,19 @@ def describe(root: Path, *, with_attributes: bool) -> dict[str, tuple[Any, ...]]
     return found
 
 
+@dataclass
+class Standing:
+    """What a ledger and a destination hold between two processes."""
+
+    done: set[str] = field(default_factory=set)
+    recorded_parts: int = 0
+    there: dict[str, tuple[int, ...]] = field(default_factory=dict)  # a stamp that every write changes, and the size
+
+    def unrecorded(self, before: Standing) -> list[str]:
+        """What was written since `before`, and is not recorded."""
+        return [name for name in self.there.keys() - self.done if before.there.get(name) != self.there[name]]
+
+
 class Target:
     """Where the tree goes."""
 
@@ -122,6 +152,16 @@ class Target:
 
     def contents(self) -> dict[str, tuple[Any, ...]]:
         return describe(self.root, with_attributes=self.server is None)
+
+    def stamps(self) -> dict[str, tuple[int, ...]]:
+        """By name what tells one write of a file from the next: both stores make a new file and rename it."""
+        found = {}
+        for path in self.root.rglob("*"):
+            name = str(path.relative_to(self.root))
+            if not name.startswith((".sgwtmp", ".waybill-tmp")) and path.is_file():
+                status = path.stat()
+                found[name] = (status.st_ino, status.st_ctime_ns, status.st_size)
+        return found
 
     def leftovers(self) -> list[str]:
         """Temporary files and unfinished uploads."""
@@ -148,6 +188,9 @@ class Harness:
         self.n_outstanding = self.n_files
         self.result = Result()
         self.script: list[str] = []
+        self.standing = Standing()
+        self.acknowledged: Counter[str] = Counter()
+        self.may_come_again: Counter[str] = Counter()
 
     def command(self) -> tuple[str, ...]:
         return ("run", "--from", str(self.source), "--to", self.target.url, "--progress", "none")
@@ -157,6 +200,9 @@ class Harness:
             path.unlink()
         self.target.empty()
         self.script = []
+        self.standing = Standing()
+        self.acknowledged.clear()
+        self.may_come_again.clear()
 
     def counts(self) -> dict[str, int]:
         numbers = struct.unpack("<8Q", self.counts_file.read_bytes())
@@ -222,13 +268,57 @@ class Harness:
         assert counted["bytes"] == self.n_bytes, counted
         assert describe(self.source, with_attributes=True) == self.expected_source, f"{what}: the source was changed"
 
+    def stand(self) -> Standing:
+        """Looks at the ledger, through the sqlite3 program, and at the destination."""
+        ledger = str(self.folder / self.waybill.tracker)
+
+        def ask(query: str) -> list[str]:
+            return run_checked(["sqlite3", "-readonly", ledger, query]).stdout.decode().splitlines()
+
+        done = set(ask("SELECT key FROM item_view WHERE state = 'copied'"))
+        large = sum("/large " in name for name in done)
+        open_parts = int(ask("SELECT count(*) FROM upload_parts")[0])
+        return Standing(done, LARGE_PARTS * large + open_parts, self.target.stamps())
+
+    def look(self, event: str) -> tuple[int, int]:
+        """Counts what one process left that is not recorded, as (objects and parts, bytes), and that it wrote nothing
+        again that had been."""
+        before, now = self.standing, self.stand()
+        counts = Counter(self.counts())
+        self.acknowledged += counts
+        self.standing = now
+        lost = before.done - now.done
+        assert not lost, f"{event}: recorded as done, and then not any more: {sorted(lost)[:5]}"
+        again = [name for name in before.done if now.there.get(name) != before.there[name]]
+        assert not again, f"{event}: committed, and yet written again: {sorted(again)[:5]}"
+        objects = [name for name in now.unrecorded(before) if "/large " not in name]
+        parts = max(0, counts["part"] - (now.recorded_parts - before.recorded_parts))
+        self.may_come_again += Counter(put_done=len(objects), part=parts)
+        n_bytes = sum(now.there[name][2] for name in objects) + parts * PART_BYTES
+        return len(objects) + parts, n_bytes
+
+    def check_copied_again(self, what: str) -> None:
+        again = {name: self.acknowledged[name] - self.totals[name] for name in ("put_done", "part")}
+        for name, number in again.items():
+            most = self.may_come_again[name]
+            assert number <= most, (
+                f"{what}: {name} {number} more than in an unbroken run, where {most} were not recorded"
+            )
+        self.result.objects_again += max(0, again["put_done"])
+        self.result.parts_again += max(0, again["part"])
+
     def one_run(self, event: str) -> bool:
         """Starts the command with a kill at `event`; True if it was killed, False if it came to its end."""
         self.script.append(event)
-        done = self.waybill.run(*self.command(), WAYBILL_FAULT_KILL=event, timeout=300)
+        done = self.waybill.run(
+            *self.command(), WAYBILL_FAULT_KILL=event, WAYBILL_FAULT_COUNTS=str(self.counts_file), timeout=300
+        )
         killed_at = time.monotonic()
         if done.returncode == 0:
-            self.check_end("after " + ",".join(self.script))
+            what = "after " + ",".join(self.script)
+            self.check_end(what)
+            self.look(what)
+            self.check_copied_again(what)
             self.result.convergences += 1
             return False
         assert done.returncode == -9, f"exit code {done.returncode}: {done.stderr.decode(errors='replace')}"
@@ -236,7 +326,12 @@ class Harness:
         check_accounts(status)
         items = status["items"]
         name, _, number = event.partition(":")
-        self.result.kills.append(Kill(name, int(number), items["done"], items["outstanding"], self.n_files))
+        uncommitted, n_bytes = self.look(event)
+        assert uncommitted <= CONCURRENCY + BATCH, (
+            f"{event}: {uncommitted} objects and parts came, and are not recorded"
+        )
+        kill = Kill(name, int(number), items["done"], items["outstanding"], self.n_files, uncommitted, n_bytes)
+        self.result.kills.append(kill)
         self.n_outstanding = self.n_files - items["done"]
         return True
 

@@ -204,6 +204,35 @@ def test_ctrl_c_ends_a_run_within_two_seconds_with_every_transfer_stalled(
     assert contents(folder / "copy") == contents(folder / "source")
 
 
+def test_ctrl_c_ends_a_run_within_two_seconds_while_another_program_has_locked_the_ledger(
+    folder: Path, server: S3Server, proxy: StallProxy
+) -> None:
+    waybill = waybill_in(folder, server, FAST)
+    command = to_s3(folder, server, proxy)
+    process = start_and_hold(waybill, proxy, command)
+    try:
+        with closing(sqlite3.connect(folder / waybill.tracker, timeout=10, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            proxy.thaw()  # transfers end, and their outcomes cannot be committed
+            time.sleep(1)
+            assert process.poll() is None
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            code = process.wait(timeout=20)
+            took = time.monotonic() - began
+            other.execute("ROLLBACK")
+    finally:
+        proxy.thaw()
+        waybill.stop(process)
+    assert took < 2.0, f"Ctrl-C took {took:.2f} s"
+    assert code == 130
+    status = waybill.status()
+    check_accounts(status)
+    assert status["run"]["state"] == "interrupted"
+    assert status["items"]["outstanding"] > 0, "the case shows nothing: everything had been committed"
+    expect_carried_on(waybill, folder, server, command)
+
+
 def test_a_second_ctrl_c_ends_the_process_at_once(folder: Path, server: S3Server, proxy: StallProxy) -> None:
     waybill = waybill_in(folder, server, FAST | {"drain_ms": 60_000})
     command = to_s3(folder, server, proxy)
