@@ -105,6 +105,11 @@ class Gates {
     std::printf("gate:     %-34s %10.2f %-6s <= %8.2f  %s\n", what, value, unit, bound, holds ? "ok" : "FAILED");
     all_hold_ = all_hold_ && holds;
   }
+  void at_least(const char* what, double value, double bound, const char* unit) {
+    const bool holds = value >= bound;
+    std::printf("gate:     %-34s %10.2f %-6s >= %8.2f  %s\n", what, value, unit, bound, holds ? "ok" : "FAILED");
+    all_hold_ = all_hold_ && holds;
+  }
   int exit_code() const { return all_hold_ ? 0 : 1; }
 
  private:

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -41,6 +43,7 @@ struct Connection {
   std::string out;
   size_t body_left = 0;  // of the request under way
   bool is_put = false;   // which is answered when its body is in
+  bool is_refused = false;
 };
 
 struct Request {
@@ -190,7 +193,8 @@ class Server {
   }
 
   void finish(Connection& connection) const {
-    if (connection.is_put) answer(connection.out, "200 OK", object_headers_, "");
+    if (!connection.is_put) return;
+    answer(connection.out, connection.is_refused ? "412 Precondition Failed" : "200 OK", object_headers_, "");
   }
 
   // False where there is no whole head yet.
@@ -202,6 +206,7 @@ class Server {
     const Request request = parse(head);
     respond(connection, request);
     connection.is_put = request.method == "PUT";
+    connection.is_refused = connection.is_put && was_just_written(request);
     connection.body_left = request.content_length;
     if (request.expects_continue) connection.out += "HTTP/1.1 100 Continue\r\n\r\n";
     if (connection.body_left == 0) {
@@ -228,6 +233,16 @@ class Server {
     return request;
   }
 
+  // A client asks once whether "there must be nothing" is heeded, by writing an object twice. What was written longer ago
+  // is forgotten: the next run writes the same keys.
+  bool was_just_written(const Request& request) {
+    if (request.head.find("\r\nIf-None-Match: *") == std::string_view::npos) return false;
+    const size_t key = std::hash<std::string_view>{}(request.target);
+    if (std::find(written_.begin(), written_.end(), key) != written_.end()) return true;
+    written_[n_written_++ % written_.size()] = key;
+    return false;
+  }
+
   // Everything but the answer to a PUT, which comes after its body.
   void respond(Connection& connection, const Request& request) {
     if (request.target.starts_with("/-/")) return respond_about_us(connection, request);
@@ -245,6 +260,10 @@ class Server {
     if (!parameter(request.target, "list-type").empty()) {
       count("list", "LIST", request);
       return answer(connection.out, "200 OK", "Content-Type: application/xml\r\n", page(request.target));
+    }
+    if (request.target.ends_with("?tagging=")) {
+      count("tags", "TAGS", request);
+      return answer(connection.out, "200 OK", "Content-Type: application/xml\r\n", "<Tagging><TagSet></TagSet></Tagging>");
     }
     count("get", "GET", request);
     answer(connection.out, "200 OK", object_headers_, content_);
@@ -297,6 +316,8 @@ class Server {
   uint64_t objects_;
   std::string content_;
   std::string object_headers_;
+  std::array<size_t, 64> written_{};  // hashes of the latest keys
+  size_t n_written_ = 0;
   int listener_ = -1;
   int epoll_ = -1;
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;
