@@ -125,10 +125,10 @@ def killed_half_way(scene: Scene, proxy: StallProxy) -> None:
         (scene.folder / "many" / f"{number:03}").write_bytes(b"%d" % number * 2000)
     url = f"s3://target/many?endpoint={proxy.endpoint}"
     waybill = scene.waybill(tracker="unfinished.db")
+    proxy.freeze_at(b"PUT /target/many/", 100)
     process = waybill.start("run", "--from", "many", "--to", url, "--concurrency", "4", "--progress", "none")
     try:
-        wait_for(lambda: proxy.bytes_moved > 200_000 or process.poll() is not None, 60, "some bytes moved")
-        proxy.freeze()
+        wait_for(lambda: proxy.is_frozen or process.poll() is not None, 60, "the 100th transfer")
         wait_for(lambda: waybill.status()["items"]["done"] > 0, 60, "something recorded")
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=20)

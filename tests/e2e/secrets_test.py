@@ -170,10 +170,10 @@ def test_a_run_that_is_killed_leaves_none_behind(watch: Watch, server: S3Server)
     with StallProxy(server.port) as proxy:
         url = server.url("target", "in", endpoint=proxy.endpoint)
         waybill = watch.waybill()
+        proxy.freeze_at(b"PUT /target/in/", 60)
         process = waybill.start("run", "--from", "source", "--to", url, "--concurrency", "4", "--json")
         try:
-            wait_for(lambda: proxy.bytes_moved > 300_000 or process.poll() is not None, 60, "some bytes moved")
-            proxy.freeze()
+            wait_for(lambda: proxy.is_frozen or process.poll() is not None, 60, "the 60th transfer")
             wait_for(lambda: waybill.status()["items"]["done"] > 0, 60, "something recorded")
             watch.expect_no_secret(beside=("ledger.db-wal",))
             watch.printed.append(Path(f"/proc/{process.pid}/cmdline").read_bytes())

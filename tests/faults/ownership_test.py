@@ -70,12 +70,14 @@ def to_s3(folder: Path, server: S3Server, proxy: StallProxy) -> tuple[str, ...]:
     return ("run", "--from", str(folder / "source"), "--to", url, "--progress", "none")
 
 
-def start_and_hold(waybill: Waybill, proxy: StallProxy, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
-    """Starts a run and freezes its connections once some items have moved and others have not."""
+def start_and_hold(
+    waybill: Waybill, proxy: StallProxy, command: tuple[str, ...], request: bytes = b"PUT /target/folder"
+) -> subprocess.Popen[bytes]:
+    """Starts a run whose connections freeze at the 60th transfer, when some items have moved and others have not."""
+    proxy.freeze_at(request, 60)
     process = waybill.start(*command)
     try:
-        wait_for(lambda: proxy.bytes_moved > 100_000 or process.poll() is not None, 60, "some bytes moved")
-        proxy.freeze()
+        wait_for(lambda: proxy.is_frozen or process.poll() is not None, 60, "the 60th transfer")
         assert process.poll() is None, "the run ended before it could be held"
         wait_for(lambda: waybill.status()["items"]["in_progress"] > 0, 60, "transfers under way")
     except BaseException:
@@ -181,7 +183,8 @@ def test_ctrl_c_ends_a_run_within_two_seconds_with_every_transfer_stalled(
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         origin = server.url("origin", endpoint=proxy.endpoint)
         command = ("run", "--from", origin, "--to", str(folder / "copy"), "--progress", "none")
-    process = start_and_hold(waybill, proxy, command)
+    held = b"GET /origin/folder" if direction == "reading" else b"PUT /target/folder"
+    process = start_and_hold(waybill, proxy, command, held)
     try:
         began = time.monotonic()
         process.send_signal(signal.SIGINT)

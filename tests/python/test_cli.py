@@ -367,7 +367,7 @@ def test_beside_a_live_run(
 def test_pause_resume_and_cancel_from_another_process(
     cli: CommandLine, slow: Callable[..., subprocess.Popen[str]], eventually: Callable[..., None]
 ) -> None:
-    process = slow()
+    process = slow("--exclude", "000/*")
     eventually(lambda: is_under_way(cli.folder))
     paused = cli("pause")
     assert paused.returncode == 0, paused.stderr
@@ -382,13 +382,18 @@ def test_pause_resume_and_cancel_from_another_process(
     done = json.loads(cli("status", "--json").stdout)["items"]["done"]
     resumed = cli.start("resume")
     eventually(lambda: is_under_way(cli.folder, done))
-    # Not by the command: the run is at full speed now, and a busy machine takes longer to start an interpreter.
+    # Not by the command: a busy machine may take longer to start an interpreter than the run takes.
     with waybill.Tracker(cli.folder / "waybill.db", read_only=False) as tracker:
         tracker.request_cancel()
     out, err = resumed.communicate(timeout=30)
     assert resumed.returncode == 130, err
     assert "copy cancelled" in out
-    assert json.loads(cli("status", "--json").stdout)["run"]["state"] == "cancelled"
+    status = json.loads(cli("status", "--json").stdout)
+    assert status["run"]["state"] == "cancelled"
+    assert status["items"]["excluded"] == 500, "the run went on without its filter"
+    with waybill.Tracker(cli.folder / "waybill.db") as tracker:
+        options = json.loads(next(tracker.runs(1)).options)
+    assert options["concurrency"] == 1
     nothing_left = cli("cancel")
     assert nothing_left.returncode == 2
     one_clear_line(nothing_left)

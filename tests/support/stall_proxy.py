@@ -18,6 +18,9 @@ class StallProxy:
         self.moving = threading.Event()
         self.moving.set()
         self.bytes_moved = 0
+        self._trigger = b""
+        self._calls_left = 0
+        self._counting = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._is_closed = False
@@ -29,7 +32,19 @@ class StallProxy:
     def freeze(self) -> None:
         self.moving.clear()
 
+    def freeze_at(self, request: bytes, calls: int) -> None:
+        """Freezes by itself at the `calls`-th request that begins with `request`, which does not pass.
+
+        A caller that polls and then freezes may be late: the run may be over, or not have begun.
+        """
+        self._trigger, self._calls_left = request, calls
+
+    @property
+    def is_frozen(self) -> bool:
+        return not self.moving.is_set()
+
     def thaw(self) -> None:
+        self._trigger = b""
         self.moving.set()
 
     def __enter__(self) -> Self:
@@ -61,7 +76,16 @@ class StallProxy:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._watch(data)
                 self.moving.wait()
                 sink.sendall(data)
                 self.bytes_moved += len(data)
             sink.shutdown(socket.SHUT_WR)
+
+    def _watch(self, data: bytes) -> None:
+        with self._counting:
+            if not self._trigger or not data.startswith(self._trigger):
+                return
+            self._calls_left -= 1
+            if self._calls_left <= 0:
+                self.moving.clear()

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import fields, replace
+from json import loads
 from typing import Annotated
 
 import typer
@@ -25,6 +27,8 @@ from waybill.records import Finding
 from waybill.text import count, duration, item_name, safe, size
 
 __all__ = ["add_commands"]
+
+RESUMABLE = ("paused", "interrupted", "running", "cancelling")
 
 SourceUrl = Annotated[
     str | None, typer.Option("--from", metavar="URL", help="Source: a path, file:///path or s3://bucket/prefix.")
@@ -132,12 +136,12 @@ def _resume(
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
-    """Carry on with a migration that was paused.
+    """Carry on with a migration that was paused, with the options of its run.
 
     waybill resume --tracker photos.db
     """
-    _refuse_unless_resumable(tracker)
-    migration = _open(None, None, tracker, None, Options(resume_paused=True, take_over=take_over))
+    options = replace(_options_to_resume(tracker), resume_paused=True, take_over=take_over)
+    migration = _open(None, None, tracker, None, options)
     _follow_copy(migration, tracker, json, progress)
 
 
@@ -182,12 +186,17 @@ def _open(source: str | None, destination: str | None, tracker: str, name: str |
     return Migration(source, destination, tracker, name=name, options=options)
 
 
-def _refuse_unless_resumable(tracker: str) -> None:
-    """A run that has ended is not begun anew by a word that promises to go on. A live one is refused by its lease."""
+def _options_to_resume(tracker: str) -> Options:
+    """The options of the run that has not ended: its filters above all.
+
+    A run that has ended is not begun anew by a word that promises to go on. A live one is refused by its lease.
+    """
     with Tracker(tracker) as ledger:
         snapshot = ledger.snapshot()
-    if snapshot.phase == "copy" and snapshot.state in ("paused", "interrupted", "running", "cancelling"):
-        return
+        last = next(ledger.runs(1), None)
+    if last is not None and snapshot.phase == "copy" and snapshot.state in RESUMABLE:
+        recorded = loads(last.options)
+        return Options(**{field.name: recorded[field.name] for field in fields(Options) if field.name in recorded})
     why = f"run {snapshot.run} has ended ({snapshot.state})" if snapshot.run else "nothing has been run yet"
     raise _wrong(f"there is nothing to resume in {tracker}: {why}; begin a run with: {_command('run', tracker)}")
 
