@@ -289,6 +289,7 @@ TEST(S3Errors, TheTable) {
       {400, "AuthorizationHeaderMalformed", C::configuration, E::invalid_argument, false},
       {400, "EntityTooLarge", C::too_large, E::out_of_range, false},
       {400, "KeyTooLongError", C::unsupported, E::invalid_argument, false},
+      {400, "XMinioInvalidResourceName", C::unsupported, E::invalid_argument, false},
       {400, "SomethingNew", C::server, E::invalid_argument, false},
       {501, "NotImplemented", C::unsupported, E::unimplemented, false},
       {200, "SlowDown", C::throttled, E::unavailable, true},

@@ -50,6 +50,7 @@ class Kind:
 STORES = [
     Kind("fault server", FaultServer),
     Kind("versitygw", S3Server),
+    Kind("MinIO", functools.partial(S3Server, server="minio")),
 ]
 
 

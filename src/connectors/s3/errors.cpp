@@ -84,6 +84,7 @@ constexpr Row by_code[] = {
     {"KeyTooLong",                    {invalid_argument, C::unsupported, false, {}}},
     {"InvalidURI",                    {invalid_argument, C::unsupported, false, {}}},
     {"XMinioInvalidObjectName",       {invalid_argument, C::unsupported, false, {}}},
+    {"XMinioInvalidResourceName",     {invalid_argument, C::unsupported, false, {}}},
     {"MetadataTooLarge",              {invalid_argument, C::unsupported, false, {}}},
     {"InvalidStorageClass",           {invalid_argument, C::unsupported, false, {}}},
     {"InvalidTag",                    {invalid_argument, C::unsupported, false, {}}},

@@ -186,8 +186,9 @@ bool is_listed(Client& client, const std::string& full, Context& context) {
   const bool is_ordered = listing_order(client) == Order::byte_key;
   std::optional<ListPosition> position;
   do {
-    // In order, the key itself is the first one that begins with it.
-    PageAnswer answer = ask_page(client, {full, "", position ? &*position : nullptr, is_ordered ? 1U : 0U}, context);
+    // In order, the key itself is the first one that begins with it. Not a page of one: MinIO answers that by opening
+    // the object, and names it as it was asked for.
+    PageAnswer answer = ask_page(client, {full, "", position ? &*position : nullptr, is_ordered ? 2U : 0U}, context);
     for (const ListedObject& object : answer.objects) {
       if (object.key == full) return true;
     }
