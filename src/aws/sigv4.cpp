@@ -53,7 +53,10 @@ bool is_before(std::string_view a, std::string_view b) {
 }
 
 void append_lower(std::string_view text, std::string& out) {
-  for (const char c : text) out += lower(c);
+  const size_t start = out.size();
+  out += text;
+  std::transform(out.begin() + static_cast<std::ptrdiff_t>(start), out.end(),
+                 out.begin() + static_cast<std::ptrdiff_t>(start), lower);
 }
 
 // Removes empty and "." segments and resolves "..", keeping a '/' at the end.

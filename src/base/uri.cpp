@@ -40,15 +40,18 @@ constexpr auto byte_kinds = make_kinds();
 template <bool keep_slash>
 void encode_append(std::string_view bytes, std::string& out) {
   constexpr char digits[] = "0123456789ABCDEF";
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    const uint8_t kind = byte_kinds[byte];
-    if (kind == 1 || (keep_slash && kind == 2)) {
-      out += c;
-    } else {
-      const char escape[] = {'%', digits[byte >> 4], digits[byte & 15]};
-      out.append(escape, sizeof escape);
-    }
+  const auto is_plain = [](char c) {
+    const uint8_t kind = byte_kinds[static_cast<unsigned char>(c)];
+    return kind == 1 || (keep_slash && kind == 2);
+  };
+  for (auto at = bytes.begin(); at != bytes.end();) {
+    const auto end = std::find_if_not(at, bytes.end(), is_plain);
+    out.append(at, end);
+    if (end == bytes.end()) return;
+    const auto byte = static_cast<unsigned char>(*end);
+    const char escape[] = {'%', digits[byte >> 4], digits[byte & 15]};
+    out.append(escape, sizeof escape);
+    at = end + 1;
   }
 }
 

@@ -359,6 +359,13 @@ void Ledger::event(EventKind kind, LogLevel level, std::string text, std::string
 
 void Ledger::set_state(RunState state, std::string reason) {
   std::scoped_lock lock(mutex_);
+  move_to(state, std::move(reason));
+  is_urgent_ = true;
+  work_.notify_one();
+}
+
+// With mutex_ held.
+void Ledger::move_to(RunState state, std::string reason) {
   if (run_.state != state && !is_legal_move(run_.state, state)) {
     throw Error(ErrorCode::internal, ErrorClass::internal,
                 std::string("run cannot go from ") + to_string(run_.state) + " to " + to_string(state));
@@ -366,8 +373,6 @@ void Ledger::set_state(RunState state, std::string reason) {
   run_.state = state;
   run_.reason = std::move(reason);
   run_changed_ = true;
-  is_urgent_ = true;
-  work_.notify_one();
 }
 
 void Ledger::want_claim() {
@@ -426,9 +431,10 @@ bool Ledger::finish(RunState state, std::string reason, Event end, Clock::time_p
     unflushed_ = Batch{};  // what could not be flushed in time stays pending, and is moved again
     flush_cancel_.fire();
   }
-  set_state(state, std::move(reason));
   {
+    // In one commit: nobody sees a run that is over and has no end.
     std::scoped_lock lock(mutex_);
+    move_to(state, std::move(reason));
     if (is_ended(state) || state == RunState::interrupted || state == RunState::paused) run_.ended_at_ms = now_ms();
     end.run = run_.run;
     ready_.events.push_back(std::move(end));

@@ -101,6 +101,7 @@ class Ledger {
   bool has_work() const;              // with mutex_ held
   bool must_not_wait() const;         // with mutex_ held
   bool wait_for_commit_of(std::unique_lock<std::mutex>& lock);
+  void move_to(RunState state, std::string reason);
 
   Tracker& tracker_;
   Destination* const flushed_;  // null where outcomes need no flush

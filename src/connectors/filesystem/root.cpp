@@ -102,15 +102,16 @@ Fd open_beneath(int base, std::string_view path, int flags, Resolve resolve) {
       cut = std::min(path.find('/'), path.size());
     } else if (path.size() > max_path_at_once) {
       cut = path.rfind('/', max_path_at_once);
-      if (cut == std::string_view::npos) {
-        errno = ENAMETOOLONG;
-        return Fd();
-      }
+    }
+    if (cut > max_path_at_once) {
+      errno = ENAMETOOLONG;
+      return Fd();
     }
     const bool is_last = cut == path.size();
-    const std::string piece(path.substr(0, cut));
+    char piece[max_path_at_once + 1];
+    piece[path.copy(piece, cut)] = '\0';
     const int how = (is_last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC;
-    Fd next(resolve == Resolve::kernel ? openat2_beneath(at, piece.c_str(), how) : openat(at, piece.c_str(), how));
+    Fd next(resolve == Resolve::kernel ? openat2_beneath(at, piece, how) : openat(at, piece, how));
     if (!next || is_last) return next;
     folder = std::move(next);
     at = folder.get();

@@ -37,32 +37,48 @@ int64_t wait_ns(const struct stat& status, int64_t now) noexcept {
   return wait;
 }
 
+/// A file beneath the root, for messages.
+struct Named {
+  const Root& root;
+  const Key& key;
+  std::string name() const { return root.name(key); }
+};
+
+struct stat status_of(int fd, const Named& file) {
+  struct stat status {};
+  if (fstat(fd, &status) != 0) throw system_error(errno, "cannot read " + file.name());
+  return status;
+}
+
 /// fstat, once the file has not been changed within the last granule of its timestamps.
-struct stat settled_status(int fd, const std::string& name, Context& context) {
+struct stat settled_status(int fd, const Named& file, Context& context) {
   for (int waits = 0;; ++waits) {
-    struct stat status {};
-    if (fstat(fd, &status) != 0) throw system_error(errno, "cannot read " + name);
+    const struct stat status = status_of(fd, file);
     const int64_t wait = S_ISREG(status.st_mode) ? wait_ns(status, internal::now_ns()) : 0;
     if (wait <= 0) return status;
     if (waits == max_waits) {
-      throw Error(ErrorCode::aborted, ErrorClass::source_changed, name + " keeps changing").set_retryable();
+      throw Error(ErrorCode::aborted, ErrorClass::source_changed, file.name() + " keeps changing").set_retryable();
     }
     if (!context.sleep(std::chrono::milliseconds(wait / 1'000'000 + 1))) context.check();
   }
 }
 
 /// pread until `out` is full or the file ends.
-size_t read_full(int fd, uint64_t offset, std::span<std::byte> out, const std::string& name, Context& context) {
+size_t read_full(int fd, uint64_t offset, std::span<std::byte> out, const Named& file, Context& context) {
   size_t done = 0;
   while (done < out.size()) {
     const size_t wanted = std::min(out.size() - done, read_piece);
     const ssize_t count = pread(fd, out.data() + done, wanted, static_cast<off_t>(offset + done));
     if (count == 0) break;
-    if (count < 0 && errno != EINTR) throw system_error(errno, "cannot read " + name);
+    if (count < 0 && errno != EINTR) throw system_error(errno, "cannot read " + file.name());
     if (count > 0) done += static_cast<size_t>(count);
     if (done < out.size()) context.check();
   }
   return done;
+}
+
+bool is_same_revision(const struct stat& a, const struct stat& b) {
+  return a.st_size == b.st_size && to_ns(a.st_mtim) == to_ns(b.st_mtim) && to_ns(a.st_ctim) == to_ns(b.st_ctim);
 }
 
 Attributes attributes_of(const struct stat& status) {
@@ -137,36 +153,37 @@ ReadResult read_item(const Root& root, const Item& item, uint64_t offset, std::s
   check_readable_key(root, key);
   if (key.ends_with('/')) return read_folder(root, key);
 
-  const std::string name = root.name(key);
+  const Named file{root, key};
   // O_NONBLOCK: a FIFO that took the file's place must not hold us up.
   const Fd fd = root.open_beneath(key, O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (!fd) {
     const int error = errno;
     if (error == ELOOP || error == ENXIO) {
-      throw Error(ErrorCode::failed_precondition, ErrorClass::unsupported,
-                  name + (error == ELOOP ? " is, or leads through, a symbolic link; not followed" : " is a socket"));
+      throw Error(
+          ErrorCode::failed_precondition, ErrorClass::unsupported,
+          file.name() + (error == ELOOP ? " is, or leads through, a symbolic link; not followed" : " is a socket"));
     }
     // A folder above it has become a file: the item is gone.
-    throw system_error(error == ENOTDIR ? ENOENT : error, "cannot read " + name);
+    throw system_error(error == ENOTDIR ? ENOENT : error, "cannot read " + file.name());
   }
-  const struct stat before = settled_status(fd.get(), name, context);
+  const struct stat before = settled_status(fd.get(), file, context);
   if (!S_ISREG(before.st_mode)) {
     const Item found = describe(key, before);
     throw Error(ErrorCode::failed_precondition, ErrorClass::unsupported,
-                name + " is " + (found.reason.empty() ? "a folder now" : found.reason));
+                file.name() + " is " + (found.reason.empty() ? "a folder now" : found.reason));
   }
 
   const uint64_t size = static_cast<uint64_t>(before.st_size);
   const uint64_t available = size - std::min(offset, size);
   const std::span<std::byte> wanted = out.first(static_cast<size_t>(std::min<uint64_t>(available, out.size())));
   ReadResult result;
-  result.count = read_full(fd.get(), offset, wanted, name, context);
-  struct stat after {};
-  if (fstat(fd.get(), &after) != 0) throw system_error(errno, "cannot read " + name);
-  result.stamp = stamp_of(after);
-  if (result.stamp != stamp_of(before) || result.count != wanted.size()) {
-    throw Error(ErrorCode::aborted, ErrorClass::source_changed, name + " changed while it was read").set_retryable();
+  result.count = read_full(fd.get(), offset, wanted, file, context);
+  const struct stat after = status_of(fd.get(), file);
+  if (!is_same_revision(before, after) || result.count != wanted.size()) {
+    throw Error(ErrorCode::aborted, ErrorClass::source_changed, file.name() + " changed while it was read")
+        .set_retryable();
   }
+  result.stamp = stamp_of(after);
   result.total_size = size;
   result.attributes = attributes_of(after);
   return result;
