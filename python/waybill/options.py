@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from json import loads
 from typing import Any, Literal
 
 from waybill import _core
 from waybill.errors import InvalidArgumentError
 
-__all__ = ["DigestChoice", "Options", "Overwrite", "VerifyLevel"]
+__all__ = ["DigestChoice", "Options", "Overwrite", "VerifyLevel", "recorded_options"]
 
 Overwrite = Literal["own", "never", "always"]
 DigestChoice = Literal["crc64nvme", "sha256"]
@@ -105,3 +106,9 @@ class Options:
 
     def _to_core(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def recorded_options(recorded: str) -> Options:
+    """Give the options that a run was recorded with (``RunRecord.options``); names that are not known are left out."""
+    values = loads(recorded)
+    return Options(**{field.name: values[field.name] for field in fields(Options) if field.name in values})

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import fields, replace
-from json import loads
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -22,7 +21,7 @@ from waybill.cli.values import (
     parse_size,
 )
 from waybill.live import Mode
-from waybill.options import DigestChoice, Overwrite, VerifyLevel
+from waybill.options import DigestChoice, Overwrite, VerifyLevel, recorded_options
 from waybill.records import Finding
 from waybill.text import count, duration, item_name, safe, size
 
@@ -195,8 +194,7 @@ def _options_to_resume(tracker: str) -> Options:
         snapshot = ledger.snapshot()
         last = next(ledger.runs(1), None)
     if last is not None and snapshot.phase == "copy" and snapshot.state in RESUMABLE:
-        recorded = loads(last.options)
-        return Options(**{field.name: recorded[field.name] for field in fields(Options) if field.name in recorded})
+        return recorded_options(last.options)
     why = f"run {snapshot.run} has ended ({snapshot.state})" if snapshot.run else "nothing has been run yet"
     raise _wrong(f"there is nothing to resume in {tracker}: {why}; begin a run with: {_command('run', tracker)}")
 
