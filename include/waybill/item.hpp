@@ -25,7 +25,7 @@ using Key = std::string;
 struct ItemId {
   std::string partition;  ///< a named set of items (an account, a space); "" where there is only one
   Key key;
-  std::string version;  ///< "" unless versions move
+  std::string version;  ///< "" unless versions move (Source::Capabilities::versions)
 
   auto operator<=>(const ItemId&) const = default;
 };

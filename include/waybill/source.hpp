@@ -94,6 +94,9 @@ class Source {
     Order order = Order::none;  ///< of listings
     bool start_after = false;   ///< ListRequest::after and ::before are honoured
     bool lists_stamps = true;   ///< the listing fills the stamp that read() reports
+    /// The listing fills ItemId::version: every version of a key is an item. Each goes to the destination's key
+    /// "key?versionId=version".
+    bool versions = false;
   };
 
   virtual ~Source();

@@ -18,12 +18,12 @@ namespace {
 constexpr std::string_view hidden = "***";
 
 // Parameters of our own URLs and of HTTP requests whose values say nothing secret. In alphabetical order.
-constexpr std::array<std::string_view, 37> harmless_parameters = {
+constexpr std::array<std::string_view, 40> harmless_parameters = {
     "X-Amz-Algorithm", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "acl", "addressing", "allow_http",
-    "anonymous", "continuation-token", "delete", "delimiter", "encoding-type", "endpoint", "fetch-owner", "list-type",
-    "location", "marker", "max-keys", "max-parts", "max-uploads", "mode", "ordered", "part-number-marker", "partNumber",
+    "anonymous", "continuation-token", "delete", "delimiter", "encoding-type", "endpoint", "fetch-owner", "key-marker",
+    "list-type", "location", "marker", "max-keys", "max-parts", "max-uploads", "mode", "ordered", "part-number-marker", "partNumber",
     "prefix", "profile", "region", "requester_pays", "start-after", "storage_class", "style", "symlinks", "tags",
-    "uploadId", "uploads", "versionId", "versioning"};
+    "uploadId", "uploads", "version-id-marker", "versionId", "versioning", "versions"};
 
 // Per byte: 1 unreserved, 2 '/', 0 to be encoded.
 constexpr std::array<uint8_t, 256> make_kinds() {

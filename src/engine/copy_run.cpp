@@ -31,7 +31,7 @@ void CopyRun::prepare() {
   try {
     const std::vector<UploadRecord> uploads = setup_.tracker->uploads();
     std::vector<OpenUpload> known;
-    for (const UploadRecord& upload : uploads) known.push_back({upload.id.key, upload.upload_id});
+    for (const UploadRecord& upload : uploads) known.push_back({destination_key(upload.id), upload.upload_id});
     CallContext context(scope_);
     setup_.destination->sweep(known, context);
     for (const UploadRecord& upload : uploads) {
@@ -132,19 +132,20 @@ void CopyRun::tidy() {
   for (const UploadRecord& upload : uploads) {
     if (patience.fired()) break;
     CallContext context(scope);
+    const Key key = destination_key(upload.id);
     try {
       if (upload.upload_id.empty()) {
-        const OpenUpload announced{upload.id.key, ""};
+        const OpenUpload announced{key, ""};
         setup_.destination->sweep({&announced, 1}, context);
       } else {
         setup_.destination
-            ->begin_parts(upload.id.key, PartPlan{upload.stamp.size, upload.part_size, upload.upload_id}, WriteOptions{}, context)
+            ->begin_parts(key, PartPlan{upload.stamp.size, upload.part_size, upload.upload_id}, WriteOptions{}, context)
             ->abort(context);
       }
     } catch (...) {
       const Error error = current_error();
       if (error.error_class() != ErrorClass::missing) {
-        ledger_->event(EventKind::log, LogLevel::warning, "an upload of " + printable(upload.id.key) + " stays open: " + error.message());
+        ledger_->event(EventKind::log, LogLevel::warning, "an upload of " + printable(key) + " stays open: " + error.message());
         continue;
       }
     }

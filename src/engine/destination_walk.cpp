@@ -25,11 +25,11 @@ DestinationWalk::DestinationWalk(Destination& destination, bool is_in_order, con
                                  const RunScope& scope, RetryPolicy& retry, const ListingTrouble& trouble)
     : tail_(tail) {
   const Destination::Capabilities can = destination.capabilities();
-  if (can.order != Order::byte_key || !is_in_order) return;
+  is_in_order_ = can.order == Order::byte_key && is_in_order;
   ListRequest request;
-  if (can.start_after) request.after = covered_ = after;
-  cursor_.emplace([&destination, request](Context& context) { return destination.list(request, context); },
-                  Order::byte_key, destination.identity(), scope, retry, trouble);
+  if (can.start_after && is_in_order_) request.after = covered_ = after;
+  cursor_.emplace([&destination, request](Context& context) { return destination.list(request, context); }, can.order,
+                  destination.identity(), scope, retry, trouble);
 }
 
 // The next page. False at the end.
@@ -50,8 +50,28 @@ bool DestinationWalk::fetch() {
   return true;
 }
 
+// Without steps to keep: what the first page says, if it is the only one.
+Item* DestinationWalk::find_in_page(const Key& key, bool& is_listed) {
+  const auto by_key = [](const Item& a, const Item& b) { return a.key() < b.key(); };
+  if (!is_begun_) {
+    is_begun_ = true;
+    std::optional<Page> page = cursor_->next_page();
+    is_over_ = !page || page->is_last;
+    if (page && is_over_) items_ = std::move(page->items);
+    std::sort(items_.begin(), items_.end(), by_key);
+    cursor_.reset();
+  }
+  is_listed = is_over_;
+  found_.id.key = key;
+  const auto found = std::lower_bound(items_.begin(), items_.end(), found_, by_key);
+  if (found == items_.end() || found->key() != key) return nullptr;
+  found_ = *found;  // the same key may be asked for again
+  return &found_;
+}
+
 Item* DestinationWalk::find(const Key& key, bool& is_listed) {
-  is_listed = cursor_ && !(last_ && key < *last_);  // another partition of the source begins: not in step any more
+  if (!is_in_order_) return find_in_page(key, is_listed);
+  is_listed = !(last_ && key < *last_);  // another partition of the source begins: not in step any more
   if (!is_listed) return nullptr;
   last_ = key;
   do {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The destination's listing, walked in step with an ordered source's: what is there is known without a request per
-// item.
+// item. Where they are not in step, it is known of a destination that one page shows whole; an empty one above all.
 #pragma once
 
 #include <memory>
@@ -34,24 +34,28 @@ class DestinationTail {
 /// *Thread safety:* one thread at a time.
 class DestinationWalk {
  public:
-  /// Begins behind `after`, with the first find(). Where source or destination have no order, nothing is known.
+  /// Begins behind `after`, with the first find(). `is_in_order`: the keys that are going to be asked for ascend.
   DestinationWalk(Destination& destination, bool is_in_order, const Key& after, DestinationTail& tail,
                   const RunScope& scope, RetryPolicy& retry, const ListingTrouble& trouble);
 
-  /// What is at `key`, or null; may be moved from where nobody asks for the key again. Keys ascend. `is_listed` becomes
-  /// false where the listing cannot tell.
+  /// What is at `key`, or null; may be moved from where nobody asks for the key again. `is_listed` becomes false where the
+  /// listing cannot tell.
   Item* find(const Key& key, bool& is_listed);
 
  private:
   bool fetch();
+  Item* find_in_page(const Key& key, bool& is_listed);
 
   DestinationTail& tail_;
+  bool is_in_order_;
   std::optional<ItemCursor> cursor_;
   Key covered_;  // everything up to this key has been fetched
   std::vector<Item> items_;
   size_t at_ = 0;
   bool is_over_ = false;
+  bool is_begun_ = false;
   std::optional<Key> last_;
+  Item found_;
 };
 
 }  // namespace waybill::internal

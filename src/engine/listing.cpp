@@ -3,6 +3,7 @@
 #include "engine/listing.hpp"
 
 #include "engine/decide.hpp"
+#include "engine/destination_key.hpp"
 #include "engine/filter.hpp"
 #include "engine/parallel_listing.hpp"
 
@@ -50,9 +51,10 @@ bool list_in_one(const ListingJob& job, const ListingSink& sink) {
     if (record.is_listed) return true;
     request.resume = record.resume;
   }
-  const Order order = job.source.capabilities().order;
+  const Source::Capabilities can = job.source.capabilities();
+  const Order order = can.order;
   DestinationTail tail;
-  DestinationWalk walk(job.destination, order == Order::byte_key, "", tail, job.scope, job.retries.of(Side::destination), job.trouble);
+  DestinationWalk walk(job.destination, keeps_order(can), "", tail, job.scope, job.retries.of(Side::destination), job.trouble);
   Source& source = job.source;
   ItemCursor cursor([&source, request](Context& context) { return source.list(request, context); }, order, source.identity(),
                     job.scope, job.retries.of(Side::source), job.trouble);
@@ -82,12 +84,13 @@ PageAtDestination match_page(const Page& page, DestinationWalk& walk) {
   PageAtDestination there;
   there.is_listed.reserve(page.items.size());
   for (size_t i = 0; i < page.items.size(); ++i) {
-    const Key& key = page.items[i].key();
+    const ItemId& id = page.items[i].id;
+    const Key& key = id.key;
     bool is_listed = false;
-    Item* item = walk.find(key, is_listed);
+    Item* item = id.version.empty() ? walk.find(key, is_listed) : walk.find(destination_key(id), is_listed);
     there.is_listed.push_back(is_listed);
     if (item == nullptr) continue;
-    const bool is_asked_again = i + 1 == page.items.size() || page.items[i + 1].key() == key;  // another version of it
+    const bool is_asked_again = i + 1 == page.items.size() || page.items[i + 1].key() == key;  // in another partition
     there.items.emplace_back(i, is_asked_again ? *item : std::move(*item));
     if (!is_asked_again) item->id.key = key;  // the walk goes on from here
   }

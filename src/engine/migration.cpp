@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "base/fingerprint.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
 #include "engine/copy_run.hpp"
@@ -21,7 +22,8 @@ namespace {
 // The identity of a migration as text: equal exactly where the same items move from and to the same places.
 std::string fingerprint(const Migration& migration, const Transform* transform) {
   return "source=" + migration.source().identity() + "\ndestination=" + migration.destination().identity() +
-         "\nkeys=same\ntransform=" + (transform != nullptr ? transform->identity() : "none") + "\nversions=latest";
+         "\nkeys=same\ntransform=" + (transform != nullptr ? transform->identity() : "none") +
+         "\nversions=" + (migration.source().capabilities().versions ? "all" : "latest");
 }
 
 }  // namespace
@@ -265,9 +267,11 @@ Plan Migration::plan(const Options& options) {
   source().check(Context::background());
   const std::shared_ptr<Tracker> known = impl_->existing_tracker(OpenMode::read_only);
   const std::optional<MigrationInfo> bound = known ? known->migration() : std::nullopt;
-  if (bound && bound->fingerprint != fingerprint(*this, impl_->transform.get())) {
+  const MigrationInfo wanted = impl_->wanted(*this);
+  if (bound && bound->fingerprint != wanted.fingerprint) {
     throw Error(ErrorCode::failed_precondition, ErrorClass::configuration,
-                "the ledger belongs to another migration: " + bound->source + " to " + bound->destination + "; name another one with --tracker");
+                "the ledger belongs to another migration (" + internal::difference(*bound, wanted) +
+                    "); name another one with --tracker");
   }
   return internal::make_plan(source(), destination(), bound ? known.get() : nullptr, impl_->transform != nullptr, options);
 }

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/thread.hpp"
+#include "engine/destination_key.hpp"
 #include "engine/key_space.hpp"
 
 namespace waybill::internal {
@@ -414,7 +415,7 @@ class RangeListing {
 
 bool can_list_ranges(const ListingJob& job) {
   const Source::Capabilities can = job.source.capabilities();
-  return can.start_after && can.order == Order::byte_key;
+  return can.start_after && keeps_order(can);
 }
 
 bool list_ranges(const ListingJob& job, const ListingSink& sink) { return RangeListing(job, sink).run(); }

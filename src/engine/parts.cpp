@@ -43,7 +43,7 @@ void Transfer::begin_object(const Task& task, CallContext& context, Side& side) 
   std::vector<PartInfo> done;
   std::unique_ptr<PartUpload> upload = resume_upload(task, part_size, write, done, context);
   if (upload == nullptr) {
-    if (task->maybe_ours && write.condition.kind == Condition::Kind::absent && destination_.stat(record.id.key, context)) {
+    if (task->maybe_ours && write.condition.kind == Condition::Kind::absent && destination_.stat(task->destination_key, context)) {
       // Completed by a process that died before it could say so, or not ours: only the content tells.
       const auto read = [&](uint64_t offset, std::span<std::byte> out) { return source_.read(item_of(record), offset, out, context); };
       Digest digest;
@@ -73,7 +73,7 @@ std::unique_ptr<PartUpload> Transfer::begin_upload(const Task& task, const PartP
   task->is_write_begun = true;
   std::unique_ptr<PartUpload> upload;
   try {
-    upload = destination_.begin_parts(task->record.id.key, plan, options, context);
+    upload = destination_.begin_parts(task->destination_key, plan, options, context);
   } catch (const Error& error) {
     task->is_upload_lost = !is_refusal(error);
     // Where nothing was begun, what is open at this key is somebody else's.
@@ -99,7 +99,7 @@ std::unique_ptr<PartUpload> Transfer::resume_upload(const Task& task, uint64_t p
   }
   std::unique_ptr<PartUpload> upload;
   try {
-    upload = destination_.begin_parts(task->record.id.key, PartPlan{task->record.stamp.size, known->part_size, known->upload_id},
+    upload = destination_.begin_parts(task->destination_key, PartPlan{task->record.stamp.size, known->part_size, known->upload_id},
                                       options, context);
     if (known->stamp != task->record.stamp || known->part_size != part_size) {
       upload->abort(context);
@@ -123,12 +123,12 @@ std::unique_ptr<PartUpload> Transfer::resume_upload(const Task& task, uint64_t p
 
 // The answer to an earlier try's beginning was lost: what it has begun is open under an id that nobody was told.
 void Transfer::drop_announced(const ItemId& id, CallContext& context) {
-  const OpenUpload announced{id.key, ""};
+  const OpenUpload announced{destination_key(id), ""};
   try {
     destination_.sweep({&announced, 1}, context);
   } catch (const Error& error) {
     if (error.retryable() || is_stopped(error)) throw;
-    ledger_.event(EventKind::log, LogLevel::warning, "an upload of " + printable(id.key) + " may stay open: " + error.message());
+    ledger_.event(EventKind::log, LogLevel::warning, "an upload of " + printable(announced.key) + " may stay open: " + error.message());
   }
 }
 

@@ -174,7 +174,7 @@ void Transfer::stream_parts(const Task& task, StreamedItem& streamed, std::span<
   // What an earlier process left of this item cannot be gone on with: a stream starts again.
   if (const std::optional<UploadRecord> old = tracker_.upload(task->record.id); old && !old->upload_id.empty()) {
     try {
-      destination_.begin_parts(task->record.id.key, PartPlan{std::nullopt, old->part_size, old->upload_id}, write, context)->abort(context);
+      destination_.begin_parts(task->destination_key, PartPlan{std::nullopt, old->part_size, old->upload_id}, write, context)->abort(context);
     } catch (const Error& error) {
       if (error.error_class() != ErrorClass::missing) throw;
     }

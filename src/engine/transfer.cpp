@@ -139,7 +139,7 @@ bool Transfer::look_closer(const Task& task, CallContext& context, Side& side) {
   if (options_.overwrite == Overwrite::always) return false;
   if (record.seen != DestinationSeen::present && record.seen != DestinationSeen::unknown) return false;
   side = Side::destination;
-  const std::optional<Item> there = destination_.stat(record.id.key, context);
+  const std::optional<Item> there = destination_.stat(task->destination_key, context);
   if (!there) {
     record.seen = DestinationSeen::absent;
     return false;
@@ -169,8 +169,10 @@ bool Transfer::look_closer(const Task& task, CallContext& context, Side& side) {
     }
   }
   if (basis == Basis::none) throw Error(ErrorCode::already_exists, ErrorClass::occupied, occupied_reason(*there));
-  record.change = Change::unchanged;
-  copied(task, basis, digest, stored_from(*there));
+  // A process that died has put it there before it could say so.
+  const bool is_ours = task->maybe_ours && basis == Basis::matched_checksum;
+  if (!is_ours) record.change = Change::unchanged;
+  copied(task, is_ours ? Basis::written : basis, digest, stored_from(*there));
   return true;
 }
 
@@ -226,7 +228,7 @@ bool Transfer::copy_inside(const Task& task, CallContext& context, Side& side) {
   side = Side::destination;
   WAYBILL_FAULT_POINT("write");
   task->is_write_begun = true;
-  std::optional<Stored> stored = destination_.copy(task->record.id.key, *from, WriteOptions{{}, condition(*task)}, context);
+  std::optional<Stored> stored = destination_.copy(task->destination_key, *from, WriteOptions{{}, condition(*task)}, context);
   side = Side::source;
   if (!stored) return false;
   WAYBILL_FAULT_POINT("put_done");
@@ -253,7 +255,7 @@ void Transfer::put_large_body(const Task& task, CallContext& context, Side& side
   side = Side::destination;
   WAYBILL_FAULT_POINT("write");
   task->is_write_begun = true;
-  Stored stored = destination_.put(task->record.id.key, Body(size, pulling(task, head.stamp, 0, size, crc, hashed, context, side)),
+  Stored stored = destination_.put(task->destination_key, Body(size, pulling(task, head.stamp, 0, size, crc, hashed, context, side)),
                                    WriteOptions{head.attributes, condition(*task)}, context);
   if (stored.size != size || hashed != size || (stored.digest.crc64nvme && *stored.digest.crc64nvme != crc)) {
     throw Error(ErrorCode::data_loss, ErrorClass::checksum, "the destination stored something else than was sent").set_retryable();
@@ -286,12 +288,12 @@ void Transfer::put(const Task& task, const Body& body, const Digest& source_dige
   WAYBILL_FAULT_POINT("write");
   task->is_write_begun = true;
   try {
-    stored = destination_.put(task->record.id.key, body, write, context);
+    stored = destination_.put(task->destination_key, body, write, context);
   } catch (const Error& error) {
     if (error.error_class() != ErrorClass::conflict) throw;
     if (settle_conflict(task, body.size(), body.digest().crc64nvme, source_digest, context, side)) return;
     write.condition = Condition{};
-    stored = destination_.put(task->record.id.key, body, write, context);
+    stored = destination_.put(task->destination_key, body, write, context);
   }
   WAYBILL_FAULT_POINT("put_done");
   if (stored.size != body.size() ||
@@ -311,7 +313,7 @@ void Transfer::put(const Task& task, const Body& body, const Digest& source_dige
 bool Transfer::settle_conflict(const Task& task, uint64_t size, std::optional<Crc64> crc, const Digest& source_digest,
                                CallContext& context, Side& side) {
   side = Side::destination;
-  const std::optional<Item> there = destination_.stat(task->record.id.key, context);
+  const std::optional<Item> there = destination_.stat(task->destination_key, context);
   if (!there) {
     task->record.seen = DestinationSeen::absent;
     throw Error(ErrorCode::aborted, ErrorClass::conflict, "the destination changed while it was written").set_retryable();
@@ -492,7 +494,7 @@ void Transfer::settle_failed(const Task& task, const Error& error) {
   change.attempts_failed = std::max<uint32_t>(task->attempts_failed.load(), 1);
   change.failure = failure_of(error, task->attempts);
   queue_.leave(*task);
-  ledger_.event(EventKind::error, LogLevel::error, printable(task->record.id.key) + ": " + error.message());
+  ledger_.event(EventKind::error, LogLevel::error, printable(task->destination_key) + ": " + error.message());
   ledger_.outcome(std::move(change));
   if (error.error_class() != ErrorClass::permission) end_trial();
 }

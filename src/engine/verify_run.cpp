@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "engine/decide.hpp"
+#include "engine/destination_key.hpp"
 #include "engine/transfer.hpp"
 
 namespace waybill::internal {
@@ -49,9 +50,7 @@ VerifyRun::VerifyRun(RunSetup setup, VerifyLevel level)
       n_checkers_(setup_.options.concurrency > 0 ? setup_.options.concurrency : default_checkers) {}
 
 void VerifyRun::start_work() {
-  if (level_ == VerifyLevel::checksum) {
-    for (int i = 0; i < n_checkers_; ++i) checkers_.emplace_back("wb-check", [this] { check_contents(); });
-  }
+  for (int i = 0; i < n_checkers_; ++i) checkers_.emplace_back("wb-check", [this] { check_queued(); });
   joiner_ = Thread("wb-join", [this] { join(); });
 }
 
@@ -59,7 +58,7 @@ void VerifyRun::join() {
   try {
     // Rows come by partition and key; with several partitions they are not in step with the destination's keys.
     const ScanPage first = setup_.tracker->scan({}, "", 1);
-    const bool is_ordered = setup_.source->capabilities().order == Order::byte_key &&
+    const bool is_ordered = keeps_order(setup_.source->capabilities()) &&
                             setup_.destination->capabilities().order == Order::byte_key &&
                             (first.rows.empty() || first.rows.front().record.id.partition.empty());
     is_ordered ? join_ordered() : ask_each();
@@ -111,24 +110,31 @@ void VerifyRun::join_ordered() {
       triple.there = *of_there;
       there.pop();
     }
-    judge(std::move(triple));
+    triple.asks_there = triple.record && is_done(*triple.record) && !triple.there;
+    if (triple.asks_there || judge(triple)) hand_over(std::move(triple));
   }
 }
 
 // Without an order on both sides, each row is asked for by itself; what is extra at the destination cannot be seen so.
 void VerifyRun::ask_each() {
   ledger_->event(EventKind::log, LogLevel::warning,
-                 "a store lists in no order: each item is asked for by itself, and extra objects are not looked for");
+                 "the listings are in no order to compare them by: each item is asked for by itself, and extra objects are not "
+                 "looked for");
   RecordCursor records(*setup_.tracker);
   while (const ItemRecord* record = is_stopping() ? nullptr : records.peek()) {
-    CallContext context(scope_);
     Triple triple;
     triple.record = *record;
-    triple.source = setup_.source->stat(record->id, context);
-    triple.there = setup_.destination->stat(record->id.key, context);
+    triple.asks_source = triple.asks_there = is_done(*record);
     records.pop();
-    judge(std::move(triple));
+    if (triple.asks_there || judge(triple)) hand_over(std::move(triple));
   }
+}
+
+void VerifyRun::ask(Triple& triple, CallContext& context) {
+  if (triple.asks_source) triple.source = setup_.source->stat(triple.record->id, context);
+  triple.asks_source = false;
+  if (triple.asks_there) triple.there = setup_.destination->stat(destination_key(triple.record->id), context);
+  triple.asks_there = false;
 }
 
 void VerifyRun::find(FindingKind kind, const ItemId& id, std::string detail) {
@@ -154,7 +160,7 @@ void VerifyRun::settle(ItemRecord record, bool is_verified) {
   ledger_->record(std::move(change), std::nullopt);
 }
 
-void VerifyRun::judge(Triple triple) {
+bool VerifyRun::judge(const Triple& triple) {
   if (!triple.record) {
     if (triple.source) {
       // An item that the ledger has never seen came after the copy; it is missing at the destination, or not ours there.
@@ -162,29 +168,31 @@ void VerifyRun::judge(Triple triple) {
     } else {
       find(FindingKind::extra, triple.there->id, bytes_text(triple.there->stamp.size) + " that neither the source nor the ledger knows");
     }
-    return;
+    return false;
   }
-  ItemRecord& record = *triple.record;
+  const ItemRecord& record = *triple.record;
   if (!is_done(record)) {
-    if (record.left) return;
+    if (record.left) return false;
     if (record.state == ItemState::pending) find(FindingKind::missing, record.id, "not copied yet");
     // Failed, excluded and vanished items are in the accounts with their class already. They keep their failure.
-    record.run = id();
     ItemChange change;
-    change.record = std::move(record);
+    change.record = record;
+    change.record.run = id();
     ledger_->record(std::move(change), std::nullopt);
-    return;
+    return false;
   }
-  if (judge_listing(triple)) return;
-  if (level_ == VerifyLevel::listing) return settle(std::move(record), record.state == ItemState::verified);
+  if (judge_done(triple)) return false;
+  const bool is_listing_enough = level_ == VerifyLevel::listing;
   // The store's own word for the content: an ETag that has not changed since the write that was checked.
-  if (record.basis == Basis::written && record.stored && !record.stored->etag.empty() && record.stored->etag == triple.there->stamp.etag) {
-    return settle(std::move(record), true);
-  }
-  hand_over(std::move(triple));
+  const bool is_as_written = record.basis == Basis::written && record.stored && !record.stored->etag.empty() &&
+                             record.stored->etag == triple.there->stamp.etag;
+  if (!is_listing_enough && !is_as_written) return true;
+  settle(record, !is_listing_enough || record.state == ItemState::verified);
+  return false;
 }
 
-bool VerifyRun::judge_listing(const Triple& triple) {
+// True if that was all there is to say of a copied item.
+bool VerifyRun::judge_done(const Triple& triple) {
   const ItemRecord& record = *triple.record;
   if (!triple.there) {
     find(FindingKind::missing, record.id, "copied, and no longer at the destination");
@@ -221,31 +229,34 @@ void VerifyRun::hand_over(Triple triple) {
   queue_changed_.notify_all();
 }
 
-void VerifyRun::check_contents() {
+void VerifyRun::check_queued() {
   std::unique_lock lock(queue_mutex_);
   for (;;) {
     queue_changed_.wait(lock, [this] { return is_stopped_ || !queue_.empty() || !is_joining_; });
     if (is_stopped_ || queue_.empty()) return;
-    const Triple triple = std::move(queue_.front());
+    Triple triple = std::move(queue_.front());
     queue_.pop_front();
     ++checking_;
     queue_changed_.notify_all();
     lock.unlock();
-    check_content(triple);
+    check(std::move(triple));
     lock.lock();
     --checking_;
     queue_changed_.notify_all();
   }
 }
 
-void VerifyRun::check_content(const Triple& triple) {
+void VerifyRun::check(Triple triple) {
   for (int tries = 1;; ++tries) {
     try {
       CallContext context(scope_, tries);
-      read_back(triple, context);
+      const bool is_asked = triple.asks_source || triple.asks_there;
+      if (is_asked) ask(triple, context);
+      if (!is_asked || judge(triple)) read_back(triple, context);
       return retries_.succeeded();
     } catch (...) {
       const Error error = current_error();
+      if (error.error_class() == ErrorClass::auth) return fail(std::current_exception());
       const bool was_cancelled = error.error_class() == ErrorClass::cancelled;
       if (is_stopping()) return;
       if (!was_cancelled && error.retryable() && tries < most_tries && cancel_.sleep(retries_.of(Side::destination).delay(tries, error))) continue;

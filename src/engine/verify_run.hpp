@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The verify phase: source listing ⋈ ledger ⋈ destination listing, a merge join over three streams in key order with
-// constant memory; what has to be read back is read by a few threads. Each difference is one finding.
+// constant memory. What has to be read back is read by a few threads. So is what a listing does not show asked for: there
+// are stores whose listings come later than their objects. Where there is no order to join by, both sides are asked
+// about each row. Each difference is one finding.
 #pragma once
 
 #include <condition_variable>
@@ -29,22 +31,25 @@ class VerifyRun final : public RunBase {
   void fill_live(LiveState& live) const override;
 
  private:
-  /// One key, with what each of the three streams holds at it.
+  /// One item, with what each of the three streams holds of it.
   struct Triple {
     std::optional<Item> source;
     std::optional<ItemRecord> record;
     std::optional<Item> there;
+    bool asks_source = false;  ///< no listing has told: to be asked for
+    bool asks_there = false;
   };
 
   void join();
   void join_ordered();
   void ask_each();
-  void judge(Triple triple);
-  /// Compares listings. True if nothing is left to say of the item; otherwise its content is to be checked.
-  bool judge_listing(const Triple& triple);
+  /// What the listings tell. True if the item's content is left to be checked.
+  bool judge(const Triple& triple);
+  bool judge_done(const Triple& triple);
+  void ask(Triple& triple, CallContext& context);
   void read_back(const Triple& triple, CallContext& context);
-  void check_contents();
-  void check_content(const Triple& triple);
+  void check_queued();
+  void check(Triple triple);
   void find(FindingKind kind, const ItemId& id, std::string detail);
   void settle(ItemRecord record, bool is_verified);
   void hand_over(Triple triple);

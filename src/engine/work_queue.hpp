@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/concurrency.hpp"
+#include "engine/destination_key.hpp"
 #include "waybill/tracker.hpp"
 
 namespace waybill::internal {
@@ -28,9 +29,13 @@ class LargeObject;
 /// meanwhile is atomic.
 struct ItemTask {
   explicit ItemTask(Claimed claimed)
-      : record(std::move(claimed.record)), listed_stamp(record.stamp), maybe_ours(claimed.maybe_in_flight) {}
+      : record(std::move(claimed.record)),
+        destination_key(internal::destination_key(record.id)),
+        listed_stamp(record.stamp),
+        maybe_ours(claimed.maybe_in_flight) {}
 
   ItemRecord record;
+  const Key destination_key;
   SourceStamp listed_stamp;   ///< as claimed; record.stamp moves on when the source changes under our hands
   bool maybe_ours;            ///< what is at the destination may be our own unfinished business
   bool is_write_begun = false;  ///< by this process

@@ -237,7 +237,7 @@ TEST_F(S3Listing, L3DisorderThatShowsLaterNamesTheWayOut) {
   EXPECT_EQ(keys, sorted);
 }
 
-// L4: the latest version moves; delete markers and older versions are not in a listing of it; more is refused by name.
+// L4: unless all are asked for, the latest version is listed; delete markers and older ones are not.
 TEST_F(S3Listing, L4OfAVersionedBucketTheLatestVersionsAreListed) {
   change("from", [](auto& settings) { settings.versioning = "enabled"; });
   for (const char* text : {"first", "second!"}) server_.put("from", "twice", text);
@@ -247,10 +247,195 @@ TEST_F(S3Listing, L4OfAVersionedBucketTheLatestVersionsAreListed) {
   const std::vector<Item> items = list(*source_);
   ASSERT_EQ(keys_of(items), std::vector<Key>{"twice"});
   EXPECT_EQ(items[0].stamp.size, 7U);
-  const auto error = error_of([&] { open("&versions=true"); });
-  ASSERT_TRUE(error);
+  EXPECT_EQ(items[0].id.version, "");
+  const auto error = error_of([&] { open("", "&versions=true"); });
+  ASSERT_TRUE(error) << "they are a source's";
   EXPECT_EQ(error->error_class(), ErrorClass::configuration);
-  EXPECT_NE(error->message().find("versions"), std::string::npos);
+}
+
+class S3Versions : public S3Listing {
+ protected:
+  struct Version {
+    Key key;
+    std::string id;
+    std::string content;
+    bool operator==(const Version&) const = default;
+  };
+
+  void SetUp() override {
+    S3Listing::SetUp();
+    change("from", [](auto& settings) { settings.versioning = "suspended"; });
+    write("b", "of old");  // "null"
+    change("from", [](auto& settings) { settings.versioning = "enabled"; });
+    remover_ = s3_connector().open_destination(url("from"));
+    write("a b+%", "first");
+    write("a b+%", "second");
+    for (int n = 0; n < 7; ++n) write("b", "b" + std::to_string(n));
+    write("c/", "");
+    remover_->remove("b", context_);
+    write("b", "again");
+    write("gone", "last");
+    remover_->remove("gone", context_);
+    remover_->remove("never", context_);
+    open("&versions=true");
+  }
+
+  void write(const Key& key, const std::string& content) {
+    server_.put("from", key, content);
+    const auto object = server_.get("from", key);
+    versions_.push_back({key, object->version_id, content});
+    written_at_[{key, object->version_id}] = object->modified_ms;
+  }
+
+  std::vector<Version> expected() const {
+    std::vector<Version> sorted = versions_;
+    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return std::tie(a.key, a.id) < std::tie(b.key, b.id); });
+    return sorted;
+  }
+
+  /// When a version was written, as a HEAD tells it.
+  int64_t server_time(const ItemId& id) {
+    return written_at_.at({id.key, id.version}) / 1000 * 1'000'000'000;
+  }
+
+  std::vector<Version> read_all(const std::vector<Item>& items) {
+    std::vector<Version> found;
+    for (const Item& item : items) {
+      std::string content(static_cast<size_t>(item.stamp.size.value_or(0)), '\0');
+      const ReadResult result = read(item, content);
+      EXPECT_EQ(result.stamp, item.stamp) << item.id.version;
+      EXPECT_EQ(result.attributes.mtime_ns, server_time(item.id)) << "the order of versions would be lost";
+      EXPECT_EQ(source_->stat(item.id, context_)->stamp, item.stamp) << item.id.version;
+      found.push_back({item.id.key, item.id.version, content});
+    }
+    std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return std::tie(a.key, a.id) < std::tie(b.key, b.id); });
+    return found;
+  }
+
+  std::vector<Version> versions_;
+  std::map<std::pair<Key, std::string>, int64_t> written_at_;
+  std::shared_ptr<Destination> remover_;
+};
+
+// L4: every version of every key, by both markers, whatever a page holds; delete markers are no content.
+TEST_F(S3Versions, L4EveryVersionIsAnItemWithItsOwnContent) {
+  for (const uint64_t size : {1, 2, 3, 7, 1000}) {
+    for (const bool plus : {false, true}) {
+      change("from", [&](auto& settings) {
+        settings.page_size = size;
+        settings.plus_for_space = plus;
+      });
+      open("&versions=true");
+      EXPECT_EQ(read_all(list(*source_)), expected()) << size << " in a page";
+    }
+  }
+  EXPECT_EQ(logged("3 delete markers"), 10U) << "each listing tells what it passed over";
+  EXPECT_EQ(logged("2 keys are deleted"), 10U);
+  EXPECT_EQ(source_->capabilities().order, Order::none);
+  EXPECT_TRUE(source_->capabilities().versions);
+  EXPECT_EQ(source_->identity(), "s3://from/") << "what moves is in the fingerprint, not in the place";
+}
+
+// L4: another process goes on behind a key that was listed to its end, even where a page ends among its versions.
+TEST_F(S3Versions, L4AListingIsCarriedOnByAnotherProcess) {
+  for (const uint64_t size : {1, 2, 3, 5}) {
+    change("from", [&](auto& settings) { settings.page_size = size; });
+    for (size_t stop = 1; stop < versions_.size(); ++stop) {
+      std::vector<Item> items;
+      ListRequest rest;
+      const auto lister = source_->list({}, context_);
+      bool is_over = false;
+      for (size_t pages = 0; pages < stop && !is_over; ++pages) {
+        Page page = lister->next(context_);
+        std::move(page.items.begin(), page.items.end(), std::back_inserter(items));
+        rest.resume = page.resume;
+        is_over = page.is_last;
+      }
+      if (is_over) break;
+      for (Item& item : list(*source_, rest)) items.push_back(std::move(item));
+      std::vector<Version> found = read_all(items);
+      found.erase(std::unique(found.begin(), found.end()), found.end());  // some may come again, none is missing
+      EXPECT_EQ(found, expected()) << size << " in a page, stopped after " << stop;
+    }
+  }
+}
+
+// L4: a version that is gone, and one of a key that has others.
+TEST_F(S3Versions, L4AVersionThatIsGoneIsGoneAlone) {
+  const std::vector<Item> items = list(*source_);
+  const auto item = std::find_if(items.begin(), items.end(), [](const Item& each) { return each.id.key == "b"; });
+  ASSERT_NE(item, items.end());
+  server_.add_rule({.op = "*Object", .key = "b", .first = 1, .status = 404, .code = "NoSuchVersion"});
+  std::string content(static_cast<size_t>(*item->stamp.size), '\0');
+  EXPECT_EQ(error_of([&] { read(*item, content); })->error_class(), ErrorClass::missing);
+  EXPECT_TRUE(source_->stat(item->id, context_));
+  ItemId gone = item->id;
+  gone.version = "v0000000000000000";
+  EXPECT_FALSE(source_->stat(gone, context_));
+}
+
+// L4: tags are those of the version.
+TEST_F(S3Versions, L4EachVersionHasItsOwnTags) {
+  for (const char* text : {"one", "two"}) {
+    testing::fault::Object object;
+    object.content = testing::fault::held_content(text);
+    object.tags = {{"of", text}};
+    server_.put("from", "tagged", object);
+  }
+  std::string content(3, '\0');
+  size_t count = 0;
+  for (const Item& item : list(*source_)) {
+    if (item.id.key != "tagged") continue;
+    const ReadResult result = read(item, content);
+    EXPECT_EQ(result.attributes.tags.at("of"), content);
+    ++count;
+  }
+  EXPECT_EQ(count, 2U);
+}
+
+// L4: a listing of versions that breaks its contract, and a store without one.
+TEST(S3VersionsContract, L4WhatCannotBeTrustedIsAnError) {
+  std::string body;
+  ScriptedServer server([&](const ScriptedRequest&) { return ScriptedAnswer{200, "", body, true}; });
+  testing::TestContext context;
+  const auto listed = [&](const std::string& inside, bool is_truncated) {
+    body = "<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>" + std::string(is_truncated ? "true" : "false") +
+           "</IsTruncated>" + inside + "</ListVersionsResult>";
+    const auto source = s3_connector().open_source(
+        Url::parse("s3://bucket/p?versions=true&anonymous=true&endpoint=http://127.0.0.1:" + std::to_string(server.port())));
+    const auto lister = source->list({}, context);
+    try {
+      for (int pages = 0; pages < 5; ++pages) {
+        if (lister->next(context).is_last) return std::string("whole");
+      }
+    } catch (const Error& error) {
+      return error.message();
+    }
+    return std::string("no end");
+  };
+  const auto version = [](const std::string& key, const std::string& id) {
+    return "<Version><Key>p/" + key + "</Key><VersionId>" + id + "</VersionId><IsLatest>true</IsLatest><Size>1</Size>" +
+           "<LastModified>2026-01-02T03:04:05.678Z</LastModified><ETag>e</ETag></Version>";
+  };
+  EXPECT_EQ(listed(version("a", "2") + version("a", "1") + version("b", "1"), false), "whole");
+  EXPECT_NE(listed(version("b", "1") + version("a", "1"), false).find("not ascending"), std::string::npos);
+  EXPECT_NE(listed(version("a", "1"), true).find("not how to ask"), std::string::npos);
+  const std::string markers = "<NextKeyMarker>p/a</NextKeyMarker><NextVersionIdMarker>1</NextVersionIdMarker>";
+  EXPECT_NE(listed(version("a", "1") + markers, true).find("circle"), std::string::npos);
+  // Delete markers in a place of their own, as some stores have them.
+  EXPECT_EQ(listed(version("b", "1") + "<DeleteMarker><Key>p/a</Key><VersionId>1</VersionId><IsLatest>true</IsLatest></DeleteMarker>",
+                   false),
+            "whole");
+  body = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+  const auto source = s3_connector().open_source(
+      Url::parse("s3://bucket/p?versions=true&anonymous=true&endpoint=http://127.0.0.1:" + std::to_string(server.port())));
+  try {
+    source->check(context);
+    ADD_FAILURE() << "it ignores what it was asked for";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.error_class(), ErrorClass::configuration);
+    EXPECT_NE(error.message().find("does not list versions"), std::string::npos) << error.message();
+  }
 }
 
 // O4: only what the listing knows for sure is refused before it is read.

@@ -16,10 +16,11 @@ from process import PROJECT
 
 
 class S3Server:
-    """Started when entered, stopped when left."""
+    """Started when entered, stopped when left. With `versioning`, buckets can be told to keep versions."""
 
-    def __init__(self, *buckets: str, server: str = "versitygw") -> None:
+    def __init__(self, *buckets: str, server: str = "versitygw", versioning: bool = False) -> None:
         self.buckets = buckets
+        self.versioning = versioning
         self.server = server
         self.folder = Path()
         self.environment: dict[str, str] = {}
@@ -29,6 +30,8 @@ class S3Server:
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="waybill-s3-"))
         words = [word for bucket in self.buckets for word in ("--bucket", bucket)]
+        if self.versioning:
+            words.append("--versioning")
         self._process = subprocess.Popen(
             [PROJECT / "scripts/s3-server", "--server", self.server, "--dir", self.folder, *words],
             stdout=subprocess.PIPE,

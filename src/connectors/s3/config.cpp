@@ -236,15 +236,14 @@ Config parse_config(const Url& url) {
       config.storage_class = storage_class(value);
     else if (name == "acl")
       config.acl = canned_acl(value);
-    else if (name == "versions") {
-      if (flag(name, value))
-        throw bad("versions=true: older versions of objects do not move; each key's latest one does");
-    } else if (name == "allow_http")
+    else if (name == "versions")
+      config.versions = flag(name, value);
+    else if (name == "allow_http")
       allow_http = flag(name, value);
     else {
       throw bad("unknown parameter '" + printable(name) +
                 "' in an s3:// URL; known are endpoint, region, profile, addressing, anonymous, requester_pays, "
-                "ordered, tags, storage_class, acl, allow_http");
+                "ordered, tags, versions, storage_class, acl, allow_http");
     }
   }
   if (config.anonymous && config.requester_pays) {

@@ -11,6 +11,8 @@
 //   requester_pays  "true": whoever asks pays, as buckets so configured demand
 //   ordered         "false": the listing is not relied on to be in byte order. Default: found out by its first page
 //   tags            "false": tags of objects are not read from here, or not written here
+//   versions        of a source, "true": every version of every object is an item, with the store's version id. Default:
+//                   the latest one of each. Delete markers have no content and are no items; they are counted
 //   storage_class   of a destination: the class of what is written. Default: that of the source, where the store takes it
 //   acl             of a destination: a canned ACL ("bucket-owner-full-control", …). Default: none is sent
 //   allow_http      "true": plain http to an endpoint that is not this machine; bodies are then signed, but not secret
@@ -42,6 +44,7 @@ struct Config {
   bool requester_pays = false;
   bool ordered = true;
   bool tags = true;
+  bool versions = false;
   std::string storage_class;  ///< "" keeps the source's
   std::string acl;            ///< "" is none
 

@@ -205,7 +205,10 @@ std::string_view right_for(std::string_view method, bool is_object, std::string_
     return "s3:ListBucket";
   }
   const bool is_version = has_parameter(query, "versionId");
-  if (has_parameter(query, "tagging")) return reads ? "s3:GetObjectTagging" : "s3:PutObjectTagging";
+  if (has_parameter(query, "tagging")) {
+    if (is_version && reads) return "s3:GetObjectVersionTagging";
+    return reads ? "s3:GetObjectTagging" : "s3:PutObjectTagging";
+  }
   if (has_parameter(query, "acl")) return reads ? "s3:GetObjectAcl" : "s3:PutObjectAcl";
   if (has_parameter(query, "uploadId") && reads) return "s3:ListMultipartUploadParts";
   if (has_parameter(query, "uploadId") && method == "DELETE") return "s3:AbortMultipartUpload";

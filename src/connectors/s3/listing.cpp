@@ -42,18 +42,22 @@ void note_class(Learnt& learnt, std::string_view name) {
 
 class ObjectLister final : public Lister {
  public:
-  ObjectLister(std::shared_ptr<Client> client, const ListRequest& request)
+  ObjectLister(std::shared_ptr<Client> client, const ListRequest& request, bool of_versions)
       : client_(std::move(client)),
         after_(request.after),
         before_(request.before),
-        is_ordered_(listing_order(*client_) == Order::byte_key) {}
+        of_versions_(of_versions),
+        is_ordered_(listing_order(*client_) == Order::byte_key),
+        whole_to_(of_versions && is_ordered_ ? request.resume : "") {
+    if (!whole_to_.empty()) position_ = ListPosition{whole_to_, true};
+  }
 
   Page next(Context& context) override {
     if (!is_ordered_) warn_of_order(context);
     const std::string& prefix = client_->config().prefix;
     // A store without order would leave out what it lists before that key, wherever it is.
     const std::string after = after_.empty() || !is_ordered_ ? "" : askable(prefix + after_);
-    PageAnswer answer = ask_page(*client_, {prefix, after, position_ ? &*position_ : nullptr}, context);
+    PageAnswer answer = ask_page(*client_, {prefix, after, position_ ? &*position_ : nullptr, 0, of_versions_}, context);
     check_position(answer);
 
     Page page;
@@ -62,8 +66,17 @@ class ObjectLister final : public Lister {
     bool has_last = has_last_;
     bool is_past_end = false;
     const bool is_empty = answer.objects.empty();
+    Markers markers = markers_;
+    std::string whole_to = whole_to_;
     for (ListedObject& object : answer.objects) {
+      if (object.is_delete_marker) {
+        // In a place of their own in some stores' pages.
+        markers.count += 1;
+        markers.latest += object.is_latest ? 1 : 0;
+        continue;
+      }
       std::string key = std::move(object.key);
+      if (of_versions_ && has_last && key > last) whole_to = last;
       check_key(key, has_last ? &last : nullptr);
       if (is_ordered_) last = key;
       has_last = is_ordered_;
@@ -81,16 +94,35 @@ class ObjectLister final : public Lister {
     // Only now, so that a page which could not be read can be asked for again.
     last_ = std::move(last);
     has_last_ = has_last;
+    markers_ = markers;
+    whole_to_ = std::move(whole_to);
+    page.resume = whole_to_;
     empty_pages_ = is_empty ? empty_pages_ + 1 : 0;
     page.is_last = is_past_end || !answer.next;
     if (answer.next) {
-      seen_.insert(std::hash<std::string>{}(answer.next->text));
+      seen_.insert(hash_of(*answer.next));
       position_ = std::move(answer.next);
     }
+    if (page.is_last && markers_.count > 0) tell_markers(context);
     return page;
   }
 
  private:
+  struct Markers {
+    uint64_t count = 0;
+    uint64_t latest = 0;  // so many keys are deleted
+  };
+
+  static size_t hash_of(const ListPosition& position) {
+    return std::hash<std::string>{}(position.version.empty() ? position.text : position.text + '\0' + position.version);
+  }
+
+  void tell_markers(Context& context) {
+    context.log(LogLevel::info, client_->config().identity() + ": " + std::to_string(markers_.count) +
+                                    " delete markers, which are no content, are not moved; " + std::to_string(markers_.latest) +
+                                    " keys are deleted there now: of them the versions before are moved");
+  }
+
   void warn_of_order(Context& context) {
     if (client_->learnt().has_warned_of_order.exchange(true)) return;
     context.log(LogLevel::warning, client_->config().identity() +
@@ -100,7 +132,7 @@ class ObjectLister final : public Lister {
 
   void check_position(const PageAnswer& answer) const {
     if (!answer.next) return;
-    if (seen_.contains(std::hash<std::string>{}(answer.next->text))) {
+    if (seen_.contains(hash_of(*answer.next))) {
       throw broken_listing(*client_, "it goes round in a circle: a place to go on from came twice");
     }
     if (answer.objects.empty() && empty_pages_ >= most_empty_pages) {
@@ -112,7 +144,7 @@ class ObjectLister final : public Lister {
     if (!key.starts_with(client_->config().prefix)) {
       throw broken_listing(*client_, "'" + printable(key) + "' is not below the prefix");
     }
-    if (last == nullptr || key > *last) return;
+    if (last == nullptr || key > *last || (of_versions_ && key == *last)) return;
     const bool may_be_spoilt = client_->learnt().lists_plain_keys && has_replacement(*last);
     throw broken_listing(*client_,
                          "'" + printable(key) + "' comes after '" + printable(*last) + "', which is not ascending order; " +
@@ -125,6 +157,9 @@ class ObjectLister final : public Lister {
     item.stamp.size = object.size;
     item.stamp.etag = std::move(object.etag);
     note_class(client_->learnt(), object.storage_class);
+    if (of_versions_) {
+      item.id.version = object.version_id.empty() ? "null" : std::move(object.version_id);
+    }
     if (key.empty()) {
       item.refused = ErrorClass::unsupported;
       item.reason = "the object has the prefix itself as its key, and content: it has no name below the prefix";
@@ -146,7 +181,10 @@ class ObjectLister final : public Lister {
   std::shared_ptr<Client> client_;
   std::string after_;
   std::string before_;
+  bool of_versions_;
   bool is_ordered_;
+  std::string whole_to_;  // the full key up to which every version has been listed
+  Markers markers_;
   std::optional<ListPosition> position_;
   std::string last_;
   bool has_last_ = false;
@@ -157,8 +195,8 @@ class ObjectLister final : public Lister {
 
 }  // namespace
 
-std::unique_ptr<Lister> list_objects(std::shared_ptr<Client> client, const ListRequest& request) {
-  return std::make_unique<ObjectLister>(std::move(client), request);
+std::unique_ptr<Lister> list_objects(std::shared_ptr<Client> client, const ListRequest& request, bool of_versions) {
+  return std::make_unique<ObjectLister>(std::move(client), request, of_versions);
 }
 
 Order listing_order(const Client& client) noexcept {
@@ -201,10 +239,11 @@ bool is_listed(Client& client, const std::string& full, Context& context) {
   return false;
 }
 
-void check_bucket(Client& client, Context& context) {
+void check_bucket(Client& client, Context& context, bool of_versions) {
   try {
-    const PageAnswer first = ask_page(client, {client.config().prefix, ""}, context);
+    const PageAnswer first = ask_page(client, {client.config().prefix, "", nullptr, 0, of_versions}, context);
     for (size_t n = 1; n < first.objects.size(); ++n) {
+      if (first.objects[n].is_delete_marker != first.objects[n - 1].is_delete_marker) continue;
       const bool may_be_spoilt = !first.is_url_encoded && has_replacement(first.objects[n - 1].key);
       if (first.objects[n].key < first.objects[n - 1].key && !may_be_spoilt) client.learnt().is_unordered = true;
     }

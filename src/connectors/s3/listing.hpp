@@ -9,6 +9,9 @@
 // taken as it comes, and says so once. Disorder that shows only later ends the listing with an Error that names the way
 // out.
 //
+// Of versions (versions=true): all of a key come together, newest first. A listing goes on in another process behind the
+// last key that was listed to its end, so that nothing depends on a version that may be deleted by then.
+//
 // The zero-byte object whose key is the prefix itself is the folder that was asked for, not an item in it: it is left
 // out. One with content is listed as refused. Zero-byte objects "x/" are items: empty folders. Archived objects are
 // refused where the listing tells them from restored ones, and otherwise when they are read.
@@ -23,8 +26,9 @@
 
 namespace waybill::s3 {
 
-/// `request.after` and `request.before` are honoured; there are no scopes and no resume words. Does no request.
-std::unique_ptr<Lister> list_objects(std::shared_ptr<Client> client, const ListRequest& request);
+/// `request.after` and `request.before` are honoured; there are no scopes, and resume words only of versions, which are
+/// listed where `of_versions`. Does no request.
+std::unique_ptr<Lister> list_objects(std::shared_ptr<Client> client, const ListRequest& request, bool of_versions = false);
 
 /// What listings of this client are in.
 Order listing_order(const Client& client) noexcept;
@@ -38,8 +42,9 @@ void forget_class_if_unlisted(Client& client);
 bool is_listed(Client& client, const std::string& full, Context& context);
 
 /// One request, or two, that tells apart a bucket that is missing, credentials that are wrong or lack the right to list,
-/// and an endpoint that does not answer; and finds out what listings of this store are like.
-void check_bucket(Client& client, Context& context);
+/// and an endpoint that does not answer; and finds out what listings of this store are like. `of_versions`: whether
+/// versions can be listed.
+void check_bucket(Client& client, Context& context, bool of_versions = false);
 
 /// Why an object of this listing cannot be read as it is; null if it can, or if only reading tells. `is_told` is
 /// whether the store was asked what is restored.

@@ -19,10 +19,13 @@
 
 namespace waybill::s3 {
 
-/// Where a listing goes on: an opaque token of version 2, or a key of version 1.
+/// Where a listing goes on: an opaque token of version 2, or a key of version 1 or of a listing of versions.
 struct ListPosition {
   std::string text;
   bool is_marker = false;
+  std::string version = {};  ///< of a listing of versions: behind this one of the key `text`
+
+  bool operator==(const ListPosition&) const = default;
 };
 
 struct PageQuestion {
@@ -30,6 +33,7 @@ struct PageQuestion {
   std::string_view after;                  ///< only keys behind this one; "" from the beginning
   const ListPosition* position = nullptr;  ///< where an earlier page said that it goes on; `after` is over then
   unsigned max_keys = 0;                   ///< 0: as many as the store gives
+  bool of_versions = false;                ///< ListObjectVersions: every version, and delete markers
 };
 
 struct PageAnswer {
@@ -38,8 +42,9 @@ struct PageAnswer {
   std::optional<ListPosition> next;   ///< nothing at the end
 };
 
-/// Errors: server (an answer that is no listing, or says that there is more but not how to ask for it), and as
-/// Client::call. Retryable ones leave nothing behind: the same question may be asked again.
+/// Errors: configuration (the store does not list versions), server (an answer that is no listing, or says that there is
+/// more but not how to ask for it), and as Client::call. Retryable ones leave nothing behind: the same question may be
+/// asked again.
 PageAnswer ask_page(Client& client, const PageQuestion& question, Context& context);
 
 /// The Error of a listing that breaks its contract.

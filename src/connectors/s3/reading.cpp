@@ -38,12 +38,25 @@ std::string range_header(uint64_t offset, size_t count) {
   return "bytes=" + std::to_string(offset) + "-" + std::to_string(offset + count - 1);
 }
 
+constexpr int64_t second_ns = 1'000'000'000;
+
+std::optional<int64_t> modified_ns(const internal::HttpResponse& response) {
+  const auto seconds = internal::parse_http_date(response.header("last-modified"));
+  if (!seconds) return std::nullopt;
+  return *seconds * second_ns;
+}
+
+std::string version_query(const std::string& version) {
+  if (version.empty()) return {};
+  const Client::Parameter parameters[] = {{"versionId", version}};
+  return aws::canonical_query(parameters);
+}
+
 // One read: what was asked, and what the answer has to be.
 class Reading {
  public:
-  Reading(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset, std::span<std::byte> out,
-          bool with_tags)
-      : client_(client), key_(key), stamp_(stamp), offset_(offset), out_(out), with_tags_(with_tags) {}
+  Reading(Client& client, const ObjectToRead& object, uint64_t offset, std::span<std::byte> out)
+      : client_(client), object_(object), key_(object.key), stamp_(object.stamp), offset_(offset), out_(out) {}
 
   ReadResult run(Context& context) {
     if (offset_ > 0 && stamp_.size && offset_ >= *stamp_.size) return ReadResult{0, stamp_.size, stamp_, {}};
@@ -55,7 +68,7 @@ class Reading {
 
  private:
   Client::Request prepare(std::string_view method) const {
-    Client::Request request{.method = method, .key = key_};
+    Client::Request request{.method = method, .key = key_, .query = version_query(object_.version)};
     if (!stamp_.etag.empty()) request.headers.emplace_back("If-Match", "\"" + stamp_.etag + "\"");
     return request;
   }
@@ -136,7 +149,8 @@ class Reading {
                       " of its metadata entries cannot be had: no header can hold them");
     }
     result.attributes = read_attributes(response);
-    if (with_tags_) result.attributes.tags = read_tags(client_, key_, response, context);
+    if (!result.attributes.mtime_ns && !object_.version.empty()) result.attributes.mtime_ns = modified_ns(response);
+    if (object_.with_tags) result.attributes.tags = read_tags(client_, key_, object_.version, response, context);
     return result;
   }
 
@@ -177,22 +191,23 @@ class Reading {
   }
 
   Client& client_;
+  const ObjectToRead& object_;
   const std::string& key_;
   const SourceStamp& stamp_;
   uint64_t offset_;
   std::span<std::byte> out_;
-  bool with_tags_;
 };
 
 }  // namespace
 
-ReadResult read_object(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset,
-                       std::span<std::byte> out, bool with_tags, Context& context) {
-  return Reading(client, key, stamp, offset, out, with_tags).run(context);
+ReadResult read_object(Client& client, const ObjectToRead& object, uint64_t offset, std::span<std::byte> out,
+                       Context& context) {
+  return Reading(client, object, offset, out).run(context);
 }
 
-std::optional<ObjectHead> head_object(Client& client, const std::string& key, Context& context) {
-  Client::Request request{.method = "HEAD", .key = key};
+std::optional<ObjectHead> head_object(Client& client, const std::string& key, Context& context,
+                                      const std::string& version) {
+  Client::Request request{.method = "HEAD", .key = key, .query = version_query(version)};
   request.headers.emplace_back("x-amz-checksum-mode", "ENABLED");
   const internal::HttpResponse response = client.send(request, context);
   if (response.status == 404) return std::nullopt;

@@ -13,12 +13,19 @@
 
 namespace waybill::s3 {
 
-/// As Source::read, of the object with the full key `key`. An ETag in `stamp` is required of the store (If-Match) and
-/// of its answer. A read of the whole object at its known size is a plain GET, and compared with the checksum that the
-/// store has of it; everything else is ranged. `with_tags`: the attributes at offset 0 have the object's tags
-/// (tags.hpp). Errors further: checksum; unsupported (metadata that no header can hold).
-ReadResult read_object(Client& client, const std::string& key, const SourceStamp& stamp, uint64_t offset,
-                       std::span<std::byte> out, bool with_tags, Context& context);
+/// What is read.
+struct ObjectToRead {
+  std::string key;            ///< in full
+  std::string version = {};   ///< "" is the latest
+  SourceStamp stamp = {};     ///< an ETag in it is required of the store (If-Match) and of its answer
+  bool with_tags = false;     ///< the attributes at offset 0 have the object's tags (tags.hpp)
+};
+
+/// As Source::read. A read of the whole object at its known size is a plain GET, and compared with the checksum that the
+/// store has of it; everything else is ranged. A version that is named has the time at which it was written as its
+/// modification time, where none was stored with it. Errors further: checksum; unsupported (metadata that no header can
+/// hold).
+ReadResult read_object(Client& client, const ObjectToRead& object, uint64_t offset, std::span<std::byte> out, Context& context);
 
 /// What a HEAD says of an object.
 struct ObjectHead {
@@ -29,7 +36,9 @@ struct ObjectHead {
   std::optional<Crc64> crc64nvme;  ///< of the whole content: the store's own, or else the one written with it
 };
 
-/// Nothing if there is no such object. A missing bucket looks the same: a HEAD has no body to tell.
-std::optional<ObjectHead> head_object(Client& client, const std::string& key, Context& context);
+/// Nothing if there is no such object, or no such version of it. A missing bucket looks the same: a HEAD has no body to
+/// tell. `version` "" is the latest.
+std::optional<ObjectHead> head_object(Client& client, const std::string& key, Context& context,
+                                      const std::string& version = {});
 
 }  // namespace waybill::s3

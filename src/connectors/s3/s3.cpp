@@ -21,6 +21,13 @@ Config source_config(const Url& url) {
   return parse_config(url);
 }
 
+Config destination_config(const Url& url) {
+  Config config = parse_config(url);
+  if (!config.versions) return config;
+  throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+              "parameter 'versions' belongs into the URL of a source, not of a destination");
+}
+
 }  // namespace
 
 Connector s3_connector() {
@@ -29,7 +36,7 @@ Connector s3_connector() {
     return std::make_shared<S3Source>(std::make_shared<Client>(source_config(url)));
   };
   connector.open_destination = [](const Url& url) -> std::shared_ptr<Destination> {
-    return std::make_shared<S3Destination>(std::make_shared<Client>(parse_config(url)));
+    return std::make_shared<S3Destination>(std::make_shared<Client>(destination_config(url)));
   };
   return connector;
 }

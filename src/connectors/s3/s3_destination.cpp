@@ -124,7 +124,7 @@ std::optional<Stored> S3Destination::copy(const Key& key, const Locator& from, c
 }
 
 ReadResult S3Destination::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {
-  return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, false, context);
+  return read_object(*client_, {client_->config().prefix + item.id.key, "", item.stamp, false}, offset, out, context);
 }
 
 void S3Destination::sweep(std::span<const OpenUpload> known, Context& context) { sweep_uploads(client_, known, context); }

@@ -9,26 +9,30 @@
 namespace waybill::s3 {
 
 Source::Capabilities S3Source::capabilities() const {
-  const Order order = listing_order(*client_);
-  return {.positioned = true, .order = order, .start_after = order == Order::byte_key, .lists_stamps = true};
+  Capabilities capabilities;
+  capabilities.versions = client_->config().versions;
+  // Versions of a key come newest first, by ids in no order.
+  if (!capabilities.versions) capabilities.order = listing_order(*client_);
+  capabilities.start_after = capabilities.order == Order::byte_key;
+  return capabilities;
 }
 
-void S3Source::check(Context& context) { check_bucket(*client_, context); }
+void S3Source::check(Context& context) { check_bucket(*client_, context, client_->config().versions); }
 
 std::unique_ptr<Lister> S3Source::list(const ListRequest& request, Context&) {
   if (!request.after.empty()) forget_class_if_unlisted(*client_);
-  return list_objects(client_, request);
+  return list_objects(client_, request, client_->config().versions);
 }
 
 ReadResult S3Source::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {
-  return read_object(*client_, client_->config().prefix + item.id.key, item.stamp, offset, out, true, context);
+  return read_object(*client_, {client_->config().prefix + item.id.key, item.id.version, item.stamp, true}, offset, out, context);
 }
 
 std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
-  const std::optional<ObjectHead> head = head_object(*client_, client_->config().prefix + id.key, context);
+  const std::optional<ObjectHead> head = head_object(*client_, client_->config().prefix + id.key, context, id.version);
   if (!head) {
     // An item is gone only if its bucket is still there: a HEAD cannot tell the two apart.
-    check_bucket(*client_, context);
+    check_bucket(*client_, context, client_->config().versions);
     return std::nullopt;
   }
   Item item;
@@ -40,6 +44,8 @@ std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
 }
 
 std::optional<Locator> S3Source::locator(const Item& item) {
+  // A copy by the store would not have the time at which the version was written.
+  if (!item.id.version.empty()) return std::nullopt;
   return Locator{
       "s3",           endpoint(), client_->config().bucket, client_->config().prefix + item.id.key, item.id.version,
       item.stamp.etag, item.stamp.size, listed_class(*client_)};

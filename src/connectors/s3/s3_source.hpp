@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A bucket's prefix as a Source. Stamps are size and ETag: the listing's times are finer than those of a GET, so they
-// could not be compared. Metadata, tags of objects and older versions: metadata travels, the others are not read.
+// could not be compared. Metadata and tags of objects travel.
+//
+// With versions=true every version of every object is an item, its ItemId::version the store's version id ("null" for
+// what was written while the bucket kept none). The time at which it was written, which is the order of a key's versions,
+// travels as its modification time where none was stored with it. It is no part of the stamp: there are stores where the
+// next version changes it. Delete markers have no content: they are counted, and are no items.
 #pragma once
 
 #include <memory>

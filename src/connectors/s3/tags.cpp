@@ -11,8 +11,9 @@ namespace {
 using State = Learnt::Tags;
 using Tags = std::map<std::string, std::string>;
 
-Tags get_tags(Client& client, const std::string& key, Context& context) {
-  const Client::Parameter parameters[] = {{"tagging", ""}};
+Tags get_tags(Client& client, const std::string& key, const std::string& version, Context& context) {
+  std::vector<Client::Parameter> parameters = {{"tagging", ""}};
+  if (!version.empty()) parameters.emplace_back("versionId", version);
   internal::HttpResponse response =
       client.call(Client::Request{.method = "GET", .key = key, .query = aws::canonical_query(parameters)}, context);
   try {
@@ -24,14 +25,14 @@ Tags get_tags(Client& client, const std::string& key, Context& context) {
 }
 
 // The first object that is not said to have tags. What this answers is remembered, unless it says nothing about tags.
-Tags ask_once(Client& client, const std::string& key, Context& context) {
+Tags ask_once(Client& client, const std::string& key, const std::string& version, Context& context) {
   Learnt& learnt = client.learnt();
   State expected = State::unknown;
   if (!learnt.tags.compare_exchange_strong(expected, State::being_asked)) return {};
   State found = State::unknown;
   Tags tags;
   try {
-    tags = get_tags(client, key, context);
+    tags = get_tags(client, key, version, context);
     found = tags.empty() ? State::counted : State::uncounted;
     if (!tags.empty()) {
       context.log(LogLevel::info, client.config().identity() +
@@ -70,17 +71,18 @@ Error with_hint(const Error& error, std::string_view hint) {
   return hinted;
 }
 
-Tags read_tags(Client& client, const std::string& key, const internal::HttpResponse& response, Context& context) {
+Tags read_tags(Client& client, const std::string& key, const std::string& version, const internal::HttpResponse& response,
+               Context& context) {
   if (!client.config().tags) return {};
   const std::string_view said = response.header("x-amz-tagging-count");
   const bool has_tags = !said.empty() && internal::parse_uint(said).value_or(1) > 0;
   const State state = client.learnt().tags.load();
   if (!has_tags && state != State::uncounted) {
     const bool is_open = said.empty() && state == State::unknown && !client.config().anonymous;
-    return is_open ? ask_once(client, key, context) : Tags{};
+    return is_open ? ask_once(client, key, version, context) : Tags{};
   }
   try {
-    return get_tags(client, key, context);
+    return get_tags(client, key, version, context);
   } catch (const Error& error) {
     const bool is_final = error.error_class() == ErrorClass::permission || error.http_status() == 501;
     if (is_final) throw with_hint(error, "tags=false in the source's URL copies objects without their tags");

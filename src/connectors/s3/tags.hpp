@@ -12,10 +12,10 @@
 
 namespace waybill::s3 {
 
-/// The tags of the object that `response`, to a GET or HEAD of it, is about. Nothing where the source was opened with
-/// tags=false. Errors: permission and others of GetObjectTagging where the object is known to have tags: it is not
-/// copied without them.
-std::map<std::string, std::string> read_tags(Client& client, const std::string& key,
+/// The tags of the object that `response`, to a GET or HEAD of it, is about; `version` "" is the latest. Nothing where the
+/// source was opened with tags=false. Errors: permission and others of GetObjectTagging where the object is known to have
+/// tags: it is not copied without them.
+std::map<std::string, std::string> read_tags(Client& client, const std::string& key, const std::string& version,
                                              const internal::HttpResponse& response, Context& context);
 
 /// `error` with "; `hint`" at its end.

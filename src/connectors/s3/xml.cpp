@@ -91,9 +91,10 @@ void read_restore_status(const pugi::xml_node& status, ListedObject& object) {
   object.is_restored = has_expiry && !object.is_restoring;
 }
 
-ListedObject read_object(const pugi::xml_node& contents) {
-  constexpr std::string_view root = "ListBucketResult";
+// An entry of a listing, of whatever kind: a delete marker has no size.
+ListedObject read_object(const pugi::xml_node& contents, std::string_view root, bool is_delete_marker) {
   ListedObject object;
+  object.is_delete_marker = is_delete_marker;
   bool has_key = false;
   bool has_size = false;
   for (const pugi::xml_node& node : contents.children()) {
@@ -110,10 +111,14 @@ ListedObject read_object(const pugi::xml_node& contents) {
       object.storage_class = text_of(node);
     } else if (name == "RestoreStatus") {
       read_restore_status(node, object);
+    } else if (name == "VersionId") {
+      object.version_id = text_of(node);
+    } else if (name == "IsLatest") {
+      object.is_latest = boolean(text_of(node), root, name);
     }
   }
   if (!has_key || object.key.empty()) throw broken(root, "an entry has no <Key>");
-  if (!has_size) throw broken(root, "the entry " + printable(object.key) + " has no <Size>");
+  if (!has_size && !is_delete_marker) throw broken(root, "the entry " + printable(object.key) + " has no <Size>");
   return object;
 }
 
@@ -174,7 +179,7 @@ ListedPage parse_list(std::string& body) {
   for (const pugi::xml_node& node : root.children()) {
     const std::string_view name = local_name(node);
     if (name == "Contents") {
-      page.objects.push_back(read_object(node));
+      page.objects.push_back(read_object(node, name_of_root, false));
     } else if (name == "IsTruncated") {
       page.is_truncated = boolean(text_of(node), name_of_root, name);
       has_truncated = true;
@@ -195,6 +200,31 @@ ListedPage parse_list(std::string& body) {
   if (!has_truncated) throw broken(name_of_root, "it has no <IsTruncated>");
   page.is_v1 = has_v1 && !has_v2;
   page.is_v2 = has_v2;
+  return page;
+}
+
+ListedPage parse_versions(std::string& body) {
+  constexpr std::string_view name_of_root = "ListVersionsResult";
+  pugi::xml_document document;
+  const pugi::xml_node root = load(document, body, name_of_root);
+  ListedPage page;
+  bool has_truncated = false;
+  for (const pugi::xml_node& node : root.children()) {
+    const std::string_view name = local_name(node);
+    if (name == "Version" || name == "DeleteMarker") {
+      page.objects.push_back(read_object(node, name_of_root, name == "DeleteMarker"));
+    } else if (name == "IsTruncated") {
+      page.is_truncated = boolean(text_of(node), name_of_root, name);
+      has_truncated = true;
+    } else if (name == "EncodingType") {
+      page.is_url_encoded = text_of(node) == "url";
+    } else if (name == "NextKeyMarker") {
+      page.next_marker = text_of(node);
+    } else if (name == "NextVersionIdMarker") {
+      page.next_version_marker = text_of(node);
+    }
+  }
+  if (!has_truncated) throw broken(name_of_root, "it has no <IsTruncated>");
   return page;
 }
 

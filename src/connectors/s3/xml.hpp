@@ -37,6 +37,10 @@ struct ListedObject {
   std::string storage_class;
   bool is_restoring = false;  ///< out of an archive, and not there yet
   bool is_restored = false;   ///< out of an archive, for a while
+  // Of a listing of versions:
+  std::string version_id;         ///< "null" for what was written while the bucket kept no versions
+  bool is_latest = false;
+  bool is_delete_marker = false;  ///< no content: says that the key was deleted
 };
 
 struct ListedPage {
@@ -46,10 +50,13 @@ struct ListedPage {
   bool is_v1 = false;       ///< what only ListObjects (version 1) says is in it, and nothing that only version 2 says
   bool is_v2 = false;       ///< what only ListObjectsV2 says is in it
   std::string next_token;   ///< of version 2
-  std::string next_marker;  ///< of version 1; still encoded where is_url_encoded
+  std::string next_marker;  ///< of version 1 and of versions; still encoded where is_url_encoded
+  std::string next_version_marker;  ///< of versions: where within the versions of next_marker
 };
 
 ListedPage parse_list(std::string& body);
+/// Of ListObjectVersions. Versions and delete markers come in the order of the document.
+ListedPage parse_versions(std::string& body);
 
 /// The UploadId of an InitiateMultipartUploadResult.
 std::string parse_initiate(std::string& body);

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/accounts.hpp"
+#include "base/fingerprint.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
 
@@ -135,9 +136,7 @@ MigrationInfo MemoryTracker::bind(const MigrationInfo& wanted) {
   }
   if (migration_->fingerprint != wanted.fingerprint) {
     throw Error(ErrorCode::failed_precondition, ErrorClass::configuration,
-                "the memory ledger belongs to another migration (" + migration_->source + " -> " +
-                    migration_->destination + ", wanted: " + wanted.source + " -> " + wanted.destination +
-                    "); use another ledger for this one");
+                "the memory ledger belongs to another migration (" + difference(*migration_, wanted) + "); use another ledger for this one");
   }
   if (!wanted.name.empty()) migration_->name = wanted.name;
   if (!wanted.source_url.empty()) migration_->source_url = wanted.source_url;

@@ -18,6 +18,7 @@
 #include <type_traits>
 
 #include "base/clock.hpp"
+#include "base/fingerprint.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
 #include "trackers/sqlite/ledger_reader.hpp"
@@ -197,8 +198,8 @@ MigrationInfo SqliteTracker::bind(const MigrationInfo& wanted) {
   const auto check = [&](const MigrationInfo& info) {
     if (info.fingerprint == wanted.fingerprint) return;
     throw Error(ErrorCode::failed_precondition, ErrorClass::configuration,
-                "the ledger " + path_ + " belongs to another migration (" + info.source + " -> " + info.destination +
-                    ", wanted: " + wanted.source + " -> " + wanted.destination + "); use another ledger for this one");
+                "the ledger " + path_ + " belongs to another migration (" + difference(info, wanted) +
+                    "); use another ledger for this one");
   };
   if (!write_) {
     const std::optional<MigrationInfo> info = migration();

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What tells two migrations apart, for people. Fingerprints are lines of "name=value".
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+#include "waybill/tracker.hpp"
+
+namespace waybill::internal {
+
+/// On one line: the places of both, "a -> b, wanted: a -> c"; where these are the same, what else differs,
+/// "a -> b with versions=latest, wanted: versions=all".
+inline std::string difference(const MigrationInfo& known, const MigrationInfo& wanted) {
+  const std::string places = known.source + " -> " + known.destination;
+  const std::string wanted_places = wanted.source + " -> " + wanted.destination;
+  if (places != wanted_places) return places + ", wanted: " + wanted_places;
+  std::string text;
+  std::string_view ours = known.fingerprint;
+  std::string_view theirs = wanted.fingerprint;
+  while (!ours.empty() || !theirs.empty()) {
+    const std::string_view one = ours.substr(0, ours.find('\n'));
+    const std::string_view other = theirs.substr(0, theirs.find('\n'));
+    if (one != other) text += " with " + std::string(one) + ", wanted: " + std::string(other);
+    ours.remove_prefix(std::min(one.size() + 1, ours.size()));
+    theirs.remove_prefix(std::min(other.size() + 1, theirs.size()));
+  }
+  return places + text;
+}
+
+}  // namespace waybill::internal
