@@ -113,7 +113,10 @@ class Destination {
     uint32_t max_parts = UINT32_MAX;
     uint64_t max_put_bytes = UINT64_MAX;   ///< of one put()
     uint64_t max_object_bytes = UINT64_MAX;
-    bool copies = false;                   ///< copy() and PartUpload::copy() may work for objects of this same endpoint
+    /// copy() and PartUpload::copy() may work for objects of this same endpoint. Asked for again before each copy, as is
+    /// the next: what a store does is learnt from its answers.
+    bool copies = false;
+    bool copies_need_attributes = false;   ///< copy() may lose attributes that Locator::attributes does not tell
     uint64_t max_copy_bytes = UINT64_MAX;  ///< of one copy(); larger ones go by PartUpload::copy()
     uint64_t copy_part_bytes = 1;          ///< the least size of a part that is worth a PartUpload::copy()
     bool needs_flush = false;              ///< put() alone does not survive power loss
@@ -147,7 +150,8 @@ class Destination {
 
   /// Copies inside the store the revision that `from` names, with its attributes; nothing = cannot, or refused for a
   /// reason that a stream will show better: stream instead. `options.attributes` is not looked at. The digest is what the
-  /// store tells, if it does. The default cannot. Errors: those that are worth another try.
+  /// store tells, if it does. The default cannot. Errors: those that are worth another try; unsupported (an attribute
+  /// in `from` that the store cannot hold).
   virtual std::optional<Stored> copy(const Key& key, const Locator& from, const WriteOptions& options, Context& context);
 
   /// Reads back what is stored, for verification and to tell whether an object that is in the way is the same one.

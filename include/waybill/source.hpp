@@ -79,8 +79,10 @@ struct Locator {
   std::string version;
   std::string etag;      ///< of the listed revision; "" if unknown
   std::optional<uint64_t> size = std::nullopt;  ///< of the listed revision, in bytes
-  /// Nothing where it is not known: a read is then asked for its attributes before a copy.
+  /// Nothing where more has to be known before a copy than a listing tells, this or other attributes: they are read then.
   std::optional<std::string> storage_class = std::nullopt;
+  std::optional<Attributes> attributes = std::nullopt;  ///< where they were read before the copy; without tags
+  bool has_tags = true;  ///< the copy is to have the tags of the item, if it has any
 };
 
 /// Source: any store that can be listed and read.
@@ -117,7 +119,8 @@ class Source {
   virtual std::unique_ptr<Lister> list(const ListRequest& request, Context& context) = 0;
 
   /// Positioned, repeatable, concurrent. Fills `out` from byte `offset`; less only at the end of the item. Reading at
-  /// or past the end gives count 0. Errors: missing, permission, auth, network, timeout, throttled, server,
+  /// or past the end gives count 0. No bytes of an item that has some are asked for where only its stamp and attributes
+  /// are wanted, and its tags are not. Errors: missing, permission, auth, network, timeout, throttled, server,
   /// source_changed (where the store can tell that `item.stamp` is no longer current), unimplemented.
   virtual ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context);
 

@@ -207,42 +207,6 @@ void Transfer::move_small(const Task& task, CallContext& context, Side& side) {
   put(task, Body(buffer.bytes(), digest), digest, result.attributes, context, side);
 }
 
-std::optional<Locator> Transfer::locate(const ItemRecord& record) const {
-  if (!is_one_store_) return std::nullopt;
-  return source_.locator(item_of(record));
-}
-
-// True if the store copied the item; false if it is to be streamed, or goes in parts.
-bool Transfer::copy_inside(const Task& task, CallContext& context, Side& side) {
-  const uint64_t size = *task->record.stamp.size;
-  if (size > destination_can_.max_copy_bytes) return false;
-  std::optional<Locator> from = locate(task->record);
-  if (!from) return false;
-  if (!from->storage_class) {
-    if (size == 0) return false;
-    std::byte first{};
-    const ReadResult head = source_.read(item_of(task->record), 0, {&first, 1}, context);
-    check_stamp(*task, head.stamp);
-    from->storage_class = head.attributes.storage_class;
-  }
-  side = Side::destination;
-  WAYBILL_FAULT_POINT("write");
-  task->is_write_begun = true;
-  std::optional<Stored> stored = destination_.copy(task->destination_key, *from, WriteOptions{{}, condition(*task)}, context);
-  side = Side::source;
-  if (!stored) return false;
-  WAYBILL_FAULT_POINT("put_done");
-  if (stored->size != size) {
-    throw Error(ErrorCode::data_loss, ErrorClass::checksum, "the store copied something else than it was asked for").set_retryable();
-  }
-  Digest digest;
-  digest.crc64nvme = stored->digest.crc64nvme;
-  task->bytes_done = size;
-  concurrency_.moved(size);
-  copied(task, Basis::written, digest, std::move(*stored));
-  return true;
-}
-
 // An object beyond 64 MiB for a destination without parts: pulled through a window, and so hashed on its way.
 void Transfer::put_large_body(const Task& task, CallContext& context, Side& side) {
   const uint64_t size = *task->record.stamp.size;

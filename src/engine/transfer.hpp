@@ -68,10 +68,16 @@ class Transfer {
   void put_large_body(const Task& task, CallContext& context, Side& side);
   bool settle_conflict(const Task& task, uint64_t size, std::optional<Crc64> crc, const Digest& source_digest, CallContext& context,
                        Side& side);
-  bool copy_inside(const Task& task, CallContext& context, Side& side);
-  std::optional<Locator> locate(const ItemRecord& record) const;
   Condition condition(const ItemTask& task) const;
   void copied(const Task& task, Basis basis, const Digest& digest, Stored stored);
+
+  // copies.cpp: items that the store copies by itself
+  std::optional<Locator> locate(const ItemRecord& record) const;
+  struct EndTurn {
+    void operator()(std::atomic<bool>* turn) const noexcept { *turn = false; }
+  };
+  std::unique_ptr<std::atomic<bool>, EndTurn> await_first_copy(CallContext& context);
+  bool copy_inside(const Task& task, CallContext& context, Side& side);
 
   // transfer.cpp: failures
   void failed(Work work, const Error& error, Side side);
@@ -130,6 +136,9 @@ class Transfer {
   std::mutex trial_mutex_;
   std::atomic<bool> is_on_trial_{true};           // changed with trial_mutex_ held
   std::vector<std::pair<Task, Error>> refused_;   // guarded by trial_mutex_
+
+  std::atomic<bool> is_copying_first_{false};
+  std::atomic<bool> has_copied_{false};  ///< the store has copied an item by itself
 
   std::mutex probe_mutex_;
   std::chrono::steady_clock::time_point probed_at_{};  // guarded by probe_mutex_

@@ -55,7 +55,7 @@ class Store:
         return f"s3://{bucket}/{prefix}?endpoint={endpoint}"
 
 
-@pytest.fixture(scope="module", params=["versitygw", "fault server", pytest.param("minio", marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=["versitygw", "minio", "fault server"])
 def server(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "fault server":
         with FaultServer("origin", "target") as made:
@@ -159,7 +159,7 @@ def test_waybill_moves_what_boto3_wrote(folder: Path, server: Store, client: Any
     contents["in parts"] = content_of("in parts", 11 * MIB + 5)
     put_in_parts(client, "origin", "up/in parts", contents["in parts"])
     contents["empty"] = b""
-    client.put_object(Bucket="origin", Key="up/empty", Body=b"")
+    client.put_object(Bucket="origin", Key="up/empty", Body=b"", WebsiteRedirectLocation="/elsewhere")
 
     (folder / "one").mkdir()
     move(folder / "one", server, server.url("origin", "up"), str(folder / "to"))
@@ -170,7 +170,8 @@ def test_waybill_moves_what_boto3_wrote(folder: Path, server: Store, client: Any
     move(folder / "two", server, server.url("origin", "up"), server.url("target", "down"))
     listed = client.list_objects_v2(Bucket="target")["Contents"]
     assert {entry["Key"].removeprefix("down/") for entry in listed} == set(contents)
-    kept = ("ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl", "ExpiresString")
+    kept = ["ContentType", "ContentEncoding", "ContentLanguage", "ContentDisposition", "CacheControl", "ExpiresString"]
+    kept.append("WebsiteRedirectLocation")
     for name, content in contents.items():
         here = client.head_object(Bucket="origin", Key=f"up/{name}")
         there = client.head_object(Bucket="target", Key=f"down/{name}")
@@ -224,6 +225,15 @@ def test_the_aws_cli_reads_what_waybill_wrote(folder: Path, server: Store, clien
         answer = client.get_object(Bucket="target", Key=name, ChecksumMode="ENABLED")
         with answer["Body"] as stream:
             assert stream.read() == content
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_tags_stay_behind_where_the_url_says_so(folder: Path, server: Store, client: Any, streamed: bool) -> None:
+    client.put_object(Bucket="origin", Key="a", Body=b"x", Tagging="stage=one", Metadata=METADATA)
+    move(folder, server, server.url("origin", streamed=streamed), server.url("target") + "&tags=false")
+    assert client.get_object_tagging(Bucket="target", Key="a")["TagSet"] == []
+    there = client.head_object(Bucket="target", Key="a")["Metadata"]
+    assert {word: text for word, text in there.items() if not word.startswith("waybill-")} == METADATA
 
 
 ALGORITHMS = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]

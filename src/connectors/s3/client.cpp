@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/hash.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
 #include "connectors/s3/errors.hpp"
@@ -85,7 +86,7 @@ class Client::Exchange {
   internal::HttpResponse run() {
     for (;;) {
       internal::HttpResponse response = perform();
-      if (response.status < 300) client_.has_worked_.store(true, std::memory_order_relaxed);
+      if (response.status < 300 && !client_.has_worked_.load(std::memory_order_relaxed)) client_.meet(response);
       if (response.status < 300 || !learn(response)) return response;
     }
   }
@@ -206,6 +207,15 @@ void Client::change_route(const std::shared_ptr<const Route>& old, const std::st
   }
   context.log(LogLevel::warning, name(std::nullopt) + " is in region " + region + ", not " + old->region +
                                      "; region=" + region + " in the URL saves asking twice");
+}
+
+// MinIO's copies lose Expires. A proxy may put its own name into Server; the id, a SHA-256 where others have base64, stays.
+void Client::meet(const internal::HttpResponse& response) {
+  const std::string_view id = response.header("x-amz-id-2");
+  if (response.header("server") == "MinIO" || (id.size() == 64 && internal::hex_decode(id))) {
+    learnt_.copies = Learnt::Copies::lossy;
+  }
+  has_worked_ = true;
 }
 
 internal::HttpRequest Client::to_http(const Request& request, const Route& route) const {

@@ -42,6 +42,8 @@ struct Learnt {
   enum class Proof : int { crc64nvme, crc32c, sha256, md5 };  ///< that goes with an unsigned body (writing.hpp)
   enum class Conditions : int { unknown, being_asked, heeded };
   enum class Tags : int { unknown, being_asked, counted, uncounted };  ///< whether a GET says that there are any
+  enum class Copies : int { unknown, being_asked, whole, lossy };  ///< whether they keep all attributes (copying.hpp)
+  enum class Website : int { unknown, being_asked, none, maybe };  ///< that the bucket is (website.hpp)
 
   std::atomic<bool> refuses_checksum_headers{false};  ///< at the beginning of an upload
   std::atomic<Proof> proof{Proof::crc64nvme};
@@ -57,6 +59,8 @@ struct Learnt {
   std::atomic<bool> has_warned_of_order{false};
   std::atomic<bool> lists_plain_keys{false};  ///< ignores encoding-type=url
   std::atomic<int> listed_class{0};           ///< of everything that was listed (listing.cpp); 0: nothing was
+  std::atomic<Website> website{Website::unknown};
+  std::atomic<Copies> copies{Copies::unknown};
   std::atomic<bool> has_copied{false};        ///< a copy inside the store has succeeded
   std::atomic<unsigned> refused_copies{0};    ///< before that
   std::atomic<unsigned> kept_shapes{0};       ///< of keys (naming.cpp): held verbatim
@@ -120,6 +124,8 @@ class Client {
   std::shared_ptr<const Route> route() const;
   /// Goes to `region` from now on, unless another thread has gone on from `old` already.
   void change_route(const std::shared_ptr<const Route>& old, const std::string& region, Context& context);
+  /// Takes what the store is known for from its first good answer.
+  void meet(const internal::HttpResponse& response);
   Error to_error(const Request& request, std::optional<std::string_view> key, int status, ServiceError service,
                  std::optional<std::chrono::milliseconds> retry_after) const;
 

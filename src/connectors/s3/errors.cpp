@@ -202,6 +202,7 @@ std::string_view right_for(std::string_view method, bool is_object, std::string_
     if (!reads) return {};
     if (has_parameter(query, "uploads")) return "s3:ListBucketMultipartUploads";
     if (has_parameter(query, "versions")) return "s3:ListBucketVersions";
+    if (has_parameter(query, "website")) return "s3:GetBucketWebsite";
     return "s3:ListBucket";
   }
   const bool is_version = has_parameter(query, "versionId");

@@ -81,7 +81,10 @@ class Reading {
     const internal::HttpResponse response = client_.send(request, context);
     if (response.status == 416 && is_ranged) return past_end(request, response, context);
     refuse(request, response);
-    ReadResult result = describe(response, context);
+    ReadResult result = describe(response);
+    if (object_.with_tags && offset_ == 0) {
+      result.attributes.tags = read_tags(client_, key_, object_.version, response, context);
+    }
     result.count = static_cast<size_t>(response.body_bytes);
     if (response.status == 206) {
       check_range(response, result);
@@ -96,7 +99,7 @@ class Reading {
     const Client::Request request = prepare("HEAD");
     const internal::HttpResponse response = client_.send(request, context);
     refuse(request, response);
-    ReadResult result = describe(response, context);
+    ReadResult result = describe(response);
     result.total_size = response.content_length;
     result.stamp.size = result.total_size;
     return result;
@@ -133,7 +136,7 @@ class Reading {
     return Error(ErrorCode::data_loss, ErrorClass::server, client_.name(key_) + ": " + why).set_retryable();
   }
 
-  ReadResult describe(const internal::HttpResponse& response, Context& context) const {
+  ReadResult describe(const internal::HttpResponse& response) const {
     ReadResult result;
     result.stamp.etag = unquote_etag(response.header("etag"));
     if (!stamp_.etag.empty() && is_same_etag(result.stamp.etag, stamp_.etag)) {
@@ -150,7 +153,6 @@ class Reading {
     }
     result.attributes = read_attributes(response);
     if (!result.attributes.mtime_ns && !object_.version.empty()) result.attributes.mtime_ns = modified_ns(response);
-    if (object_.with_tags) result.attributes.tags = read_tags(client_, key_, object_.version, response, context);
     return result;
   }
 

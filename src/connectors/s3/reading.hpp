@@ -18,7 +18,7 @@ struct ObjectToRead {
   std::string key;            ///< in full
   std::string version = {};   ///< "" is the latest
   SourceStamp stamp = {};     ///< an ETag in it is required of the store (If-Match) and of its answer
-  bool with_tags = false;     ///< the attributes at offset 0 have the object's tags (tags.hpp)
+  bool with_tags = false;     ///< the attributes at offset 0 have the object's tags (tags.hpp), unless no bytes are asked for
 };
 
 /// As Source::read. A read of the whole object at its known size is a plain GET, and compared with the checksum that the

@@ -33,7 +33,8 @@ Destination::Capabilities S3Destination::capabilities() const {
   capabilities.max_parts = 10'000;
   capabilities.max_put_bytes = max_put_bytes;
   capabilities.max_object_bytes = 5 * 1024 * gib;
-  capabilities.copies = true;
+  capabilities.copies = may_copy(*client_);
+  capabilities.copies_need_attributes = client_->learnt().copies != Learnt::Copies::whole;
   capabilities.max_copy_bytes = max_copy_bytes;
   capabilities.copy_part_bytes = copy_part_bytes;
   return capabilities;

@@ -5,6 +5,7 @@
 
 #include "connectors/s3/listing.hpp"
 #include "connectors/s3/reading.hpp"
+#include "connectors/s3/website.hpp"
 
 namespace waybill::s3 {
 
@@ -25,6 +26,7 @@ std::unique_ptr<Lister> S3Source::list(const ListRequest& request, Context&) {
 }
 
 ReadResult S3Source::read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) {
+  if (out.empty() && item.stamp.size != uint64_t{0}) ask_for_website(*client_, context);
   return read_object(*client_, {client_->config().prefix + item.id.key, item.id.version, item.stamp, true}, offset, out, context);
 }
 
@@ -46,9 +48,16 @@ std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
 std::optional<Locator> S3Source::locator(const Item& item) {
   // A copy by the store would not have the time at which the version was written.
   if (!item.id.version.empty()) return std::nullopt;
-  return Locator{
-      "s3",           endpoint(), client_->config().bucket, client_->config().prefix + item.id.key, item.id.version,
-      item.stamp.etag, item.stamp.size, listed_class(*client_)};
+  Locator locator;
+  locator.scheme = "s3";
+  locator.endpoint = endpoint();
+  locator.bucket = client_->config().bucket;
+  locator.key = client_->config().prefix + item.id.key;
+  locator.etag = item.stamp.etag;
+  locator.size = item.stamp.size;
+  if (!may_redirect(*client_)) locator.storage_class = listed_class(*client_);
+  locator.has_tags = client_->config().tags;
+  return locator;
 }
 
 }  // namespace waybill::s3

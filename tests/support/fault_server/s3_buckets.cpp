@@ -107,6 +107,16 @@ Answer get_bucket_versioning(S3Context& context) {
   return xml_answer(xml.finish());
 }
 
+Answer get_bucket_website(S3Context& context) {
+  if (!context.bucket->settings.website) {
+    throw S3Error{
+        404, "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration", {}, {}};
+  }
+  XmlWriter xml("WebsiteConfiguration");
+  xml.open("IndexDocument").element("Suffix", "index.html").close("IndexDocument");
+  return xml_answer(xml.finish());
+}
+
 Answer put_bucket_versioning(S3Context& context) {
   const auto document = parse_xml(context.body.text());
   if (!document) throw malformed_xml();
@@ -222,6 +232,7 @@ Operation find_operation(std::string_view name) {
       {"GetBucketVersioning", get_bucket_versioning},
       {"PutBucketVersioning", put_bucket_versioning},
       {"GetBucketAcl", get_acl},
+      {"GetBucketWebsite", get_bucket_website},
       {"ListObjects", list_objects},
       {"ListObjectsV2", list_objects_v2},
       {"ListObjectVersions", list_object_versions},

@@ -2,6 +2,7 @@
 //
 // Copies within the server: CopyObject and UploadPartCopy. The contents are shared, not copied.
 #include <algorithm>
+#include <iterator>
 #include <tuple>
 
 #include "base/hash.hpp"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr uint64_t most_copied = uint64_t{5} << 30;
 constexpr uint64_t block_bytes = 1 << 20;
+constexpr std::string_view redirect_header = "x-amz-website-redirect-location";
 
 struct Source {
   ObjectPtr object;
@@ -68,6 +70,18 @@ void add_source_version(const Source& source, Answer& answer) {
   answer.headers.emplace_back("x-amz-copy-source-version-id", source.object->version_id);
 }
 
+// Everything but where the website leads to, which each copy says anew.
+Headers kept_headers(const Object& source, const BucketSettings& settings, const Headers& said) {
+  Headers kept;
+  for (const auto& header : source.headers) {
+    const std::string name = internal::to_lower(header.first);
+    if (name != redirect_header && !settings.copies_lose.contains(name)) kept.push_back(header);
+  }
+  std::copy_if(said.begin(), said.end(), std::back_inserter(kept),
+               [](const auto& header) { return header.first == redirect_header; });
+  return kept;
+}
+
 }  // namespace
 
 Answer copy_object(S3Context& context) {
@@ -87,7 +101,7 @@ Answer copy_object(S3Context& context) {
     throw S3Error{
         400, "InvalidRequest", "This copy request is illegal because it changes nothing of the object.", {}, {}};
   }
-  if (!replaces) object.headers = source.object->headers;
+  if (!replaces) object.headers = kept_headers(*source.object, settings, object.headers);
   if (request.header("x-amz-tagging-directive") != "REPLACE") object.tags = source.object->tags;
   check_write_conditions(context);
   object.content = source.object->content;

@@ -32,6 +32,7 @@ Answer delete_bucket(S3Context& context);
 Answer get_bucket_location(S3Context& context);
 Answer get_bucket_versioning(S3Context& context);
 Answer put_bucket_versioning(S3Context& context);
+Answer get_bucket_website(S3Context& context);
 Answer delete_objects(S3Context& context);
 
 Answer list_objects(S3Context& context);

@@ -40,7 +40,6 @@ bool names_unsupported(const S3Request& request) {
                                       "cors",
                                       "encryption",
                                       "object-lock",
-                                      "website",
                                       "logging",
                                       "notification",
                                       "replication",
@@ -69,6 +68,7 @@ std::string_view bucket_operation(const S3Request& request, std::string_view met
                             {"versions", "ListObjectVersions"},
                             {"uploads", "ListMultipartUploads"},
                             {"acl", "GetBucketAcl"},
+                            {"website", "GetBucketWebsite"},
                             {"tagging", "Unsupported"},
                             {"", "ListObjects"}});
   }

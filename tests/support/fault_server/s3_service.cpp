@@ -58,7 +58,9 @@ class S3Call : public Call {
         name_(name_of(request_)),
         body_(request_, has_content(request_.op), bucket ? &*bucket : nullptr),
         lacks_host_(request.header("host").empty()),
-        clock_offset_s_(server.clock_offset_s) {}
+        clock_offset_s_(server.clock_offset_s),
+        server_name_(server.name),
+        id_2_(server.id_2) {}
 
   const CallName& name() const override { return name_; }
   void receive(std::string_view data) override { body_.receive(data); }
@@ -105,7 +107,8 @@ class S3Call : public Call {
     }
     answer.headers.emplace_back("x-amz-request-id", request_id(++service_.last_request_));
     answer.headers.emplace_back("Date", service_.date_);
-    answer.headers.emplace_back("Server", "fault_server");
+    answer.headers.emplace_back("Server", server_name_);
+    if (!id_2_.empty()) answer.headers.emplace_back("x-amz-id-2", id_2_);
   }
 
   Answer error_answer(const S3Error& error) {
@@ -126,6 +129,8 @@ class S3Call : public Call {
   S3Body body_;
   bool lacks_host_;
   int64_t clock_offset_s_;
+  std::string server_name_;
+  std::string id_2_;
 };
 
 std::unique_ptr<Call> S3Service::begin(const Request& request) {

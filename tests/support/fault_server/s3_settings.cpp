@@ -80,6 +80,8 @@ void BucketSettings::merge(const json& object) {
       {"etag", choice(&S::etag, {"md5", "opaque"})},
       {"copy", field(&S::copy)},
       {"part_copy", field(&S::part_copy)},
+      {"copies_lose", field(&S::copies_lose)},
+      {"website", field(&S::website)},
       {"min_part_bytes", field(&S::min_part_bytes)},
       {"longest_key", field(&S::longest_key)},
   };
@@ -94,6 +96,8 @@ void ServerSettings::merge(const json& object) {
       {"checks_signatures", field(&S::checks_signatures)},
       {"domain", field(&S::domain)},
       {"creates_buckets", field(&S::creates_buckets)},
+      {"name", field(&S::name)},
+      {"id_2", field(&S::id_2)},
       {"keys",
        [](S& settings, const json& value) {
          settings.keys.clear();

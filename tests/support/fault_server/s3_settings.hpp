@@ -36,6 +36,8 @@ struct BucketSettings {
   std::string etag = "md5";                ///< "md5", "opaque"
   bool copy = true;                        ///< CopyObject is there (else 501)
   bool part_copy = true;                   ///< UploadPartCopy is there
+  std::set<std::string> copies_lose;       ///< headers ("expires") of the source that CopyObject does not keep
+  bool website = false;                    ///< GetBucketWebsite says that the bucket is one
   uint64_t min_part_bytes = 5 << 20;       ///< of all parts but the last, at completion
   uint64_t longest_key = 1024;
 
@@ -57,6 +59,8 @@ struct ServerSettings {
   std::vector<AccessKey> keys;     ///< accepted where signatures are checked
   std::string domain = "s3.test";  ///< bucket.domain names a bucket, as bucket.localhost and …s3….amazonaws.com do
   bool creates_buckets = false;    ///< a bucket that is written to comes into being
+  std::string name = "fault_server";  ///< in the header Server
+  std::string id_2;                   ///< in the header x-amz-id-2; "" is none
 
   void merge(const nlohmann::json& json);
 };
