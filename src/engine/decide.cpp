@@ -17,17 +17,6 @@ bool looks_like_md5(const std::string& etag) {
   return etag.size() == 32 && std::all_of(etag.begin(), etag.end(), [](unsigned char c) { return std::isxdigit(c) != 0; });
 }
 
-// Whether the listings alone prove that both sides are the same.
-Basis matching_basis(const Item& source, const Item& there) {
-  if (!source.stamp.size || source.stamp.size != there.stamp.size) return Basis::none;
-  if (source.digest.crc64nvme && source.digest.crc64nvme == there.digest.crc64nvme) return Basis::matched_checksum;
-  if (looks_like_md5(source.stamp.etag) && source.stamp.etag == there.stamp.etag) return Basis::matched_checksum;
-  const bool is_folder = !source.key().empty() && source.key().back() == '/';
-  if (is_folder && *source.stamp.size == 0) return Basis::matched_weak;
-  if (source.stamp.mtime_ns && source.stamp.mtime_ns == there.stamp.mtime_ns) return Basis::matched_weak;
-  return Basis::none;
-}
-
 ItemChange fail(ItemRecord record, ErrorClass error_class, std::string reason) {
   record.state = ItemState::failed;
   record.error_class = error_class;
@@ -71,6 +60,16 @@ ItemChange meet_foreign(ItemRecord record, const Item& source, const Item& there
 }
 
 }  // namespace
+
+Basis matching_basis(const Item& source, const Item& there) {
+  if (!source.stamp.size || source.stamp.size != there.stamp.size) return Basis::none;
+  if (source.digest.crc64nvme && source.digest.crc64nvme == there.digest.crc64nvme) return Basis::matched_checksum;
+  if (looks_like_md5(source.stamp.etag) && source.stamp.etag == there.stamp.etag) return Basis::matched_checksum;
+  const bool is_folder = !source.key().empty() && source.key().back() == '/';
+  if (is_folder && *source.stamp.size == 0) return Basis::matched_weak;
+  if (source.stamp.mtime_ns && source.stamp.mtime_ns == there.stamp.mtime_ns) return Basis::matched_weak;
+  return Basis::none;
+}
 
 Stored stored_from(const Item& there) {
   Stored stored;

@@ -26,6 +26,9 @@ Stored stored_from(const Item& there);
 /// Whether what is at the destination was made from the revision `stamp`: same size, and the time or the ETag with it.
 bool looks_like(const SourceStamp& stamp, const Item& there);
 
+/// How far what is known of both, by listings or by asking, proves that they are the same; `none` where it does not.
+Basis matching_basis(const Item& source, const Item& there);
+
 /// The reason of an `occupied` failure: what is there, beside what would have been put there.
 std::string occupied_reason(const Item& there);
 

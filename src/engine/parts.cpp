@@ -17,14 +17,13 @@ constexpr uint64_t window_bytes = uint64_t{1} << 20;
 
 bool is_stopped(const Error& error) { return error.error_class() == ErrorClass::cancelled; }
 
-// The store has said that it did nothing.
-bool is_refusal(const Error& error) {
-  return (error.http_status() >= 400 && error.http_status() < 500) || error.http_status() == 503;
-}
-
 Error run_stops() { return Error(ErrorCode::cancelled, ErrorClass::cancelled, "the run stops"); }
 
 }  // namespace
+
+bool is_refusal(const Error& error) {
+  return (error.http_status() >= 400 && error.http_status() < 500) || error.http_status() == 503;
+}
 
 void Transfer::begin_object(const Task& task, CallContext& context, Side& side) {
   ItemRecord& record = task->record;

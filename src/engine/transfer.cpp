@@ -61,9 +61,14 @@ Error current_error() {
 
 Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size) {
   std::vector<std::byte> buffer(std::min<uint64_t>(size, window_bytes));
+  return crc_by_reading(read, size, buffer);
+}
+
+Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size,
+                     std::span<std::byte> buffer) {
   Crc64 crc = 0;
   for (uint64_t offset = 0; offset < size;) {
-    const auto window = std::span(buffer).first(std::min<uint64_t>(window_bytes, size - offset));
+    const auto window = buffer.first(std::min<uint64_t>(buffer.size(), size - offset));
     const size_t count = read(offset, window).count;
     if (count == 0) {
       throw Error(ErrorCode::data_loss, ErrorClass::source_changed,

@@ -77,6 +77,7 @@ class Transfer {
     void operator()(std::atomic<bool>* turn) const noexcept { *turn = false; }
   };
   std::unique_ptr<std::atomic<bool>, EndTurn> await_first_copy(CallContext& context);
+  bool settle_lost_copy(const Task& task, CallContext& context, Side& side);
   bool copy_inside(const Task& task, CallContext& context, Side& side);
 
   // transfer.cpp: failures
@@ -148,11 +149,17 @@ class Transfer {
 /// The item that a row describes, as connectors take it.
 Item item_of(const ItemRecord& record);
 
+/// Whether the store has said that it did nothing.
+bool is_refusal(const Error& error);
+
 /// Whether what is at the destination has this size and CRC: by the digest that the store tells, else by reading.
 bool has_content(Destination& destination, const Item& there, uint64_t size, Crc64 crc, Context& context);
 
 /// Reads everything in small windows. Errors: of the read; data_loss where it ends early.
 Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size);
+/// The same in windows of `buffer`, which is not empty unless `size` is 0.
+Crc64 crc_by_reading(const std::function<ReadResult(uint64_t, std::span<std::byte>)>& read, uint64_t size,
+                     std::span<std::byte> buffer);
 
 /// The exception being handled as an Error, whatever a connector threw.
 Error current_error();

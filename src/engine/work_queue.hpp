@@ -40,6 +40,7 @@ struct ItemTask {
   bool maybe_ours;            ///< what is at the destination may be our own unfinished business
   bool is_write_begun = false;  ///< by this process
   bool is_answer_lost = false;  ///< of a write that this process began
+  bool is_copy_lost = false;    ///< by the store itself, that is, and what came was no refusal
   bool is_upload_lost = false;  ///< begun perhaps, with its id told to nobody
   std::atomic<uint32_t> attempts{0};  ///< begun; read by the live view
   std::atomic<uint32_t> attempts_failed{0};

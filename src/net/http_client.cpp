@@ -248,6 +248,8 @@ class Handle {
   bool too_long() const noexcept { return too_long_; }
   bool enough() const noexcept { return enough_; }
   bool stalled() const noexcept { return stalled_; }
+  /// The request would have had to be sent again, and was not to be.
+  bool refused_to_resend() const noexcept { return request_->is_sent_once && sendings_ > 1; }
   std::exception_ptr callback_error() const noexcept { return callback_error_; }
   std::string reason(CURLcode code) const;
 
@@ -278,6 +280,7 @@ class Handle {
   static size_t on_body(char* data, size_t size, size_t count, void* self);
   static size_t on_read(char* data, size_t size, size_t count, void* self);
   static int on_seek(void* self, curl_off_t offset, int origin);
+  static int on_sending(void* self, char* remote_ip, char* local_ip, int remote_port, int local_port);
   static CURLcode on_tls_context(CURL* easy, void* context, void* self);
   static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
 
@@ -308,6 +311,7 @@ class Handle {
   bool enough_ = false;    // what was wanted is there, the rest is not read
   bool has_head_ = false;  // the empty line behind the headers has come
   bool stalled_ = false;
+  int sendings_ = 0;       // of the request, by curl itself
   uint64_t window_bytes_ = 0;
   Clock::time_point window_start_;
 };
@@ -356,6 +360,8 @@ Handle::Handle(Shared& shared) : shared_(shared), easy_(curl_easy_init()), multi
   set(CURLOPT_READDATA, this);
   set(CURLOPT_SEEKFUNCTION, &Handle::on_seek);
   set(CURLOPT_SEEKDATA, this);
+  set(CURLOPT_PREREQFUNCTION, &Handle::on_sending);
+  set(CURLOPT_PREREQDATA, this);
   set(CURLOPT_OPENSOCKETFUNCTION, &Handle::on_open_socket);
   set(CURLOPT_OPENSOCKETDATA, this);
   curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 1L);
@@ -489,6 +495,7 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
   bytes_in_ = 0;
   callback_error_ = nullptr;
   too_long_ = enough_ = stalled_ = has_head_ = false;
+  sendings_ = 0;
   error_text_[0] = '\0';
   // A handle that still has its connection needs no look-up.
   const bool has_connection = origin.text == origin_ && Clock::now() - idle_since < idle_limit;
@@ -506,7 +513,7 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
   }
   release_gate();
   // curl itself asks again where a connection that it had kept turns out to be closed.
-  response.maybe_resent = has_connection && opened_connection();
+  response.maybe_resent = has_connection && opened_connection() && !request.is_sent_once;
   if (code == CURLE_WRITE_ERROR && enough_) code = CURLE_OK;
   // curl takes headers that end with the connection for all of them.
   if (code == CURLE_OK && !has_head_) code = CURLE_PARTIAL_FILE;
@@ -698,6 +705,13 @@ size_t Handle::on_read(char* data, size_t size, size_t count, void* self) {
   return static_cast<Handle*>(self)->give_body({data, size * count});
 }
 
+// Before each sending, the one after a connection died idle included.
+int Handle::on_sending(void* self, char*, char*, int, int) {
+  Handle& handle = *static_cast<Handle*>(self);
+  ++handle.sendings_;
+  return handle.refused_to_resend() ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 int Handle::on_seek(void* self, curl_off_t offset, int origin) {
   return origin == SEEK_SET ? static_cast<Handle*>(self)->seek_body(offset) : CURL_SEEKFUNC_FAIL;
 }
@@ -778,6 +792,9 @@ Error network_error(CURLcode code, const std::string& what, const std::string& r
     throw network_error(code, what,
                         "less than " + std::to_string(options.stall_min_bytes_per_s) + " bytes a second for " +
                             std::to_string(timeout_ms) + " ms");
+  }
+  if (handle.refused_to_resend()) {
+    throw network_error(CURLE_GOT_NOTHING, what, "the connection ended without an answer");
   }
   throw network_error(code, what, handle.reason(code));
 }
@@ -870,7 +887,7 @@ HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
       impl_->give_back(std::move(handle));
       return response;
     }
-    if (!is_second_try && handle->died_idle(code)) continue;
+    if (!is_second_try && !request.is_sent_once && handle->died_idle(code)) continue;
     // The handle dies with its connection: what is left on it belongs to nobody.
     throw_failure(*handle, code, request, context, impl_->shared.options);
   }

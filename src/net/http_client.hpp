@@ -54,6 +54,9 @@ struct HttpRequest {
   uint64_t max_response_bytes = 64ull << 20;
   /// Overrides HttpOptions::stall_timeout_ms for a request that the server may think about for long; 0 does not.
   int stall_timeout_ms = 0;
+  /// Never sent a second time: where the connection that was kept for it dies without a byte of an answer, that is an
+  /// Error (network, retryable) instead.
+  bool is_sent_once = false;
 };
 
 class HttpResponse {

@@ -246,6 +246,45 @@ TEST_F(S3Copying, ALostAnswerIsNotAnObjectInTheWay) {
   expect_same(20);
 }
 
+// At most three requests: the copy, a look at what is there, and where its ETag tells nothing one to the source.
+TEST_F(S3Copying, ALostAnswerCostsALook) {
+  struct Case {
+    const char* name;
+    bool is_opaque;
+    size_t size;
+    uint64_t more;  // requests than without it
+  };
+  for (const Case& each :
+       {Case{"md5", false, 100, 1}, Case{"opaque and small", true, 100, 2}, Case{"opaque and large", true, 300'000, 2}}) {
+    uint64_t requests[2] = {};
+    for (const bool is_lost : {false, true}) {
+      begin_anew();
+      server_.change_bucket("to", [&](fault::BucketSettings& settings) { settings.etag = each.is_opaque ? "opaque" : "md5"; });
+      for (int n = 0; n < 5; ++n) server_.put("from", key_of(n), std::string(each.size, static_cast<char>('a' + n)));
+      if (is_lost) server_.add_rule({.op = "CopyObject", .nth = 3, .action = fault::Action::reset, .place = fault::Place::answer});
+      Migration migration(url("from"), url("to"), folder_.path(each.name + std::string(is_lost ? ".lost" : ".db")));
+      const Report report = migration.run();
+      EXPECT_EQ(report.exit_code, 0) << each.name << ": " << report.message;
+      EXPECT_EQ(report.snapshot.items.created, 5) << each.name;
+      EXPECT_EQ(asked("CopyObject"), 5u) << each.name;
+      EXPECT_EQ(asked("PutObject"), 0u) << each.name;
+      expect_same(5);
+      // Whether the endpoint is still there is asked by a listing, once in two seconds at most.
+      requests[is_lost] = asked_in_all() - asked("ListObjectsV2");
+    }
+    EXPECT_EQ(requests[1], requests[0] + each.more) << each.name;
+  }
+}
+
+TEST_F(S3Copying, ACopyThatWasLostBeforeItWasCarriedOutIsMadeAgain) {
+  put_objects(3);
+  server_.add_rule({.op = "CopyObject", .nth = 2, .action = fault::Action::reset, .place = fault::Place::request});
+  EXPECT_EQ(run().exit_code, 0);
+  expect_same(3);
+  EXPECT_EQ(asked("CopyObject"), 4u);
+  EXPECT_EQ(asked("PutObject"), 0u);
+}
+
 TEST_F(S3Copying, ARevisionThatWasNotListedIsNotCopied) {
   put_objects(1);
   bool is_changed = false;

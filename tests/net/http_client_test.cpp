@@ -573,6 +573,33 @@ TEST(HttpClient, ReplacesAConnectionThatDiedIdle) {
   }
 }
 
+TEST(HttpClient, SendsOnceWhatIsToBeSentOnce) {
+  for (const bool is_reset : {false, true}) {
+    std::atomic<int> requests = 0;
+    RawServer server([&](Peer& peer, int number) {
+      if (peer.request().empty()) return;
+      ++requests;
+      peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      if (peer.request().empty()) return;
+      ++requests;
+      if (is_reset && number == 1) peer.reset();
+    });
+    HttpClient client;
+    TestContext context;
+    HttpRequest request = put(server.url(), "data");
+    request.is_sent_once = true;
+    EXPECT_EQ(client.perform(request, context).text, "ok");
+    const Error error = error_of([&] { client.perform(request, context); });
+    EXPECT_EQ(error.error_class(), ErrorClass::network) << error.message();
+    EXPECT_TRUE(error.retryable());
+    EXPECT_EQ(requests, 2);
+    // The next call has a connection again.
+    const HttpResponse next = client.perform(request, context);
+    EXPECT_EQ(next.text, "ok");
+    EXPECT_FALSE(next.maybe_resent);
+  }
+}
+
 TEST(HttpClient, ReportsAFreshConnectionThatDies) {
   RawServer server([](Peer& peer, int) { peer.request(); });
   HttpClient client;

@@ -238,6 +238,7 @@ internal::HttpRequest Client::to_http(const Request& request, const Route& route
   http.body = request.body;
   http.out = request.out;
   http.stall_timeout_ms = request.stall_timeout_ms;
+  http.is_sent_once = request.is_sent_once;
   return http;
 }
 

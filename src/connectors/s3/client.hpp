@@ -82,6 +82,7 @@ class Client {
     std::string_view payload_hash = aws::empty_payload_hash;
     std::optional<std::span<std::byte>> out = std::nullopt;
     int stall_timeout_ms = 0;
+    bool is_sent_once = false;  ///< as internal::HttpRequest::is_sent_once
   };
 
   /// Does no I/O. Errors: configuration (a CA file that cannot be read).

@@ -77,6 +77,8 @@ void add_attributes(Client& client, const std::string& key, const Locator& from,
 std::optional<Stored> copy_once(Client& client, const std::string& key, const Locator& from, bool is_told,
                                 const Condition& condition, Context& context) {
   Client::Request request = copy_request(key, "", from);
+  // One that was carried out with its answer lost would be refused the second time, which tells less than a look.
+  request.is_sent_once = true;
   add_attributes(client, key, from, is_told, request);
   const size_t plain_headers = request.headers.size();
   const bool has_condition = condition.kind == Condition::Kind::absent || !condition.etag.empty();
@@ -98,15 +100,6 @@ std::optional<Stored> copy_once(Client& client, const std::string& key, const Lo
   }
   Stored stored;
   stored.size = *from.size;
-  if (response.status == 412 && response.maybe_resent) {
-    // The first of the two may have been carried out, with its answer lost.
-    const std::optional<ObjectHead> there = head_object(client, key, context);
-    if (!there || there->size != *from.size || there->etag != from.etag) return std::nullopt;
-    stored.etag = there->etag;
-    stored.version = there->version;
-    stored.digest.crc64nvme = there->crc64nvme;
-    return stored;
-  }
   std::optional<Completed> completed = outcome(client, request, response);
   if (!completed) return std::nullopt;
   stored.etag = std::move(completed->etag);
