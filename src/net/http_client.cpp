@@ -6,6 +6,7 @@
 // on the same handle.
 #include "net/http_client.hpp"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -20,6 +21,7 @@
 #include <algorithm>
 #include <array>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -53,16 +55,40 @@ void initialize_curl() {
   if (code != CURLE_OK) throw Error(ErrorCode::internal, ErrorClass::internal, "libcurl cannot be initialized");
 }
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
+/// What the environment says, and in which variable; both "" where it says nothing.
+struct Setting {
+  std::string value;
+  std::string variable;
+};
 
-std::string first_set(std::initializer_list<const char*> names) {
+Setting first_set(std::initializer_list<const char*> names) {
   for (const char* name : names) {
-    if (std::string value = environment(name); !value.empty()) return value;
+    const char* value = std::getenv(name);
+    if (value != nullptr && *value != '\0') return {value, name};
   }
   return {};
+}
+
+// Whether curl takes `url` for a proxy's.
+bool is_proxy_url(const std::string& url) {
+  constexpr std::string_view schemes[] = {"http", "https", "socks4", "socks4a", "socks5", "socks5h"};
+  const std::unique_ptr<CURLU, void (*)(CURLU*)> parsed(curl_url(), &curl_url_cleanup);
+  if (parsed == nullptr) throw std::bad_alloc();
+  constexpr unsigned flags = CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME;
+  if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), flags) != CURLUE_OK) return false;
+  char* scheme = nullptr;
+  if (curl_url_get(parsed.get(), CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK) return false;
+  const std::unique_ptr<char, void (*)(void*)> owner(scheme, &curl_free);
+  return std::find(std::begin(schemes), std::end(schemes), to_lower(scheme)) != std::end(schemes);
+}
+
+// Checked here, because curl repeats what it cannot use in its messages, with the password in it.
+void check_proxy(const Setting& proxy) {
+  if (is_proxy_url(proxy.value)) return;
+  throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+              "the environment variable " + proxy.variable +
+                  " is not the URL of a proxy: it is http://host:port, or http://user:password@host:port with reserved "
+                  "characters percent-encoded; no_proxy names the hosts that need none");
 }
 
 /// Scheme and authority of a URL, and the host alone without port and brackets.
@@ -96,8 +122,15 @@ std::optional<Origin> origin_of(std::string_view url) {
 }
 
 bool is_loopback(std::string_view host) {
-  if (equals_ignoring_case(host, "localhost") || host == "::1") return true;
-  // 127.0.0.0/8 written as four numbers; "127.example.com" is not that.
+  if (host.ends_with('.')) host.remove_suffix(1);
+  const std::string name = to_lower(host);
+  if (name == "localhost" || name.ends_with(".localhost")) return true;
+  in6_addr address{};
+  if (inet_pton(AF_INET6, name.c_str(), &address) == 1) {
+    const bool is_mapped = IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127;
+    return is_mapped || IN6_IS_ADDR_LOOPBACK(&address);
+  }
+  // 127.0.0.0/8 written as numbers; "127.example.com" is not that.
   return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
@@ -121,14 +154,19 @@ std::string describe(const HttpRequest& request) {
 /// DNS cache.
 class LookupGate {
  public:
-  /// Waits while another call looks up `host`. False if cancelled.
-  bool enter(const std::string& host, Context& context) {
+  enum class Entry { entered, cancelled, timed_out };
+
+  /// Waits while another call looks up `host`, but no longer than a look-up may take: a name server that is silent
+  /// would keep the last of a hundred callers waiting for a hundred look-ups.
+  Entry enter(const std::string& host, std::chrono::milliseconds timeout, Context& context) {
+    const auto end = Clock::now() + timeout;
     std::unique_lock lock(mutex_);
     while (!hosts_.insert(host).second) {
+      if (Clock::now() >= end) return Entry::timed_out;
       done_.wait_for(lock, poll_slice);
-      if (context.cancelled()) return false;
+      if (context.cancelled()) return Entry::cancelled;
     }
-    return true;
+    return Entry::entered;
   }
   void leave(const std::string& host) {
     {
@@ -180,15 +218,15 @@ class Authorities {
   Authorities(const Authorities&) = delete;
   Authorities& operator=(const Authorities&) = delete;
 
-  /// Loads them on first use. Errors: configuration (the file holds no certificates).
-  X509_STORE* get(const std::string& ca_file) {
+  /// Loads them on first use; `name` is what messages call the file. Errors: configuration (it holds no certificates).
+  X509_STORE* get(const std::string& ca_file, const std::string& name) {
     const std::lock_guard lock(mutex_);
-    if (store_ == nullptr) store_ = load(ca_file);
+    if (store_ == nullptr) store_ = load(ca_file, name);
     return store_;
   }
 
  private:
-  static X509_STORE* load(const std::string& ca_file) {
+  static X509_STORE* load(const std::string& ca_file, const std::string& name) {
     X509_STORE* store = X509_STORE_new();
     if (store == nullptr) throw std::bad_alloc();
     const curl_version_info_data* curl = curl_version_info(CURLVERSION_NOW);
@@ -203,9 +241,8 @@ class Authorities {
     ERR_clear_error();
     if (!ok) {
       X509_STORE_free(store);
-      throw Error(
-          ErrorCode::invalid_argument, ErrorClass::configuration,
-          "no certificates can be read from " + (ca_file.empty() ? "the system's CA bundle" : printable(ca_file)));
+      throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                  "no certificates can be read from " + (ca_file.empty() ? "the system's CA bundle" : name));
     }
     // As curl does: an intermediate authority in the file is trusted by itself.
     X509_STORE_set_flags(store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
@@ -221,8 +258,9 @@ enum class Verb { get, head, send_memory, send_stream };
 /// What a client's handles have in common.
 struct Shared {
   HttpOptions options;
-  std::string proxy_http;
-  std::string proxy_https;
+  std::string ca_name;  // of options.ca_file, with the variable that names it
+  Setting proxy_http;
+  Setting proxy_https;
   std::string no_proxy;
   Share share;
   Authorities authorities;
@@ -241,6 +279,9 @@ class Handle {
   CURLcode run(const HttpRequest& request, const Origin& origin, Context& context, HttpResponse& response,
                std::string& headers);
 
+  /// Whether something has come on the connection that nobody asked for: its end, or bytes behind the answer, which
+  /// curl would take for the next one.
+  bool is_disturbed() const;
   /// Whether the last try died before a byte of the answer came, on a connection that earlier calls had used.
   bool died_idle(CURLcode code) const;
   bool opened_connection() const;
@@ -310,6 +351,7 @@ class Handle {
   bool too_long_ = false;  // more than max_response_bytes, or headers without end
   bool enough_ = false;    // what was wanted is there, the rest is not read
   bool has_head_ = false;  // the empty line behind the headers has come
+  curl_socket_t kept_ = CURL_SOCKET_BAD;  // of the connection that the last call has left open
   bool stalled_ = false;
   int sendings_ = 0;       // of the request, by curl itself
   uint64_t window_bytes_ = 0;
@@ -378,8 +420,9 @@ void Handle::prepare_url(const HttpRequest& request, const Origin& origin) {
   if (origin.text != origin_) {
     origin_ = origin.text;
     // "" is no proxy at all, whatever the environment says.
-    const std::string& proxy = origin.is_https ? shared_.proxy_https : shared_.proxy_http;
-    const char* used = is_loopback(origin.host) || is_link_local(origin.host) ? "" : proxy.c_str();
+    const Setting& proxy = origin.is_https ? shared_.proxy_https : shared_.proxy_http;
+    const char* used = is_loopback(origin.host) || is_link_local(origin.host) ? "" : proxy.value.c_str();
+    if (*used != '\0') check_proxy(proxy);
     set(CURLOPT_PROXY, used);
     has_whole_url_ = *used != '\0' && !origin.is_https;
     set(CURLOPT_URL, (origin_ + "/").c_str());
@@ -498,17 +541,26 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
   sendings_ = 0;
   error_text_[0] = '\0';
   // A handle that still has its connection needs no look-up.
-  const bool has_connection = origin.text == origin_ && Clock::now() - idle_since < idle_limit;
+  const bool has_connection =
+      kept_ != CURL_SOCKET_BAD && origin.text == origin_ && Clock::now() - idle_since < idle_limit;
   prepare(request, origin);
   if (!has_connection) {
     std::string host(origin.host);
-    if (!shared_.gate.enter(host, context)) return CURLE_ABORTED_BY_CALLBACK;
+    const std::chrono::milliseconds timeout(shared_.options.connect_timeout_ms);
+    const LookupGate::Entry entry = shared_.gate.enter(host, timeout, context);
+    if (entry == LookupGate::Entry::cancelled) return CURLE_ABORTED_BY_CALLBACK;
+    if (entry == LookupGate::Entry::timed_out) {
+      std::snprintf(error_text_.data(), error_text_.size(), "its name was not found within %d ms",
+                    shared_.options.connect_timeout_ms);
+      return CURLE_OPERATION_TIMEDOUT;
+    }
     gate_host_ = std::move(host);
   }
   const int timeout_ms = request.stall_timeout_ms > 0 ? request.stall_timeout_ms : shared_.options.stall_timeout_ms;
   CURLcode code = CURLE_OUT_OF_MEMORY;
   if (curl_multi_add_handle(multi_, easy_) == CURLM_OK) {
     code = drive(context, std::chrono::milliseconds(timeout_ms));
+    if (curl_easy_getinfo(easy_, CURLINFO_ACTIVESOCKET, &kept_) != CURLE_OK) kept_ = CURL_SOCKET_BAD;
     curl_multi_remove_handle(multi_, easy_);
   }
   release_gate();
@@ -583,6 +635,11 @@ bool Handle::opened_connection() const {
   long count = 0;
   curl_easy_getinfo(easy_, CURLINFO_NUM_CONNECTS, &count);
   return count > 0;
+}
+
+bool Handle::is_disturbed() const {
+  pollfd entry{kept_, POLLIN, 0};
+  return kept_ != CURL_SOCKET_BAD && poll(&entry, 1, 0) != 0;
 }
 
 bool Handle::died_idle(CURLcode code) const {
@@ -719,7 +776,8 @@ int Handle::on_seek(void* self, curl_off_t offset, int origin) {
 CURLcode Handle::on_tls_context(CURL*, void* context, void* self) {
   auto& handle = *static_cast<Handle*>(self);
   try {
-    X509_STORE* store = handle.shared_.authorities.get(handle.shared_.options.ca_file);
+    Shared& shared = handle.shared_;
+    X509_STORE* store = shared.authorities.get(shared.options.ca_file, shared.ca_name);
     SSL_CTX_set1_cert_store(static_cast<SSL_CTX*>(context), store);
     return CURLE_OK;
   } catch (...) {
@@ -852,16 +910,22 @@ HttpClient::HttpClient(HttpOptions options) {
   impl_ = std::make_unique<Impl>();
   Shared& shared = impl_->shared;
   if (options.user_agent.empty()) options.user_agent = std::string("waybill/") + version();
-  if (options.ca_file.empty()) options.ca_file = first_set({"AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"});
+  if (options.ca_file.empty()) {
+    const Setting bundle = first_set({"AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"});
+    options.ca_file = bundle.value;
+    shared.ca_name = printable(bundle.value) + " (" + bundle.variable + ")";
+  } else {
+    shared.ca_name = printable(options.ca_file);
+  }
   if (!options.ca_file.empty() && access(options.ca_file.c_str(), R_OK) != 0) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                "the CA file " + printable(options.ca_file) + " cannot be read");
+                "the CA file " + shared.ca_name + " cannot be read");
   }
   // Read once, so that no call looks into the environment. HTTP_PROXY in capitals is left out on purpose: in a CGI
   // program it is set by whoever sends the request.
   shared.proxy_http = first_set({"http_proxy", "all_proxy", "ALL_PROXY"});
   shared.proxy_https = first_set({"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"});
-  shared.no_proxy = first_set({"no_proxy", "NO_PROXY"});
+  shared.no_proxy = first_set({"no_proxy", "NO_PROXY"}).value;
   shared.options = std::move(options);
 }
 
@@ -875,6 +939,7 @@ HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
                 redact_url(request.url) + " is not an http or https URL");
   }
   std::unique_ptr<Handle> handle = impl_->take();
+  while (handle != nullptr && handle->is_disturbed()) handle = impl_->take();
   if (handle == nullptr) handle = std::make_unique<Handle>(impl_->shared);
   for (bool is_second_try = false;; is_second_try = true) {
     HttpResponse response;

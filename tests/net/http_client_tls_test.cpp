@@ -142,8 +142,8 @@ HttpRequest get(const std::string& url) {
 Error failure(const std::string& ca_file, const std::string& url) {
   HttpOptions options;
   options.ca_file = ca_file;
-  HttpClient client(options);
   try {
+    HttpClient client(options);
     client.perform(get(url), Context::background());
   } catch (const Error& error) {
     return error;
@@ -170,14 +170,45 @@ TEST(HttpClientTls, AcceptsAKnownAuthorityAndReusesTheConnection) {
   EXPECT_EQ(good, 8);
 }
 
+constexpr const char* bundle_variables[] = {"AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"};
+
 TEST(HttpClientTls, TakesTheAuthorityFromTheEnvironment) {
   const SelfSigned identity;
+  const SelfSigned stranger;
   const TlsServer server(identity);
-  for (const char* variable : {"AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
-    setenv(variable, identity.path().c_str(), 1);
+  for (const char* variable : bundle_variables) unsetenv(variable);
+  EXPECT_FALSE(failure("", server.url()).retryable()) << "the system's own authorities do not know it";
+  // From the last one on, so that each goes before those that were set ahead of it.
+  for (size_t n = std::size(bundle_variables); n-- > 0;) {
+    setenv(bundle_variables[n], identity.path().c_str(), 1);
     HttpClient client;
-    unsetenv(variable);
-    EXPECT_EQ(client.perform(get(server.url()), Context::background()).status, 200) << variable;
+    EXPECT_EQ(client.perform(get(server.url()), Context::background()).status, 200) << bundle_variables[n];
+    setenv(bundle_variables[n], "", 1);
+    EXPECT_NE(failure("", server.url()).message().find("certificate is not accepted"), std::string::npos)
+        << "one that is empty is not set";
+    setenv(bundle_variables[n], stranger.path().c_str(), 1);
+    EXPECT_NE(failure("", server.url()).message().find("certificate is not accepted"), std::string::npos);
+  }
+  HttpOptions options;
+  options.ca_file = identity.path();
+  EXPECT_EQ(HttpClient(options).perform(get(server.url()), Context::background()).status, 200)
+      << "what is said goes first";
+  for (const char* variable : bundle_variables) unsetenv(variable);
+}
+
+TEST(HttpClientTls, NamesTheVariableOfABundleThatCannotBeUsed) {
+  const SelfSigned identity;
+  const TlsServer server(identity);
+  for (const char* variable : bundle_variables) unsetenv(variable);
+  for (const char* variable : bundle_variables) {
+    for (const char* file : {"/nonexistent/ca.pem", "/dev/null", "/tmp"}) {
+      setenv(variable, file, 1);
+      const Error error = failure("", server.url());
+      unsetenv(variable);
+      EXPECT_EQ(error.error_class(), ErrorClass::configuration) << error.what();
+      EXPECT_FALSE(error.retryable());
+      EXPECT_NE(error.message().find(std::string(file) + " (" + variable + ")"), std::string::npos) << error.what();
+    }
   }
 }
 
