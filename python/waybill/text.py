@@ -10,12 +10,17 @@ from waybill.records import Failure, Finding, InFlight, Item, Snapshot, printabl
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # What could move a terminal's cursor, break a line or turn the reading direction.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def safe(text: str) -> str:
     """One line without control characters, of a text that is not ours."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+
+
+def safe_json(text: str) -> str:
+    """JSON that shows none of these characters either: they stand inside of strings, where they have escapes."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def item_name(item: Item | Failure | Finding | InFlight) -> str:

@@ -2,7 +2,8 @@
 //
 // The JSON forms of a snapshot (the fields of `waybill status --json`), an event, the options and a plan, and the check
 // of the options' ranges. Times are RFC 3339 with Z, keys are printable(), what is not known is null. One line, UTF-8:
-// text that is not valid UTF-8 gets replacement characters rather than an exception.
+// text that is not valid UTF-8 gets replacement characters rather than an exception, and nothing in it moves a terminal's
+// cursor or turns the reading direction.
 #include <nlohmann/json.hpp>
 
 #include <string>
@@ -17,7 +18,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  return internal::printable_json(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
 
 template <typename T>
 Json or_null(const std::optional<T>& value) {

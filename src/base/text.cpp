@@ -346,6 +346,27 @@ std::optional<uint64_t> parse_uint(std::string_view text) noexcept {
   return value;
 }
 
+std::string printable_json(std::string_view json) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(json.size());
+  while (!json.empty()) {
+    const std::string_view sequence = json.substr(0, std::max<size_t>(utf8_sequence(json), 1));
+    if (is_unprintable(sequence)) {
+      const auto byte = [&](size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(sequence[i])); };
+      const unsigned code = sequence.size() == 1   ? byte(0)
+                            : sequence.size() == 2 ? (byte(0) & 0x1f) << 6 | (byte(1) & 0x3f)
+                                                   : (byte(0) & 0x0f) << 12 | (byte(1) & 0x3f) << 6 | (byte(2) & 0x3f);
+      text += "\\u";
+      for (int shift = 12; shift >= 0; shift -= 4) text += digits[code >> shift & 15];
+    } else {
+      text += sequence;
+    }
+    json.remove_prefix(sequence.size());
+  }
+  return text;
+}
+
 std::string to_lower(std::string_view text) {
   std::string lower(text);
   for (char& c : lower) {

@@ -42,6 +42,10 @@ std::optional<int64_t> parse_seconds_ns(std::string_view text) noexcept;
 /// A whole decimal number without sign, spaces or anything else; nothing if it is not one or does not fit.
 std::optional<uint64_t> parse_uint(std::string_view text) noexcept;
 
+/// JSON with the characters that printable() escapes as `\uNNNN` (those below U+0020 have their escapes already): they
+/// stand inside of strings alone. `json` is UTF-8.
+std::string printable_json(std::string_view json);
+
 /// ASCII only.
 std::string to_lower(std::string_view text);
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;

@@ -54,7 +54,7 @@ void ItemCursor::check_order(const Page& page) {
     if (last != nullptr && last->partition == item.id.partition &&
         std::tie(last->key, last->version) >= std::tie(item.id.key, item.id.version)) {
       throw Error(ErrorCode::data_loss, ErrorClass::server,
-                  what_ + ": the listing is not in byte order: " + printable(item.id.key) + " came after " +
+                  printable(what_) + ": the listing is not in byte order: " + printable(item.id.key) + " came after " +
                       printable(last->key) + "; nothing after it can be trusted");
     }
     last = &item.id;

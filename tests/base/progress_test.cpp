@@ -135,6 +135,13 @@ TEST(Snapshots, JsonHasExactlyTheFieldsOfStatus) {
   EXPECT_EQ(json["eta_seconds"]["high"], 2.0);
   EXPECT_EQ(json["in_flight"][0]["key"], printable("bad \xff\n"));
   EXPECT_TRUE(json["in_flight"][0]["bytes_total"].is_null());
+
+  snapshot.name = snapshot.source = snapshot.reason = "\xc2\x9b" "31m \xe2\x80\xae\x1b[0m";
+  const std::string shown = to_json(snapshot);
+  EXPECT_EQ(shown.find("\xc2\x9b"), std::string::npos);
+  EXPECT_EQ(shown.find("\xe2\x80\xae"), std::string::npos);
+  EXPECT_EQ(shown.find('\x1b'), std::string::npos);
+  EXPECT_EQ(Json::parse(shown)["migration"]["name"], snapshot.name);
 }
 
 TEST(Options, TheDefaultsAreValidAndEachRangeIsHeld) {

@@ -101,6 +101,15 @@ TEST(Printable, IsOneUnambiguousLine) {
   EXPECT_EQ(printable("\\x0a"), "\\\\x0a");
   EXPECT_EQ(printable("\xff\xc3"), "\\xff\\xc3");
   EXPECT_EQ(printable("\xe2\x80\xa8\xe2\x80\xae\xc2\x85"), "\\xe2\\x80\\xa8\\xe2\\x80\\xae\\xc2\\x85");
+  EXPECT_EQ(printable("\xd8\x9c\xef\xbb\xbf"), "\\xd8\\x9c\\xef\\xbb\\xbf");
+}
+
+TEST(Printable, JsonKeepsItsMeaningAndShowsNone) {
+  EXPECT_EQ(printable_json("{\"k\":\"\xc2\x9b" "31m\xe2\x80\xae\xd8\x9c\xef\xbb\xbf\x7f\"}"),
+            "{\"k\":\"\\u009b31m\\u202e\\u061c\\ufeff\\u007f\"}");
+  const std::string harmless = "{\"k\":\"a\\\\b \\u001b \xc3\xa9 \xf0\x9f\x98\x80 \xe2\x80\x8d\"}";
+  EXPECT_EQ(printable_json(harmless), harmless);
+  EXPECT_EQ(printable_json(""), "");
 }
 
 TEST(Ascii, LowersComparesAndTrims) {

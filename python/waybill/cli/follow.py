@@ -20,6 +20,7 @@ from waybill.cli.output import Output, complain
 from waybill.live import Mode, View, make_view
 from waybill.migration import Run
 from waybill.records import Report
+from waybill.text import safe_json
 
 __all__ = ["Interrupts", "follow"]
 
@@ -114,5 +115,6 @@ class _JsonStream:
 
 def report_line(report: Report, kind: str = "report") -> str:
     """A report as a line of JSON."""
-    head = f'"type":"{kind}","exit_code":{report.exit_code},"message":{json.dumps(report.message, ensure_ascii=False)}'
+    message = safe_json(json.dumps(report.message, ensure_ascii=False))
+    head = f'"type":"{kind}","exit_code":{report.exit_code},"message":{message}'
     return f'{{{head},"snapshot":{report.snapshot.to_json()}}}'

@@ -234,7 +234,7 @@ def _finding_line(finding: Finding, json: bool) -> str:
 
 
 def _command(words: str, tracker: str) -> str:
-    return f"waybill {words}" + ("" if tracker == DEFAULT_TRACKER else f" --tracker {shlex.quote(tracker)}")
+    return f"waybill {words}" + ("" if tracker == DEFAULT_TRACKER else f" --tracker {safe(shlex.quote(tracker))}")
 
 
 def _show_report(report: Report, tracker: str, output: Output) -> None:

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from waybill.records import printable
-from waybill.text import safe
+from waybill.text import safe, safe_json
 
 __all__ = ["Output", "complain", "key_fields", "prepare_streams", "to_line"]
 
@@ -70,4 +70,4 @@ def key_fields(key: bytes) -> dict[str, str]:
 
 def to_line(fields: dict[str, Any]) -> str:
     """A JSON object on one line."""
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return safe_json(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))

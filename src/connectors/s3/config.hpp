@@ -27,6 +27,7 @@
 #include <string_view>
 
 #include "waybill/connectors.hpp"
+#include "waybill/item.hpp"
 
 namespace waybill::s3 {
 
@@ -54,6 +55,8 @@ struct Config {
   void set_region(std::string name);
   /// "s3://bucket/prefix"
   std::string identity() const { return "s3://" + bucket + "/" + prefix; }
+  /// The same for messages.
+  std::string shown() const { return printable(identity()); }
   /// Scheme, host and port of the service.
   std::string endpoint() const;
 };
