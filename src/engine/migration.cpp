@@ -4,6 +4,7 @@
 
 #include "waybill/migration.hpp"
 
+#include <chrono>
 #include <filesystem>
 
 #include "base/fingerprint.hpp"
@@ -95,13 +96,30 @@ void refuse_nested(const Source& source, const Destination& destination) {
   const std::string to = real_place(destination.identity());
   if (to.compare(0, from.size(), from) != 0) return;
   throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-              "the destination " + to + (to == from ? " is the source itself" : " lies inside the source " + from) +
+              "the destination " + printable(to) +
+                  (to == from ? " is the source itself" : " lies inside the source " + printable(from)) +
                   "; choose one outside of it");
 }
 
+// A name or a connection that fails is tried again a few times: it may only flap, and nobody has to wait long to be
+// told.
+template <typename Store>
+void check_store(Store& store) {
+  constexpr int most_checks = 3;
+  for (int failures = 1;; ++failures) {
+    try {
+      return store.check(Context::background());
+    } catch (const Error& error) {
+      const bool may_flap = error.error_class() == ErrorClass::network && error.retryable();
+      if (!may_flap || failures == most_checks) throw;
+      Context::background().sleep(std::chrono::milliseconds(100 << failures));
+    }
+  }
+}
+
 void check_stores(Migration& migration) {
-  migration.source().check(Context::background());
-  migration.destination().check(Context::background());
+  check_store(migration.source());
+  check_store(migration.destination());
 }
 
 // Gives the lease back unless a run has taken it over.
@@ -264,7 +282,7 @@ Report Migration::verify(VerifyLevel level, const Options& options, Callbacks ca
 Plan Migration::plan(const Options& options) {
   validate(options);
   refuse_nested(source(), destination());
-  source().check(Context::background());
+  check_store(source());
   const std::shared_ptr<Tracker> known = impl_->existing_tracker(OpenMode::read_only);
   const std::optional<MigrationInfo> bound = known ? known->migration() : std::nullopt;
   const MigrationInfo wanted = impl_->wanted(*this);

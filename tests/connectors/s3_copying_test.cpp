@@ -3,6 +3,9 @@
 // Copies inside a store, with the store as the judge: what it was asked, what it holds, and what is streamed instead.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "base/text.hpp"
 #include "engine/support.hpp"
 #include "support/fault_server/fault_server.hpp"
 #include "waybill/waybill.hpp"
@@ -336,22 +339,49 @@ TEST_F(S3Copying, CanBeSwitchedOff) {
   expect_same(10);
 }
 
-// Above the bound of one copy the parts are copied, each by the store; one of them is refused, and streamed.
+TEST_F(S3Copying, ASuccessWithoutAnETagIsNone) {
+  put_objects(10);
+  server_.add_rule({.op = "CopyObject", .nth = 2, .status = 200, .body = "<CopyObjectResult/>"});
+  server_.add_rule({.op = "CopyObject", .nth = 4, .status = 200, .body = ""});
+  const Report report = run();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  expect_same(10);
+  EXPECT_EQ(report.snapshot.attempts_failed, 2);
+  EXPECT_EQ(asked("CopyObject"), 12u);
+}
+
+// Above the bound of one copy the parts are copied, each by the store; one of them is refused, and streamed. What an
+// upload would lose is sent with its beginning.
 TEST_F(S3Copying, LargeObjectsAreCopiedInParts) {
   fault::GeneratedKeys keys;
   keys.count = 1;
   keys.size = (uint64_t{1} << 30) + 5;
   server_.generate("from", keys);
+  const std::string key = server_.keys("from").at(0);
+  fault::Object object = *server_.get("from", key);
+  object.headers = {{"content-type", "text/html"}, {"cache-control", "private"}, {"x-amz-meta-owner", "somebody"}};
+  object.tags = {{"class", "a b"}};
+  object.storage_class = "STANDARD_IA";
+  server_.put("from", key, object);
   server_.change_bucket("to", [](fault::BucketSettings& settings) { settings.digest_only = true; });
   server_.add_rule({.op = "UploadPartCopy", .nth = 3, .action = fault::Action::status, .status = 400, .code = "InvalidRequest"});
   server_.add_rule({.op = "UploadPartCopy", .nth = 5, .action = fault::Action::status, .status = 503, .code = "SlowDown"});
+  server_.add_rule({.op = "UploadPartCopy", .nth = 7, .status = 200, .body = "<CopyPartResult/>"});
   const Report report = run();
   EXPECT_EQ(report.exit_code, 0) << report.message;
-  EXPECT_EQ(asked("UploadPartCopy"), 18u);  // 17 parts of 64 MiB, one of them twice
+  EXPECT_EQ(asked("UploadPartCopy"), 19u);  // 17 parts of 64 MiB, two of them twice
   EXPECT_EQ(asked("UploadPart"), 1u);
   EXPECT_EQ(asked("CopyObject"), 0u);
   const fault::ObjectPtr there = server_.get("to", server_.keys("to").at(0));
   EXPECT_EQ(there->size(), keys.size);
+  for (const auto& [name, value] : object.headers) {
+    const bool is_there = std::any_of(there->headers.begin(), there->headers.end(), [&](const auto& header) {
+      return internal::equals_ignoring_case(header.first, name) && header.second == value;
+    });
+    EXPECT_TRUE(is_there) << name;
+  }
+  EXPECT_EQ(there->tags, object.tags);
+  EXPECT_EQ(there->storage_class, "STANDARD_IA");
   EXPECT_EQ(server_.open_uploads("to").size(), 0u);
 }
 

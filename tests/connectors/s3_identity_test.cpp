@@ -196,6 +196,58 @@ TEST_F(S3Identity, AStoreThatSendsInCirclesIsLeft) {
   EXPECT_EQ(other.requests().size(), 0U);
 }
 
+// F46: no kind of redirect is followed, whatever it is an answer to and wherever it leads; it is one clear error.
+TEST_F(S3Identity, RedirectsElsewhereAreNotFollowed) {
+  ScriptedServer other([](const ScriptedRequest&) { return ScriptedAnswer{200, "ETag: \"e\"\r\n", ""}; });
+  const std::string there = "127.0.0.1:" + std::to_string(other.port());
+  for (const int status : {301, 302, 303, 307, 308}) {
+    const std::vector<std::string> locations = {
+        "http://" + there + "/bucket/p/k", "https://" + there + "/bucket/p/k", "//" + there + "/bucket/p/k",
+        "http://user:pass@" + there + "/", "http://s3.eu-west-1.amazonaws.com.evil.invalid/",
+        "file:///etc/passwd",              "/bucket/p/k?again"};
+    for (const std::string& location : locations) {
+      const std::string what = std::to_string(status) + " to " + location;
+      serve([&](const ScriptedRequest&) { return ScriptedAnswer{status, "Location: " + location + "\r\n", ""}; });
+      std::byte out[3];
+      Item item;
+      item.id.key = "k";
+      item.stamp.size = 3;
+      const std::vector<std::function<void()>> calls = {
+          [&] { source_->check(context_); },
+          [&] { stat(); },
+          [&] { source_->read(item, 0, out, context_); },
+          [&] { destination_->put("k", body_of("abc"), {}, context_); },
+          [&] { destination_->begin_parts("k", {}, {}, context_); },
+          [&] { destination_->remove("k", context_); },
+      };
+      for (const auto& call : calls) {
+        const auto error = error_of(call);
+        ASSERT_TRUE(error) << what;
+        EXPECT_EQ(error->error_class(), ErrorClass::configuration) << what << ": " << error->message();
+        EXPECT_FALSE(error->retryable()) << what;
+        EXPECT_EQ(error->message().find("pass@"), std::string::npos) << error->message();
+      }
+      EXPECT_EQ(requests().size(), 7U) << what << ": one for each call, and one that asks why a HEAD was refused";
+    }
+  }
+  EXPECT_EQ(other.requests().size(), 0U);
+}
+
+// F46: where the host follows from the region, it is always one of AWS, and always over TLS.
+TEST_F(S3Identity, ARegionNeverLeadsOutOfAws) {
+  Config config = parse_config(Url::parse("s3://bucket/p"));
+  EXPECT_EQ(config.scheme, "https");
+  for (const char* region : {"eu-west-1", "cn-north-1", "evil", "x_y"}) {
+    ASSERT_TRUE(is_region_name(region));
+    config.set_region(region);
+    EXPECT_EQ(config.scheme, "https");
+    EXPECT_TRUE(config.host().ends_with(".amazonaws.com") || config.host().ends_with(".amazonaws.com.cn")) << config.host();
+  }
+  for (const char* region : {"evil.invalid/", "a.b", "a:80", "a@b", "a/b", "a?b", "a#b", "a\\b", "a%2fb", ""}) {
+    EXPECT_FALSE(is_region_name(region)) << region;
+  }
+}
+
 TEST_F(S3Identity, ManyThreadsLearnTheRegionTogether) {
   serve([](const ScriptedRequest& request) {
     return region_of(request) == "eu-west-1"
@@ -255,6 +307,25 @@ TEST_F(S3Identity, ManyThreadsLearnTheClockTogether) {
     source_->check(context_);
     EXPECT_EQ(requests().size(), before + 1) << "remembered";
   }
+}
+
+// H4: after whatever has to be done first, which for a windowed body is to read it once.
+TEST_F(S3Identity, RequestsAreSignedWhenTheyAreSent) {
+  serve([](const ScriptedRequest&) { return ScriptedAnswer{200, "ETag: \"e\"\r\n", ""}; });
+  const std::string content(300'000, 'x');
+  std::atomic<int64_t> hashed_at{0};
+  const Body windowed(content.size(), [&](uint64_t offset, std::span<std::byte> out) {
+    const int64_t begun = internal::now_ms() / 1000;
+    while (hashed_at == 0 && internal::now_ms() / 1000 == begun) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const size_t count = std::min<size_t>(out.size(), content.size() - offset);
+    std::memcpy(out.data(), content.data() + offset, count);
+    if (hashed_at == 0 && offset + count == content.size()) hashed_at = internal::now_ms() / 1000;
+    return count;
+  });
+  destination_->put("k", windowed, {}, context_);
+  ASSERT_EQ(requests().size(), 1U);
+  EXPECT_EQ(requests()[0].body, content);
+  EXPECT_GE(requests()[0].header("x-amz-date"), internal::format_iso8601_basic(hashed_at));
 }
 
 // H5
@@ -410,6 +481,16 @@ TEST_F(S3Identity, WhatIsNotAllowedNamesTheRight) {
   ASSERT_TRUE(wrong);
   EXPECT_EQ(wrong->error_class(), ErrorClass::auth);
   EXPECT_EQ(requests().size(), 1U);
+}
+
+// D21: a HEAD that was refused is explained by a listing that needs no more rights than the others.
+TEST_F(S3Identity, WhatExplainsARefusalStaysBelowThePrefix) {
+  serve([](const ScriptedRequest& request) {
+    return request.method == "HEAD" ? ScriptedAnswer{400, "", ""} : refusal(400, "InvalidRequest");
+  });
+  EXPECT_TRUE(error_of([&] { stat(); }));
+  ASSERT_EQ(requests().size(), 2U);
+  EXPECT_NE(requests()[1].target.find("prefix=p%2F"), std::string::npos) << requests()[1].target;
 }
 
 // Once a request was accepted, a HEAD that is not allowed costs no second one.

@@ -119,7 +119,7 @@ TEST_F(S3Listing, L1EmptyTruncatedPagesAreNotTheEnd) {
       for (int n = 0; n < 20'000; ++n) lister->next(context_);
     });
     ASSERT_TRUE(error);
-    EXPECT_NE(error->message().find("pages in a row were empty"), std::string::npos) << error->message();
+    EXPECT_NE(error->message().find("pages in a row had nothing new"), std::string::npos) << error->message();
   }
 }
 

@@ -16,6 +16,8 @@ namespace {
 
 // A signature is refused when it is 15 minutes off. A refusal is put down to the clock only if that is plausible.
 constexpr int64_t plausible_skew_s = 4 * 60;
+// Of any answer that is no object: a page of a thousand of the longest keys is half as long.
+constexpr uint64_t most_answer_bytes = 8 << 20;
 // Of one request: from the wrong region to the right one, and once more where a new bucket is on its way.
 constexpr size_t most_region_changes = 2;
 
@@ -29,9 +31,10 @@ ServiceError service_error(const internal::HttpResponse& response) {
 // The region in the name of a host of AWS: "bucket.s3.eu-west-1.amazonaws.com", "s3-eu-west-1.amazonaws.com".
 std::string region_in_host(std::string_view host) {
   host = host.substr(0, host.find_first_of(":/"));
-  const size_t domain = host.find(".amazonaws.com");
-  if (domain == std::string_view::npos) return {};
-  host = host.substr(0, domain);
+  if (host.ends_with(".cn")) host.remove_suffix(3);
+  constexpr std::string_view domain = ".amazonaws.com";
+  if (!host.ends_with(domain)) return {};
+  host.remove_suffix(domain.size());
   const std::string_view last = host.substr(host.rfind('.') + 1);
   if (last == "s3-external-1") return "us-east-1";
   if (last == "s3-accelerate" || last.starts_with("s3-website")) return {};
@@ -121,7 +124,9 @@ class Client::Exchange {
     const bool can_expire = credentials_ && !credentials_->session_token.empty();
     if (response.status == 403 && client_.has_worked_ && !can_expire) return refused;
     has_explained_ = true;
-    const Parameter parameters[] = {{"list-type", "2"}, {"max-keys", "0"}};
+    std::vector<Parameter> parameters = {{"list-type", "2"}, {"max-keys", "0"}};
+    // Rights may end at the prefix.
+    if (!client_.config_.prefix.empty()) parameters.emplace_back("prefix", client_.config_.prefix);
     const Request listing{.method = "GET", .query = aws::canonical_query(parameters)};
     internal::HttpRequest http = client_.to_http(listing, *route_);
     if (credentials_) client_.sign(listing, *route_, *credentials_, signed_at_, http);
@@ -237,6 +242,7 @@ internal::HttpRequest Client::to_http(const Request& request, const Route& route
   if (config_.requester_pays) http.headers.emplace_back("x-amz-request-payer", "requester");
   http.body = request.body;
   http.out = request.out;
+  http.max_response_bytes = most_answer_bytes;
   http.stall_timeout_ms = request.stall_timeout_ms;
   http.is_sent_once = request.is_sent_once;
   return http;

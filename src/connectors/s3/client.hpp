@@ -41,7 +41,7 @@ struct Learnt {
   enum class Plus : int { unknown, space, itself };         ///< what a '+' in an encoded key means
   enum class Proof : int { crc64nvme, crc32c, sha256, md5 };  ///< that goes with an unsigned body (writing.hpp)
   enum class Conditions : int { unknown, being_asked, heeded };
-  enum class Tags : int { unknown, being_asked, counted, uncounted };  ///< whether a GET says that there are any
+  enum class Tags : int { unknown, counted, uncounted };  ///< whether a GET says that there are any
   enum class Copies : int { unknown, being_asked, whole, lossy };  ///< whether they keep all attributes (copying.hpp)
   enum class Website : int { unknown, being_asked, none, maybe };  ///< that the bucket is (website.hpp)
 
@@ -53,10 +53,12 @@ struct Learnt {
   std::atomic<Conditions> conditions{Conditions::unknown};
   std::atomic<bool> refuses_storage_classes{false};
   std::atomic<Tags> tags{Tags::unknown};
+  std::timed_mutex tags_being_asked;
   std::atomic<ListVersion> list_version{ListVersion::unknown};
   std::atomic<Plus> plus{Plus::unknown};
   std::atomic<bool> is_unordered{false};
   std::atomic<bool> has_warned_of_order{false};
+  std::atomic<bool> has_weak_etags{false};    ///< no If-Match holds for them; answers are compared all the same
   std::atomic<bool> lists_plain_keys{false};  ///< ignores encoding-type=url
   std::atomic<int> listed_class{0};           ///< of everything that was listed (listing.cpp); 0: nothing was
   std::atomic<Website> website{Website::unknown};

@@ -151,7 +151,7 @@ std::optional<Stored> copy_and_compare(Client& client, const std::string& key, c
     return stored;
   }
   finding.found(Learnt::Copies::lossy);
-  context.log(LogLevel::info, client.config().identity() +
+  context.log(LogLevel::info, client.config().shown() +
                                   ": the store's copies do not keep all attributes; each object is asked for them first");
   const Condition ours{Condition::Kind::unchanged, stored->etag, stored->size, {}};
   stored = copy_once(client, key, from, true, ours, context);

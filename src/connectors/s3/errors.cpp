@@ -23,6 +23,9 @@ struct Row {
   Meaning meaning;
 };
 
+// Of codes and request ids: they go into the ledger for each failed item.
+constexpr size_t longest_code = 128;
+
 constexpr std::string_view key_hint = "check the access key and its secret";
 constexpr std::string_view token_hint = "renew the credentials";
 constexpr std::string_view region_hint = "name the bucket's region in the URL (region=…)";
@@ -118,6 +121,9 @@ Meaning by_status(int status) {
       return {not_found, C::missing, false, {}};
     case 405:
       return {permission_denied, C::permission, false, {}};
+    case 407:
+      return {unauthenticated, C::auth, false,
+              "put user and password into the proxy's URL: http://user:password@host:port"};
     case 408:
       return {deadline_exceeded, C::timeout, true, {}};
     case 409:
@@ -158,8 +164,7 @@ Meaning meaning_of(const Refusal& refusal) {
 }
 
 // The store's text on one line, not longer than a reader wants.
-std::string one_line(std::string_view text) {
-  constexpr size_t longest = 300;
+std::string one_line(std::string_view text, size_t longest = 300) {
   std::string line = printable(text.substr(0, longest));
   if (text.size() > longest) line += "…";
   return line;
@@ -226,7 +231,7 @@ Error to_error(std::string_view what, std::string_view operation, const Refusal&
   message += operation;
   message += " answered ";
   message += std::to_string(refusal.status);
-  if (!service.code.empty()) message += " " + one_line(service.code);
+  if (!service.code.empty()) message += " " + one_line(service.code, longest_code);
   if (!service.message.empty()) {
     std::string_view text = service.message;
     while (text.ends_with('.') || text.ends_with('\n')) text.remove_suffix(1);
@@ -245,8 +250,8 @@ Error to_error(std::string_view what, std::string_view operation, const Refusal&
   Error error(meaning.code, meaning.error_class, std::move(message));
   error.set_retryable(meaning.retryable)
       .set_http_status(refusal.status)
-      .set_provider_code(service.code)
-      .set_request_id(service.request_id);
+      .set_provider_code(one_line(service.code, longest_code))
+      .set_request_id(one_line(service.request_id, longest_code));
   if (refusal.retry_after) error.set_retry_after(*refusal.retry_after);
   return error;
 }

@@ -15,7 +15,10 @@ namespace waybill::s3 {
 namespace {
 
 constexpr size_t longest_key = 1024;
-// Empty pages are allowed. A store that gives nothing else for so long does not end.
+constexpr size_t longest_item_key = 65'535;  // waybill/item.hpp; some stores hold longer ones than S3
+// S3 itself holds 50 TiB in an object. What is beyond this is no size, and would not add up.
+constexpr uint64_t most_object_bytes = uint64_t{1} << 50;
+// Pages without anything new are allowed. A store that gives nothing else for so long does not end.
 constexpr int most_empty_pages = 10'000;
 
 // The longest beginning of `key` that a store can be asked about. Everything that is greater than `key` is greater than
@@ -40,6 +43,49 @@ void note_class(Learnt& learnt, std::string_view name) {
   learnt.listed_class = several_classes;
 }
 
+// Where a listing has been, so that one which does not end is left: it goes on from a place where it was already, it
+// shows a page again, or nothing new for long. Hashes, so that it costs no memory to speak of; 64 bits cannot meet by
+// chance in a listing.
+class Trail {
+ public:
+  /// Errors: server.
+  void check(const Client& client, const PageAnswer& answer, size_t page) const {
+    if (!answer.next) return;
+    if (places_.contains(hash_of(*answer.next))) {
+      throw broken_listing(client, "it goes round in a circle: a place to go on from came twice");
+    }
+    if (page != 0 && pages_.contains(page))
+      throw broken_listing(client, "it goes round in a circle: a page came twice");
+    if (empty_pages_ >= most_empty_pages) {
+      throw broken_listing(client, std::to_string(most_empty_pages) + " pages in a row had nothing new");
+    }
+  }
+  /// `page` is what check() was told; `is_empty`: nothing on it was new.
+  void note(const PageAnswer& answer, size_t page, bool is_empty) {
+    if (answer.next) places_.insert(hash_of(*answer.next));
+    if (page != 0) pages_.insert(page);
+    empty_pages_ = is_empty ? empty_pages_ + 1 : 0;
+  }
+
+ private:
+  static size_t hash_of(const ListPosition& position) {
+    return std::hash<std::string>{}(position.version.empty() ? position.text : position.text + '\0' + position.version);
+  }
+
+  std::unordered_set<size_t> places_;
+  std::unordered_set<size_t> pages_;
+  int empty_pages_ = 0;
+};
+
+// Of its objects in their order; 0 for none.
+size_t hash_of(const std::vector<ListedObject>& objects) {
+  size_t hash = 0;
+  for (const ListedObject& object : objects) {
+    hash = hash * 0x9E3779B97F4A7C15U + std::hash<std::string>{}(object.key + '\0' + object.version_id) + 1;
+  }
+  return hash;
+}
+
 class ObjectLister final : public Lister {
  public:
   ObjectLister(std::shared_ptr<Client> client, const ListRequest& request, bool of_versions)
@@ -58,27 +104,37 @@ class ObjectLister final : public Lister {
     // A store without order would leave out what it lists before that key, wherever it is.
     const std::string after = after_.empty() || !is_ordered_ ? "" : askable(prefix + after_);
     PageAnswer answer = ask_page(*client_, {prefix, after, position_ ? &*position_ : nullptr, 0, of_versions_}, context);
-    check_position(answer);
+    const size_t hash = is_ordered_ ? 0 : hash_of(answer.objects);  // in order, a page that comes again is disorder
+    trail_.check(*client_, answer, hash);
 
     Page page;
     page.items.reserve(answer.objects.size());
     std::string last = last_;
     bool has_last = has_last_;
     bool is_past_end = false;
-    const bool is_empty = answer.objects.empty();
+    bool is_empty = true;
     Markers markers = markers_;
     std::string whole_to = whole_to_;
+    std::string last_version = last_version_;
+    std::unordered_set<std::string> seen;  // on this page, without an order
     for (ListedObject& object : answer.objects) {
       if (object.is_delete_marker) {
         // In a place of their own in some stores' pages.
         markers.count += 1;
         markers.latest += object.is_latest ? 1 : 0;
+        is_empty = false;
         continue;
       }
       std::string key = std::move(object.key);
       if (of_versions_ && has_last && key > last) whole_to = last;
       check_key(key, has_last ? &last : nullptr);
+      // Listed twice, it is still one object; between pages some stores do that.
+      const bool is_known = is_ordered_ ? has_last && key == last && object.version_id == last_version
+                                        : !seen.insert(key + '\0' + object.version_id).second;
+      if (is_known) continue;
+      is_empty = false;
       if (is_ordered_) last = key;
+      last_version = object.version_id;
       has_last = is_ordered_;
       key.erase(0, prefix.size());
       if (!after_.empty() && key <= after_) continue;
@@ -97,12 +153,10 @@ class ObjectLister final : public Lister {
     markers_ = markers;
     whole_to_ = std::move(whole_to);
     page.resume = whole_to_;
-    empty_pages_ = is_empty ? empty_pages_ + 1 : 0;
+    last_version_ = std::move(last_version);
+    trail_.note(answer, hash, is_empty);
     page.is_last = is_past_end || !answer.next;
-    if (answer.next) {
-      seen_.insert(hash_of(*answer.next));
-      position_ = std::move(answer.next);
-    }
+    if (answer.next) position_ = std::move(answer.next);
     if (page.is_last && markers_.count > 0) tell_markers(context);
     return page;
   }
@@ -113,41 +167,31 @@ class ObjectLister final : public Lister {
     uint64_t latest = 0;  // so many keys are deleted
   };
 
-  static size_t hash_of(const ListPosition& position) {
-    return std::hash<std::string>{}(position.version.empty() ? position.text : position.text + '\0' + position.version);
-  }
-
   void tell_markers(Context& context) {
-    context.log(LogLevel::info, client_->config().identity() + ": " + std::to_string(markers_.count) +
+    context.log(LogLevel::info, client_->config().shown() + ": " + std::to_string(markers_.count) +
                                     " delete markers, which are no content, are not moved; " + std::to_string(markers_.latest) +
                                     " keys are deleted there now: of them the versions before are moved");
   }
 
   void warn_of_order(Context& context) {
     if (client_->learnt().has_warned_of_order.exchange(true)) return;
-    context.log(LogLevel::warning, client_->config().identity() +
+    context.log(LogLevel::warning, client_->config().shown() +
                                        ": listed without order: by one lister, from its beginning after an "
                                        "interruption, and with a request for each key that may be there");
   }
 
-  void check_position(const PageAnswer& answer) const {
-    if (!answer.next) return;
-    if (seen_.contains(hash_of(*answer.next))) {
-      throw broken_listing(*client_, "it goes round in a circle: a place to go on from came twice");
-    }
-    if (answer.objects.empty() && empty_pages_ >= most_empty_pages) {
-      throw broken_listing(*client_, std::to_string(most_empty_pages) + " pages in a row were empty");
-    }
-  }
-
   void check_key(const std::string& key, const std::string* last) const {
     if (!key.starts_with(client_->config().prefix)) {
-      throw broken_listing(*client_, "'" + printable(key) + "' is not below the prefix");
+      throw broken_listing(*client_, quoted(key) + " is not below the prefix");
     }
-    if (last == nullptr || key > *last || (of_versions_ && key == *last)) return;
+    if (key.size() > longest_item_key) {
+      throw broken_listing(*client_, quoted(key) + " has " + std::to_string(key.size()) +
+                                         " bytes, and S3 keys have at most " + std::to_string(longest_key));
+    }
+    if (last == nullptr || key >= *last) return;
     const bool may_be_spoilt = client_->learnt().lists_plain_keys && has_replacement(*last);
     throw broken_listing(*client_,
-                         "'" + printable(key) + "' comes after '" + printable(*last) + "', which is not ascending order; " +
+                         quoted(key) + " comes after " + quoted(*last) + ", which is not ascending order; " +
                              (may_be_spoilt ? "it ignores encoding-type=url and has replaced control characters in keys"
                                             : "if this store lists without order, add ordered=false to the URL"));
   }
@@ -163,6 +207,10 @@ class ObjectLister final : public Lister {
     if (key.empty()) {
       item.refused = ErrorClass::unsupported;
       item.reason = "the object has the prefix itself as its key, and content: it has no name below the prefix";
+    } else if (object.size > most_object_bytes) {
+      item.stamp.size.reset();
+      item.refused = ErrorClass::unsupported;
+      item.reason = "listed with " + std::to_string(object.size) + " bytes, which is more than a store can hold";
     } else if (const char* why = why_archived(object, client_->config().is_aws)) {
       item.refused = ErrorClass::archived;
       item.reason = "in storage class " + object.storage_class + ": " + why;
@@ -187,10 +235,9 @@ class ObjectLister final : public Lister {
   Markers markers_;
   std::optional<ListPosition> position_;
   std::string last_;
+  std::string last_version_;  // of that key
   bool has_last_ = false;
-  int empty_pages_ = 0;
-  // Hashes, so that a store which never ends costs no memory to speak of; 64 bits cannot meet by chance in a listing.
-  std::unordered_set<size_t> seen_;
+  Trail trail_;
 };
 
 }  // namespace
@@ -223,6 +270,7 @@ void forget_class_if_unlisted(Client& client) {
 bool is_listed(Client& client, const std::string& full, Context& context) {
   const bool is_ordered = listing_order(client) == Order::byte_key;
   std::optional<ListPosition> position;
+  Trail trail;
   do {
     // In order, the key itself is the first one that begins with it. Not a page of one: MinIO answers that by opening
     // the object, and names it as it was asked for.
@@ -231,9 +279,9 @@ bool is_listed(Client& client, const std::string& full, Context& context) {
       if (object.key == full) return true;
     }
     if (is_ordered && !answer.objects.empty()) return false;
-    if (answer.next && position && answer.next->text == position->text) {
-      throw broken_listing(client, "it goes round in a circle: a place to go on from came twice");
-    }
+    const size_t hash = hash_of(answer.objects);
+    trail.check(client, answer, hash);
+    trail.note(answer, hash, answer.objects.empty());
     position = std::move(answer.next);
   } while (position);
   return false;

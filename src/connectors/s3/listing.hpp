@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Listing of a bucket's prefix, for both ends, page by page (listing_page.hpp). A listing that breaks the protocol's
-// contract is an Error, never a shorter listing: keys must be below the prefix and strictly ascending by byte, and no
-// place to go on from may come back.
+// contract is an Error, never a shorter listing: keys must be below the prefix and ascending by byte, and no place to
+// go on from may come back. An object that is listed twice in a row is one item.
 //
 // Order is promised before anything is listed (Capabilities::order), so a store without it has to be known by then:
 // check_bucket() looks at the first page, and a user who knows it says ordered=false. A listing of such a store is

@@ -62,9 +62,12 @@ class Fetcher {
       }
       ListedPage listed = of_versions ? parse_versions(response.text) : parse_list(response.text);
       if (!listed.is_url_encoded) client_.learnt().lists_plain_keys = true;
+      const bool is_weak = std::any_of(listed.objects.begin(), listed.objects.end(),
+                                       [](const ListedObject& object) { return object.has_weak_etag; });
+      if (is_weak) client_.learnt().has_weak_etags = true;
       return listed;
     } catch (Error& error) {
-      error.prepend(client_.config().identity());
+      error.prepend(client_.config().shown());
       throw;
     }
   }
@@ -89,7 +92,7 @@ bool refuses_version_two(const internal::HttpResponse& response) {
 
 void learn_version_one(Client& client, Context& context) {
   if (client.learnt().list_version.exchange(Version::one) == Version::one) return;
-  context.log(LogLevel::info, client.config().identity() + ": the store lists by version 1 only");
+  context.log(LogLevel::info, client.config().shown() + ": the store lists by version 1 only");
 }
 
 // The first page of a listing of a store whose version is not known.
@@ -150,13 +153,13 @@ Plus find_plus(const Client& client, const Fetcher& fetcher, const ListedPage& l
   const auto as_itself = internal::percent_decode(*open);
   if (as_space && shows(fetcher, *as_space, *open, version, of_versions)) return Plus::space;
   if (as_itself && shows(fetcher, *as_itself, *open, version, of_versions)) return Plus::itself;
-  throw broken_listing(client, "whether '+' in '" + printable(*open) + "' is a space cannot be found out");
+  throw broken_listing(client, "whether '+' in " + quoted(*open) + " is a space cannot be found out");
 }
 
 std::string decode(const Client& client, std::string text, Plus plus) {
   if (plus == Plus::space) text = plus_as_space(std::move(text));
   std::optional<std::string> decoded = internal::percent_decode(text);
-  if (!decoded) throw broken_listing(client, "'" + printable(text) + "' is not the encoded form of a key");
+  if (!decoded) throw broken_listing(client, quoted(text) + " is not the encoded form of a key");
   return std::move(*decoded);
 }
 
@@ -177,7 +180,12 @@ std::optional<ListPosition> next_position(const Client& client, const ListedPage
 
 Error broken_listing(const Client& client, const std::string& why) {
   return Error(ErrorCode::data_loss, ErrorClass::server,
-               client.config().identity() + ": the store's listing cannot be trusted: " + why);
+               client.config().shown() + ": the store's listing cannot be trusted: " + why);
+}
+
+std::string quoted(std::string_view key) {
+  constexpr size_t longest = 200;
+  return "'" + printable(key.substr(0, longest)) + (key.size() > longest ? "…'" : "'");
 }
 
 bool has_replacement(std::string_view key) noexcept { return key.find("\xEF\xBF\xBD") != std::string_view::npos; }
@@ -199,8 +207,8 @@ PageAnswer ask_page(Client& client, const PageQuestion& question, Context& conte
   answer.is_url_encoded = listed.is_url_encoded;
   answer.next = next_position(client, listed, version, plus, question.of_versions);
   if (answer.next && answer.next->is_marker && !listed.is_url_encoded && has_replacement(answer.next->text)) {
-    throw broken_listing(client, "it goes on after '" + printable(answer.next->text) +
-                                     "', in which it has replaced a character: it ignores encoding-type=url");
+    throw broken_listing(client, "it goes on after " + quoted(answer.next->text) +
+                                     ", in which it has replaced a character: it ignores encoding-type=url");
   }
   answer.objects = std::move(listed.objects);
   return answer;

@@ -50,6 +50,9 @@ PageAnswer ask_page(Client& client, const PageQuestion& question, Context& conte
 /// The Error of a listing that breaks its contract.
 Error broken_listing(const Client& client, const std::string& why);
 
+/// A key in a message: in quotes, printable, and cut where it is long.
+std::string quoted(std::string_view key);
+
 /// Whether a listing's key has U+FFFD, which stores write into XML for what XML cannot say.
 bool has_replacement(std::string_view key) noexcept;
 

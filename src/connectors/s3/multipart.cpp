@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "base/hash.hpp"
+#include "base/text.hpp"
 #include "base/uri.hpp"
 #include "connectors/s3/checksums.hpp"
 #include "connectors/s3/copying.hpp"
@@ -19,6 +20,13 @@ namespace {
 // A store may put a large object together for minutes before it answers.
 constexpr int complete_timeout_ms = 10 * 60 * 1000;
 constexpr int abort_tries = 8;
+// The first of two requests waits for its answer at most as long as a silent connection is kept, and then some.
+constexpr int64_t most_between_twins_ms = 2 * 60 * 1000;
+
+// The right to list parts is one of its own, and there are stores without such lists.
+bool is_untold(const Error& error) {
+  return error.error_class() == ErrorClass::permission || error.error_class() == ErrorClass::unsupported;
+}
 
 class Upload final : public PartUpload {
  public:
@@ -52,7 +60,8 @@ class Upload final : public PartUpload {
     const Client::Parameter parameters[] = {{"partNumber", std::to_string(number)}, {"uploadId", id_}};
     return aws::canonical_query(parameters);
   }
-  bool is_gone(Context& context) const;
+  /// Nothing where the store does not tell.
+  std::optional<bool> is_gone(Context& context) const;
   internal::HttpResponse send_part(Client::Request& request, const Body& body, BodyDigest& digest,
                                    Context& context) const;
   std::optional<Stored> already_complete(std::span<const PartInfo> parts, Context& context) const;
@@ -91,7 +100,8 @@ std::vector<PartInfo> Upload::existing(Context& context) {
       parts.push_back(std::move(part));
     }
     if (!page.is_truncated) return parts;
-    if (page.next_marker.empty() || page.next_marker == marker) {
+    const uint64_t next = internal::parse_uint(page.next_marker).value_or(0);
+    if (next <= internal::parse_uint(marker).value_or(0)) {
       throw Error(ErrorCode::data_loss, ErrorClass::server,
                   client_->name(key_) + ": the store's list of parts says that there are more, but not how to ask");
     }
@@ -100,13 +110,13 @@ std::vector<PartInfo> Upload::existing(Context& context) {
 }
 
 // A store that refuses a large body may close the connection before the refusal can be read. Whether the upload is gone
-// decides what has to be done next, so that it is asked for then.
+// decides what has to be done next, so that it is asked for then; where that cannot be said, the part is tried again.
 internal::HttpResponse Upload::send_part(Client::Request& request, const Body& body, BodyDigest& digest,
                                          Context& context) const {
   try {
     return send_body(*client_, request, body, digest, has_checksums_, context);
   } catch (const Error& error) {
-    if (error.error_class() != ErrorClass::network || !is_gone(context)) throw;
+    if (error.error_class() != ErrorClass::network || is_gone(context) != true) throw;
     throw Error(ErrorCode::not_found, ErrorClass::missing, client_->name(key_) + ": the upload is gone");
   }
 }
@@ -196,12 +206,13 @@ Stored Upload::complete(std::span<const PartInfo> parts, Context& context) {
   throw client_->error(request, response);
 }
 
-bool Upload::is_gone(Context& context) const {
+std::optional<bool> Upload::is_gone(Context& context) const {
   try {
     list_page("", "1", context);
     return false;
   } catch (const Error& error) {
     if (error.provider_code() == "NoSuchUpload") return true;
+    if (is_untold(error)) return std::nullopt;
     throw;
   }
 }
@@ -214,7 +225,7 @@ void Upload::abort(Context& context) {
     const internal::HttpResponse response = client_->send(request, context);
     if (response.status == 404 && parse_error(response.text).code == "NoSuchUpload") return;
     if (response.status < 200 || response.status > 299) throw client_->error(request, response);
-    if (is_gone(context)) return;
+    if (is_gone(context).value_or(true)) return;
   }
   throw Error(
       ErrorCode::unavailable, ErrorClass::server,
@@ -231,23 +242,28 @@ bool is_key(const ListedUpload& open, const std::string& key) {
   return internal::percent_decode(with_spaces) == key;
 }
 
-// The uploads that are open at `key`, but those in `known`.
-void drop_unknown(const std::shared_ptr<Client>& client, const std::string& key, std::span<const OpenUpload> known,
-                  Context& context) {
+// The uploads that are open at `key`.
+std::vector<ListedUpload> open_uploads(Client& client, const std::string& key, Context& context) {
   const Client::Parameter parameters[] = {{"encoding-type", "url"}, {"prefix", key}, {"uploads", ""}};
   const Client::Request request{.method = "GET", .query = aws::canonical_query(parameters)};
-  internal::HttpResponse response = client->call(request, context);
-  for (const ListedUpload& open : parse_uploads(response.text)) {
-    const bool is_known = std::any_of(known.begin(), known.end(), [&](const OpenUpload& one) { return one.id == open.id; });
-    if (is_key(open, key) && !is_known) Upload(client, key, {}, open.id, false).abort(context);
-  }
+  internal::HttpResponse response = client.call(request, context);
+  std::vector<ListedUpload> uploads = parse_uploads(response.text);
+  std::erase_if(uploads, [&](const ListedUpload& open) { return !is_key(open, key); });
+  return uploads;
 }
 
-// The request for the upload `id` may have gone out twice, and have begun another one, whose id nobody was told.
+// The request for the upload `id` may have gone out twice, and have begun another one, whose id nobody was told. One
+// that was begun long before it, by the store's clock, is somebody else's.
 void drop_twin(const std::shared_ptr<Client>& client, const std::string& key, const std::string& id, Context& context) {
-  const OpenUpload known{key, id};
   try {
-    drop_unknown(client, key, {&known, 1}, context);
+    const std::vector<ListedUpload> uploads = open_uploads(*client, key, context);
+    const auto ours =
+        std::find_if(uploads.begin(), uploads.end(), [&](const ListedUpload& open) { return open.id == id; });
+    const auto begun = ours == uploads.end() ? std::nullopt : ours->initiated_ms;
+    for (const ListedUpload& open : uploads) {
+      const bool is_old = begun && open.initiated_ms && *open.initiated_ms < *begun - most_between_twins_ms;
+      if (open.id != id && !is_old) Upload(client, key, {}, open.id, false).abort(context);
+    }
   } catch (const Error& error) {
     if (error.retryable() || error.error_class() == ErrorClass::cancelled) throw;
     context.log(LogLevel::warning, client->name(key) + ": another upload of ours may stay open: " + error.message());
@@ -283,6 +299,18 @@ std::string initiate(const std::shared_ptr<Client>& shared, const std::string& k
   return id;
 }
 
+// Finds out how an upload was begun. One that cannot be looked into cannot be gone on with: it is aborted, and gone.
+void go_on(Upload& upload, Context& context) {
+  try {
+    upload.set_has_checksums(upload.list_page("", "1", context).checksum_algorithm == "CRC64NVME");
+  } catch (const Error& error) {
+    if (!is_untold(error)) throw;
+    context.log(LogLevel::warning, error.message() + "; what was written of it is written again");
+    upload.abort(context);
+    throw Error(ErrorCode::not_found, ErrorClass::missing, error.message());
+  }
+}
+
 }  // namespace
 
 std::string composed_etag(std::span<const PartInfo> parts) {
@@ -308,7 +336,11 @@ std::optional<Crc64> composed_crc64(std::span<const PartInfo> parts) {
 void sweep_uploads(const std::shared_ptr<Client>& client, std::span<const OpenUpload> known, Context& context) {
   for (const OpenUpload& announced : known) {
     if (!announced.id.empty()) continue;
-    drop_unknown(client, client->config().prefix + announced.key, known, context);
+    const std::string key = client->config().prefix + announced.key;
+    for (const ListedUpload& open : open_uploads(*client, key, context)) {
+      const auto is_it = [&](const OpenUpload& one) { return one.id == open.id; };
+      if (std::none_of(known.begin(), known.end(), is_it)) Upload(client, key, {}, open.id, false).abort(context);
+    }
   }
 }
 
@@ -319,9 +351,7 @@ std::unique_ptr<PartUpload> open_upload(std::shared_ptr<Client> client, std::str
   if (id.empty()) id = initiate(client, key, options, has_checksums, context);
   auto upload =
       std::make_unique<Upload>(std::move(client), std::move(key), options.condition, std::move(id), has_checksums);
-  if (!plan.upload_id.empty()) {
-    upload->set_has_checksums(upload->list_page("", "1", context).checksum_algorithm == "CRC64NVME");
-  }
+  if (!plan.upload_id.empty()) go_on(*upload, context);
   return upload;
 }
 

@@ -7,6 +7,7 @@
 #include <bit>
 #include <string_view>
 
+#include "base/random.hpp"
 #include "base/text.hpp"
 #include "connectors/s3/listing.hpp"
 #include "connectors/s3/writing.hpp"
@@ -35,6 +36,18 @@ unsigned shapes_of(std::string_view key) {
     begin = end + 1;
   }
   return shapes;
+}
+
+// A key with these shapes that is nobody's, below the prefix also where a store tidies it up: what is written and
+// removed to find out must not be an object of anybody else.
+std::string probe_key(const std::string& prefix, unsigned shapes) {
+  const std::string own = "waybill-probe-" + internal::hex_id(8);
+  std::string key = prefix;
+  if ((shapes & leading_slash) != 0 && prefix.empty()) key += '/';
+  if ((shapes & empty_segment) != 0) key += own + "//";
+  if ((shapes & dot_segment) != 0) key += own + "/./";
+  if ((shapes & dot_dot_segment) != 0) key += own + "/../";
+  return key + own;
 }
 
 // Characters that XML 1.0 cannot say, not even as a number.
@@ -76,9 +89,10 @@ void prove_key(Client& client, const std::string& full, Context& context) {
   if ((shapes & client.learnt().changed_shapes) != 0) throw takes_it_for_another(client, full);
   if (!is_doubtful(client, full, context)) return;
 
+  const std::string probe = probe_key(client.config().prefix, shapes);
   const Condition absent{Condition::Kind::absent, {}, {}, {}};
-  const Guard guard(client, full, absent);
-  Client::Request request{.method = "PUT", .key = full};
+  const Guard guard(client, probe, absent);
+  Client::Request request{.method = "PUT", .key = probe};
   const auto send = [&](const std::vector<internal::HttpHeader>& conditions) {
     request.headers = conditions;
     return client.send(request, context);
@@ -86,9 +100,16 @@ void prove_key(Client& client, const std::string& full, Context& context) {
   const internal::HttpResponse response = guard.run(send, context);
   bool is_kept = false;
   if (!guard.is_failed(response)) {
+    request.key = full;  // the one that the answer is about for whoever reads it
     if (response.status < 200 || response.status > 299) throw client.error(request, response);
-    is_kept = is_listed(client, full, context);
-    client.call(Client::Request{.method = "DELETE", .key = full}, context);
+    const Client::Request removal{.method = "DELETE", .key = probe};
+    try {
+      is_kept = is_listed(client, probe, context);
+    } catch (const Error&) {
+      client.send(removal, context);
+      throw;
+    }
+    client.call(removal, context);
   }
   if (is_kept) {
     client.learnt().kept_shapes |= shapes;

@@ -2,8 +2,8 @@
 //
 // Which keys a store can hold, so that no object is ever written under another name than its own. S3 itself holds any
 // UTF-8; stores over folder trees take "a/../b" for "b" and "a//b" for "a/b", and would let one object replace another.
-// So a key of such a shape is proved once: an empty object is written where there is nothing, looked for in the
-// listing, and removed. Shapes that were found to be kept are not proved again.
+// So a shape is proved once: an empty object of that shape, under a name that nobody else has, is written, looked for
+// in the listing, and removed. Shapes that were found to be kept are not proved again.
 #pragma once
 
 #include <string>

@@ -31,6 +31,7 @@ std::optional<ContentRange> parse_content_range(std::string_view text) {
   const auto last = internal::parse_uint(text.substr(dash + 1, slash - dash - 1));
   const auto total = internal::parse_uint(text.substr(slash + 1));
   if (!first || !last || *last < *first || (!total && text.substr(slash + 1) != "*")) return std::nullopt;
+  if (*last == UINT64_MAX || (total && *total <= *last)) return std::nullopt;
   return ContentRange{*first, *last, total};
 }
 
@@ -69,7 +70,8 @@ class Reading {
  private:
   Client::Request prepare(std::string_view method) const {
     Client::Request request{.method = method, .key = key_, .query = version_query(object_.version)};
-    if (!stamp_.etag.empty()) request.headers.emplace_back("If-Match", "\"" + stamp_.etag + "\"");
+    if (!stamp_.etag.empty() && !client_.learnt().has_weak_etags)
+      request.headers.emplace_back("If-Match", "\"" + stamp_.etag + "\"");
     return request;
   }
 
@@ -174,6 +176,9 @@ class Reading {
     if (offset_ != 0) throw not_asked("the store ignores Range headers");
     if (response.overflow) {
       result.total_size = response.content_length;  // more than was listed; the caller has to look again
+      if (!result.total_size && stamp_.size && out_.size() >= *stamp_.size) {
+        throw changed("it has more than the " + std::to_string(*stamp_.size) + " bytes that were listed");
+      }
       return;
     }
     result.total_size = response.content_length ? response.content_length : response.body_bytes;
@@ -220,6 +225,7 @@ std::optional<ObjectHead> head_object(Client& client, const std::string& key, Co
   ObjectHead head;
   head.size = *response.content_length;
   head.etag = unquote_etag(response.header("etag"));
+  if (is_weak_etag(response.header("etag"))) client.learnt().has_weak_etags = true;
   head.version = response.header("x-amz-version-id");
   head.attributes = read_attributes(response);
   if (response.header("x-amz-checksum-type") != "COMPOSITE") {

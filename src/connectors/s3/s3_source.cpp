@@ -46,6 +46,7 @@ std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
 }
 
 std::optional<Locator> S3Source::locator(const Item& item) {
+  if (client_->learnt().has_weak_etags) return std::nullopt;  // nothing says that what is copied is what was listed
   // A copy by the store would not have the time at which the version was written.
   if (!item.id.version.empty()) return std::nullopt;
   Locator locator;

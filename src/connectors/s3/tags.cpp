@@ -3,6 +3,10 @@
 // See tags.hpp.
 #include "connectors/s3/tags.hpp"
 
+#include <chrono>
+#include <mutex>
+#include <optional>
+
 #include "base/text.hpp"
 
 namespace waybill::s3 {
@@ -24,39 +28,46 @@ Tags get_tags(Client& client, const std::string& key, const std::string& version
   }
 }
 
-// The first object that is not said to have tags. What this answers is remembered, unless it says nothing about tags.
-Tags ask_once(Client& client, const std::string& key, const std::string& version, Context& context) {
+// Of an object that is not said to have tags, by a store of which it is not known whether it would say so. What this
+// answers is remembered, unless it says nothing about tags; an answer that is no list of tags is that of a store which
+// has none.
+Tags ask(Client& client, const std::string& key, const std::string& version, Context& context) {
   Learnt& learnt = client.learnt();
-  State expected = State::unknown;
-  if (!learnt.tags.compare_exchange_strong(expected, State::being_asked)) return {};
-  State found = State::unknown;
-  Tags tags;
   try {
-    tags = get_tags(client, key, version, context);
-    found = tags.empty() ? State::counted : State::uncounted;
+    Tags tags = get_tags(client, key, version, context);
+    learnt.tags = tags.empty() ? State::counted : State::uncounted;
     if (!tags.empty()) {
-      context.log(LogLevel::info, client.config().identity() +
+      context.log(LogLevel::info, client.config().shown() +
                                       ": the store does not say how many tags an object has; it is asked for each");
     }
+    return tags;
   } catch (const Error& error) {
-    if (error.error_class() == ErrorClass::cancelled) {
-      learnt.tags = State::unknown;
-      throw;
-    }
     const int status = error.http_status();
+    const bool is_none =
+        status == 0 && error.code() == ErrorCode::data_loss && error.error_class() == ErrorClass::server;
+    const bool is_refusal = !error.retryable() && (status == 501 || (status >= 400 && status < 500));
+    if (error.error_class() == ErrorClass::auth || (!is_none && !is_refusal)) throw;
+    if (error.provider_code() == "NoSuchKey") return {};
+    learnt.tags = State::counted;
     if (error.error_class() == ErrorClass::permission) {
-      found = State::counted;
       context.log(LogLevel::warning, error.message() +
                                          "; if objects have tags, they are copied without them. tags=false "
                                          "in the source's URL says that this is meant");
-    } else if (status >= 400 && status < 500 && error.error_class() != ErrorClass::missing && !error.retryable()) {
-      found = State::counted;
-    } else if (status == 501) {
-      found = State::counted;
     }
+    return {};
   }
-  learnt.tags = found;
-  return tags;
+}
+
+// One asks and the others wait for what it finds out: a read that went on without would lose the tags of its object.
+std::optional<Tags> ask_if_unknown(Client& client, const std::string& key, const std::string& version,
+                                   Context& context) {
+  Learnt& learnt = client.learnt();
+  std::unique_lock lock(learnt.tags_being_asked, std::defer_lock);
+  while (learnt.tags == State::unknown) {
+    if (lock.owns_lock()) return ask(client, key, version, context);
+    if (!lock.try_lock_for(std::chrono::milliseconds(200))) context.check();
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -76,10 +87,12 @@ Tags read_tags(Client& client, const std::string& key, const std::string& versio
   if (!client.config().tags) return {};
   const std::string_view said = response.header("x-amz-tagging-count");
   const bool has_tags = !said.empty() && internal::parse_uint(said).value_or(1) > 0;
-  const State state = client.learnt().tags.load();
-  if (!has_tags && state != State::uncounted) {
-    const bool is_open = said.empty() && state == State::unknown && !client.config().anonymous;
-    return is_open ? ask_once(client, key, version, context) : Tags{};
+  if (!has_tags) {
+    const bool is_open = said.empty() && !client.config().anonymous;
+    if (is_open && client.learnt().tags == State::unknown) {
+      if (std::optional<Tags> tags = ask_if_unknown(client, key, version, context)) return std::move(*tags);
+    }
+    if (client.learnt().tags != State::uncounted) return {};
   }
   try {
     return get_tags(client, key, version, context);

@@ -31,7 +31,7 @@ void ask_for_website(Client& client, Context& context) {
     const internal::HttpResponse response = client.send(request, context);
     found = meaning_of(client, request, response);
     if (response.status == 403) {
-      context.log(LogLevel::info, client.config().identity() +
+      context.log(LogLevel::info, client.config().shown() +
                                       ": s3:GetBucketWebsite is lacking, so that each object is asked for its website "
                                       "redirect before it is copied; the right saves these requests");
     }

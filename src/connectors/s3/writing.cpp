@@ -160,7 +160,7 @@ class Sending {
       return header.first == "If-None-Match" || header.first == "If-Match";
     });
     plain_headers_ = request_.headers.size();
-    if (request_.query.empty() && !client_.learnt().refuses_conditions) {
+    if (request_.query.empty() && !etag.empty() && !client_.learnt().refuses_conditions) {
       request_.headers.emplace_back("If-Match", "\"" + etag + "\"");
       ++plain_headers_;
     }
@@ -230,7 +230,8 @@ internal::HttpResponse send_body(Client& client, Client::Request& request, const
   const std::optional<bool> is_same = sending.has_etag_of_body(response);
   if (is_same == true) return response;
   sending.drop_proof();
-  sending.expect(std::string(unquote_etag(response.header("etag"))));
+  const std::string_view etag = response.header("etag");
+  sending.expect(is_weak_etag(etag) ? "" : std::string(unquote_etag(etag)));
   return sending.send_with(learnt.proof);
 }
 
@@ -272,7 +273,7 @@ bool forgoes_storage_class(Client& client, const Client::Request& request, const
     return false;
   if (parse_error(response.text).code != "InvalidStorageClass") return false;
   if (client.learnt().refuses_storage_classes.exchange(true)) return true;
-  context.log(LogLevel::warning, client.config().identity() +
+  context.log(LogLevel::warning, client.config().shown() +
                                      ": the store does not know a storage class of the source; all objects are written "
                                      "in its own default class. storage_class=… in the URL names another one");
   return true;
@@ -299,7 +300,8 @@ std::vector<internal::HttpHeader> Guard::headers() const {
   if (client_.learnt().refuses_conditions) return headers;
   if (condition_.kind == Condition::Kind::absent) {
     headers.emplace_back("If-None-Match", "*");
-  } else if (condition_.kind == Condition::Kind::unchanged && !condition_.etag.empty()) {
+  } else if (condition_.kind == Condition::Kind::unchanged && !condition_.etag.empty() &&
+             !client_.learnt().has_weak_etags) {
     headers.emplace_back("If-Match", "\"" + condition_.etag + "\"");
   }
   return headers;
@@ -328,7 +330,7 @@ bool Guard::begins_probe(uint64_t body_bytes) const {
 
 void Guard::ignored(Context& context) const {
   client_.learnt().refuses_conditions = true;
-  context.log(LogLevel::warning, client_.config().identity() +
+  context.log(LogLevel::warning, client_.config().shown() +
                                      ": the store ignores If-None-Match; what is there is looked at before each write "
                                      "instead, with a request more and without certainty if others write too");
 }

@@ -18,6 +18,11 @@ namespace {
 // Text exactly as it is (no line-end conversion, no trimming), entities resolved, nothing kept that is not content.
 constexpr unsigned parse_flags = pugi::parse_escapes | pugi::parse_cdata | pugi::parse_ws_pcdata_single;
 
+// Of a document. The longest sound one, a page of some ten thousand objects, has half of it; each takes memory when it
+// is parsed, however short it is.
+constexpr std::ptrdiff_t most_tags = 500'000;
+constexpr uint64_t most_parts = 10'000;
+
 Error broken(std::string_view what, std::string_view why) {
   return Error(ErrorCode::data_loss, ErrorClass::server,
                "the store's " + std::string(what) + " answer is not valid: " + std::string(why))
@@ -40,11 +45,17 @@ std::string text_of(const pugi::xml_node& node) {
   return text;
 }
 
-pugi::xml_node load(pugi::xml_document& document, std::string& body, std::string_view root) {
+// The root element, whatever its name.
+pugi::xml_node load_any(pugi::xml_document& document, std::string& body, std::string_view expected) {
+  if (std::count(body.begin(), body.end(), '<') > most_tags) throw broken(expected, "it has too many elements");
   const pugi::xml_parse_result result =
       document.load_buffer_inplace(body.data(), body.size(), parse_flags, pugi::encoding_utf8);
-  if (!result) throw broken(root, result.description());
-  const pugi::xml_node node = document.document_element();
+  if (!result) throw broken(expected, result.description());
+  return document.document_element();
+}
+
+pugi::xml_node load(pugi::xml_document& document, std::string& body, std::string_view root) {
+  const pugi::xml_node node = load_any(document, body, root);
   if (local_name(node) != root) throw broken(root, "it is a <" + printable(local_name(node)) + ">");
   return node;
 }
@@ -106,7 +117,9 @@ ListedObject read_object(const pugi::xml_node& contents, std::string_view root, 
       object.size = number(text_of(node), root, name);
       has_size = true;
     } else if (name == "ETag") {
-      object.etag = unquote_etag(text_of(node));
+      const std::string etag = text_of(node);
+      object.etag = unquote_etag(etag);
+      object.has_weak_etag = is_weak_etag(etag);
     } else if (name == "StorageClass") {
       object.storage_class = text_of(node);
     } else if (name == "RestoreStatus") {
@@ -130,7 +143,7 @@ PartInfo read_part(const pugi::xml_node& element) {
     const std::string_view name = local_name(node);
     if (name == "PartNumber") {
       const uint64_t value = number(text_of(node), root, name);
-      if (value == 0 || value > UINT32_MAX) throw broken(root, "a part number is out of range");
+      if (value == 0 || value > most_parts) throw broken(root, "a part number is out of range");
       part.number = static_cast<uint32_t>(value);
     } else if (name == "Size") {
       part.size = number(text_of(node), root, name);
@@ -149,8 +162,10 @@ PartInfo read_part(const pugi::xml_node& element) {
 
 }  // namespace
 
+bool is_weak_etag(std::string_view etag) noexcept { return etag.starts_with("W/"); }
+
 std::string_view unquote_etag(std::string_view etag) noexcept {
-  if (etag.starts_with("W/")) etag.remove_prefix(2);
+  if (is_weak_etag(etag)) etag.remove_prefix(2);
   if (etag.size() >= 2 && etag.front() == '"' && etag.back() == '"') etag = etag.substr(1, etag.size() - 2);
   return etag;
 }
@@ -276,6 +291,8 @@ std::vector<ListedUpload> parse_uploads(std::string& body) {
     for (const pugi::xml_node& child : node.children()) {
       if (local_name(child) == "Key") upload.key = text_of(child);
       if (local_name(child) == "UploadId") upload.id = text_of(child);
+      if (local_name(child) == "Initiated")
+        upload.initiated_ms = internal::parse_rfc3339(internal::trim(text_of(child)));
     }
     if (upload.key.empty() || upload.id.empty()) throw broken(name_of_root, "an upload lacks its key or id");
     uploads.push_back(std::move(upload));
@@ -312,10 +329,7 @@ Completed parse_written(std::string& body, std::initializer_list<std::string_vie
   // White space that kept the connection alive may come before the document and its declaration.
   body.erase(0, body.find_first_not_of(" \t\r\n"));
   pugi::xml_document document;
-  const pugi::xml_parse_result parsed =
-      document.load_buffer_inplace(body.data(), body.size(), parse_flags, pugi::encoding_utf8);
-  if (!parsed) throw broken(expected, parsed.description());
-  const pugi::xml_node root = document.document_element();
+  const pugi::xml_node root = load_any(document, body, expected);
   Completed completed;
   if (local_name(root) == "Error") {
     completed.error = read_error(root);

@@ -34,6 +34,7 @@ struct ListedObject {
   std::string key;  ///< as sent, still encoded where ListedPage::is_url_encoded
   uint64_t size = 0;
   std::string etag;  ///< without quotes
+  bool has_weak_etag = false;  ///< "W/": one revision may have several contents
   std::string storage_class;
   bool is_restoring = false;  ///< out of an archive, and not there yet
   bool is_restored = false;   ///< out of an archive, for a while
@@ -74,6 +75,7 @@ struct ListedUpload {
   std::string key;  ///< as sent
   bool is_url_encoded = false;
   std::string id;
+  std::optional<int64_t> initiated_ms;  ///< by the store's clock
 };
 
 /// <ListMultipartUploadsResult>. Errors: server (not one).
@@ -98,5 +100,6 @@ std::string complete_body(std::span<const PartInfo> parts, bool with_checksums);
 
 /// An entity tag without its quotes and without the mark of a weak one.
 std::string_view unquote_etag(std::string_view etag) noexcept;
+bool is_weak_etag(std::string_view etag) noexcept;
 
 }  // namespace waybill::s3

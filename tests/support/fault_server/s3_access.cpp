@@ -234,6 +234,8 @@ void check_access(S3Store& store, const S3Request& request) {
     throw S3Error{404, "NoSuchBucket", "The specified bucket does not exist", {{"BucketName", request.bucket}}, {}};
   }
   if (bucket->settings.denied.contains(request.op)) throw denied();
+  const std::string asked = request.key.empty() ? std::string(request.parameter("prefix")) : std::string(request.key);
+  if (!asked.starts_with(bucket->settings.only_below)) throw denied();
   if (bucket->settings.requester_pays && request.header("x-amz-request-payer") != "requester") throw denied();
 }
 

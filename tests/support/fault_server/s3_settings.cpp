@@ -67,6 +67,7 @@ void BucketSettings::merge(const json& object) {
       {"digest_only", field(&S::digest_only)},
       {"requester_pays", field(&S::requester_pays)},
       {"denied", field(&S::denied)},
+      {"only_below", field(&S::only_below)},
       {"is_public", field(&S::is_public)},
       {"page_size", field(&S::page_size)},
       {"ignores_encoding_type", field(&S::ignores_encoding_type)},

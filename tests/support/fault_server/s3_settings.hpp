@@ -21,6 +21,7 @@ struct BucketSettings {
   bool digest_only = false;               ///< bodies are hashed and thrown away
   bool requester_pays = false;            ///< 403 without x-amz-request-payer
   std::set<std::string> denied;           ///< operations that answer 403 AccessDenied
+  std::string only_below;                 ///< 403 for keys, and for listings of prefixes, that do not begin so
   bool is_public = false;                 ///< anonymous requests are served where signatures are checked
   // Listing.
   uint64_t page_size = 1000;           ///< most keys of a page
