@@ -103,6 +103,7 @@ TEST_F(S3Network, RightsBelowThePrefixSuffice) {
                     folder_->path("ledger.db"));
     EXPECT_EQ(again.verify().exit_code, 0) << host;
     for (const auto& record : server_.requests()) {
+      if (record.op == "GetBucketWebsite") continue;  // a right that saves requests, and may lack
       EXPECT_NE(record.status, 403) << record.op << " of " << record.scope << "/" << record.key << "?" << record.query;
     }
   }
