@@ -13,6 +13,7 @@
 #include "aws/aws_environment.hpp"
 #include "base/hash.hpp"
 #include "base/text.hpp"
+#include "base/uri.hpp"
 #include "connectors/s3/client.hpp"
 #include "connectors/s3/s3.hpp"
 #include "connectors/s3_scripted_server.hpp"
@@ -375,6 +376,42 @@ TEST_F(S3Identity, CredentialsThatEndForGoodAreOneError) {
       EXPECT_EQ(requests().size(), static_cast<size_t>(n)) << "not asked again with the same";
     }
   }
+}
+
+// S01: a store that repeats the request in its errors, as they are or in a URL, in a refusal or inside a success.
+TEST_F(S3Identity, WhatAStoreRepeatsOfARequestHoldsNoSecret) {
+  const std::string token = "canary-Token//FwoGZXIvYXdzEJr+u8h2k5==";
+  ::setenv("AWS_SESSION_TOKEN", token.c_str(), 1);
+  std::string signature;
+  const auto echo = [&](const ScriptedRequest& request) {
+    const std::string authorization = request.header("authorization");
+    signature = authorization.substr(authorization.find("Signature=") + 10);
+    return "<Error><Code>Odd" + request.header("x-amz-security-token") + "</Code><Message>" +
+           request.header("x-amz-security-token") + " " + internal::encode_query(token) + " " + authorization +
+           "</Message><RequestId>" + token + "</RequestId></Error>";
+  };
+  serve([&](const ScriptedRequest& request) {
+    const bool is_success = request.target.find("uploadId") != std::string::npos;
+    return ScriptedAnswer{is_success ? 200 : 400, "", echo(request)};
+  });
+  const auto expect_nothing = [&](const std::optional<Error>& error) {
+    ASSERT_TRUE(error);
+    EXPECT_NE(error->message().find("***"), std::string::npos) << "repeated it was: " << error->message();
+    for (const std::string& text : {error->message(), error->provider_code(), error->request_id()}) {
+      for (const std::string& secret : {token, internal::encode_query(token), signature}) {
+        EXPECT_EQ(text.find(secret), std::string::npos) << text;
+      }
+    }
+  };
+  expect_nothing(error_of([&] { source_->check(context_); }));
+  expect_nothing(error_of([&] { destination_->put("k", body_of("abc"), {}, context_); }));
+  const std::vector<PartInfo> parts(1, PartInfo{1, 1, "e", {}});
+  serve([&](const ScriptedRequest& request) {
+    if (request.method == "POST") return ScriptedAnswer{200, "", echo(request)};
+    return ScriptedAnswer{200, "", "<ListPartsResult><IsTruncated>false</IsTruncated></ListPartsResult>"};
+  });
+  expect_nothing(
+      error_of([&] { destination_->begin_parts("k", PartPlan{1, 5, "id"}, {}, context_)->complete(parts, context_); }));
 }
 
 TEST_F(S3Identity, WhatLacksIsSaidWithoutARequest) {

@@ -63,6 +63,30 @@ bool is_about_credentials(const std::string& code) {
 
 }  // namespace
 
+namespace {
+
+void hide(std::string_view secret, std::string& text) {
+  constexpr std::string_view hidden = "***";
+  if (secret.empty()) return;
+  for (size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at + hidden.size())) {
+    text.replace(at, secret.size(), hidden);
+  }
+}
+
+// What a store says in an error goes into messages and ledgers. Some repeat the request in it.
+void hide_secrets(const aws::Credentials& credentials, const internal::HttpRequest& request, std::string& text) {
+  hide(credentials.session_token.reveal(), text);
+  hide(internal::encode_query(credentials.session_token.reveal()), text);
+  for (const auto& [name, value] : request.headers) {
+    const size_t signature = value.find("Signature=");
+    if (signature != std::string::npos && internal::equals_ignoring_case(name, "authorization")) {
+      hide(std::string_view(value).substr(signature + 10), text);
+    }
+  }
+}
+
+}  // namespace
+
 /// What a refusal says that a client can act on.
 struct Client::Refused {
   std::string code;
@@ -101,7 +125,11 @@ class Client::Exchange {
     now_ = internal::now_ms() / 1000;
     signed_at_ = now_ + skew;
     if (credentials_) client_.sign(request_, *route_, *credentials_, signed_at_, http);
-    return client_.http_.perform(http, context_);
+    internal::HttpResponse response = client_.http_.perform(http, context_);
+    // An error may also stand in the success of a write.
+    const bool may_be_error = response.status >= 300 || request_.method != "GET";
+    if (credentials_ && may_be_error && !response.text.empty()) hide_secrets(*credentials_, http, response.text);
+    return response;
   }
 
   // Whether it is worth asking again.

@@ -15,7 +15,9 @@ namespace waybill::s3 {
 namespace {
 
 constexpr size_t longest_key = 1024;
-constexpr size_t longest_item_key = 65'535;  // waybill/item.hpp; some stores hold longer ones than S3
+// Some stores may hold longer ones than S3, but an item in the queue is not to cost a megabyte.
+constexpr size_t longest_listed_key = 4 * longest_key;
+constexpr size_t longest_mark = 1024;  // an ETag, a version's id
 // S3 itself holds 50 TiB in an object. What is beyond this is no size, and would not add up.
 constexpr uint64_t most_object_bytes = uint64_t{1} << 50;
 // Pages without anything new are allowed. A store that gives nothing else for so long does not end.
@@ -128,6 +130,9 @@ class ObjectLister final : public Lister {
       std::string key = std::move(object.key);
       if (of_versions_ && has_last && key > last) whole_to = last;
       check_key(key, has_last ? &last : nullptr);
+      if (object.etag.size() > longest_mark || object.version_id.size() > longest_mark) {
+        throw broken_listing(*client_, "the ETag or the version of " + quoted(key) + " is longer than any");
+      }
       // Listed twice, it is still one object; between pages some stores do that.
       const bool is_known = is_ordered_ ? has_last && key == last && object.version_id == last_version
                                         : !seen.insert(key + '\0' + object.version_id).second;
@@ -184,7 +189,7 @@ class ObjectLister final : public Lister {
     if (!key.starts_with(client_->config().prefix)) {
       throw broken_listing(*client_, quoted(key) + " is not below the prefix");
     }
-    if (key.size() > longest_item_key) {
+    if (key.size() > longest_listed_key) {
       throw broken_listing(*client_, quoted(key) + " has " + std::to_string(key.size()) +
                                          " bytes, and S3 keys have at most " + std::to_string(longest_key));
     }

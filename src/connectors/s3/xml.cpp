@@ -47,7 +47,9 @@ std::string text_of(const pugi::xml_node& node) {
 
 // The root element, whatever its name.
 pugi::xml_node load_any(pugi::xml_document& document, std::string& body, std::string_view expected) {
-  if (std::count(body.begin(), body.end(), '<') > most_tags) throw broken(expected, "it has too many elements");
+  if (std::count(body.begin(), body.end(), '<') > most_tags) {
+    throw broken(expected, "it has too many elements").set_retryable(false);
+  }
   const pugi::xml_parse_result result =
       document.load_buffer_inplace(body.data(), body.size(), parse_flags, pugi::encoding_utf8);
   if (!result) throw broken(expected, result.description());
