@@ -79,6 +79,9 @@ struct Item {
   SourceStamp stamp;
   Digest digest;              ///< of the content, where the store's listing gives one
   std::string partition_name; ///< a human name of the partition; "" if it has none
+  /// When the store says that the item last changed, in ms since 1970 UTC. For filters by age only: no part of the
+  /// revision. Empty where the stamp has a time, or the store tells none.
+  std::optional<int64_t> modified_at_ms;
   /// Set where the lister already knows that this item cannot move: `unsupported` for a FIFO, `permission` for a
   /// folder that cannot be read, … The item is then recorded as failed with `reason`, and never read.
   ErrorClass refused = ErrorClass::none;

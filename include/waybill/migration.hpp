@@ -106,6 +106,12 @@ class Migration {
   /// start_verify() and wait().
   Report verify(VerifyLevel level = VerifyLevel::checksum, const Options& options = {}, Callbacks callbacks = {});
 
+  /// Waives failed and vanished items, which then count as neither failed nor done: those of selected.keys (with their
+  /// partitions), or else all of selected.partitions and error_classes. Who did it, why and when is kept with each item,
+  /// and as an audit event. Returns how many; items that are waived already, done, or pending are none of them.
+  /// Errors: locked (a run is under way); configuration (`why` is empty; the ledger is of another migration); tracker.
+  int64_t waive(const Options& selected, std::string_view who, std::string_view why);
+
   /// What a copy would do. Records nothing, moves nothing; needs no ledger to be there yet (a tracker URL that does not
   /// exist is not made). Errors: as start.
   Plan plan(const Options& options = {});

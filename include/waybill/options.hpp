@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,34 @@ struct Options {
   std::vector<std::string> exclude;
   /// Optional. Larger items are excluded. 0 (default): no bound.
   uint64_t max_size_bytes = 0;
+  /// Optional. Smaller items are excluded. 0 (default): no bound.
+  uint64_t min_size_bytes = 0;
+  /// Optional. Only items last changed at the source at or after, and before, these times, in ms since 1970 UTC. An item
+  /// of which the source tells no time is excluded by either. Default: none.
+  std::optional<int64_t> modified_since_ms;
+  std::optional<int64_t> modified_before_ms;
+  /// Optional. Only keys whose last component ends in one of these, without the dot; ASCII letters of any case. Empty
+  /// (default): all.
+  std::vector<std::string> extensions;
+  /// Optional. Only items of these partitions; others are left as they are, and in no account of the run. Empty
+  /// (default): all.
+  std::vector<std::string> partitions;
+  /// Optional. At most this many items are moved, the first in the order of the listing, which then is not complete:
+  /// the next run lists anew. 0 (default): no bound.
+  uint64_t limit = 0;
+  /// Optional. Only these items, asked for one by one: nothing is listed. Empty (default): all.
+  std::vector<std::string> keys;
+  /// Optional. Only items that failed and are not waived, as the ledger has them: nothing is listed. Default false.
+  bool failed_only = false;
+  /// Optional. Of the failed items only those of these error classes, by their words. Needs failed_only. Empty (default):
+  /// all classes.
+  std::vector<std::string> error_classes;
+  /// Optional. Only items with a finding of this verify run, `extra` apart: they are copied again over whatever is there,
+  /// unless overwrite is never. 0 (default): no matter.
+  uint64_t findings_of = 0;
+  /// Optional. Items that are done are copied again as well, over whatever is there unless overwrite is never. Needs
+  /// keys, or failed_only. Default false.
+  bool force = false;
   /// Optional. How often what happened is committed, in ms; also the least age of a snapshot. Default 100, range 10 to
   /// 10,000. A crash costs at most this much work, never a lie.
   int64_t commit_interval_ms = 100;

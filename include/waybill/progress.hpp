@@ -148,7 +148,8 @@ std::string to_json(const Snapshot& snapshot);
 /// Checks the equations of ItemAccounts and the bounds of the ratios. Nothing, or what does not hold, in one line.
 std::optional<std::string> violated_invariant(const Snapshot& snapshot);
 
-enum class EventKind : int { run = 0, phase = 1, error = 2, log = 3, progress = 4, request = 5 };
+/// `audit` is what a person decided about items: a waiver, a deletion. It is never removed. Stored: numbers never change.
+enum class EventKind : int { run = 0, phase = 1, error = 2, log = 3, progress = 4, request = 5, audit = 6 };
 
 const char* to_string(EventKind kind) noexcept;
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -68,7 +69,15 @@ struct Failure {
   int http_status = 0;
   std::string provider_code;
   std::string request_id;
+  std::string endpoint;   ///< of the store that it failed at, as Source::endpoint; "" where no store was asked
   uint32_t attempts = 0;  ///< made in the run that gave up
+  int64_t at_ms = 0;
+};
+
+/// Who said that a failed or vanished item is not wanted any more.
+struct Waiver {
+  std::string who;  ///< user@host
+  std::string why;
   int64_t at_ms = 0;
 };
 
@@ -79,6 +88,7 @@ struct ItemChange {
   uint32_t attempts = 0;         ///< made for this outcome
   uint32_t attempts_failed = 0;  ///< of these
   std::optional<Failure> failure;  ///< kept while the row is failed or vanished, or excluded (message: the rule)
+  std::optional<Waiver> waiver = std::nullopt;  ///< kept while the row is waived
 };
 
 /// How far the listing of a scope has come. Where a store can be listed from any key on, the scopes are ranges that lie
@@ -131,6 +141,40 @@ struct RunRecord {
   bool listing_complete = false;
   std::string options;         ///< redacted JSON object
   std::string engine_version;
+  std::string host;            ///< of its last owner
+  int64_t pid = 0;
+};
+
+/// A run with its accounts, as they were at its end or are now.
+struct RunSummary {
+  RunRecord record;
+  ItemAccounts items;
+  uint64_t bytes_total = 0;
+  uint64_t bytes_done = 0;
+  uint64_t attempts_total = 0;
+  uint64_t attempts_failed = 0;
+  std::map<std::string, int64_t> failed_by_class;
+  std::map<std::string, int64_t> findings;  ///< by kind; of a verify run
+};
+
+/// The accounts of one partition.
+struct PartitionSummary {
+  std::string name;
+  ItemAccounts items;            ///< in the frame of the present run
+  ItemAccounts migration_items;  ///< in the frame of the migration
+  uint64_t bytes_total = 0;      ///< in the frame of the migration, as bytes_done
+  uint64_t bytes_done = 0;
+};
+
+/// What a run moved in a stretch of its time, mostly a minute.
+struct RateSample {
+  uint64_t run = 0;
+  int64_t at_ms = 0;    ///< when it began
+  double seconds = 0;   ///< how long it was; active time only
+  uint64_t items = 0;   ///< that came to an end
+  uint64_t bytes = 0;   ///< of these
+  uint64_t attempts_failed = 0;
+  int64_t concurrency = 0;  ///< transfers allowed at once, at its end
 };
 
 /// One transaction of typed records: all or nothing. New kinds of records are new members.
@@ -141,11 +185,12 @@ struct Batch {
   std::vector<UploadChange> uploads;
   std::vector<Finding> findings;
   std::vector<Event> events;             ///< seq is set by the tracker
+  std::vector<RateSample> rates;         ///< one with the same run and time is replaced
   std::optional<LiveState> live;         ///< replaces the last one and beats the heart
   std::vector<uint64_t> served_requests; ///< ids of requests that were obeyed or refused
 
   bool empty() const noexcept {
-    return !run && items.empty() && listings.empty() && uploads.empty() && findings.empty() && events.empty() && !live &&
+    return !run && items.empty() && listings.empty() && uploads.empty() && findings.empty() && events.empty() && rates.empty() && !live &&
            served_requests.empty();
   }
 };
@@ -168,6 +213,7 @@ struct Query {
 struct ScanRow {
   ItemRecord record;
   std::optional<Failure> failure;
+  std::optional<Waiver> waiver;
 };
 
 struct ScanPage {
@@ -245,6 +291,12 @@ class Tracker {
   virtual std::vector<Event> events(uint64_t after, size_t limit) = 0;
   /// All runs, newest first.
   virtual std::vector<RunRecord> runs(size_t limit) = 0;
+  /// All runs with their accounts, newest first. Default: the present run's from snapshot(), the others' empty.
+  virtual std::vector<RunSummary> history(size_t limit);
+  /// Partitions by name, those after `after` (all: nothing), at most `limit`. Default: none.
+  virtual std::vector<PartitionSummary> partitions(const std::optional<std::string>& after, size_t limit);
+  /// Of a run, in order of time, from `after_ms` on exclusively. Default: none.
+  virtual std::vector<RateSample> rates(uint64_t run, int64_t after_ms, size_t limit);
   /// The accounts at one instant. Costs the same at ten items and ten million (under 10 ms).
   virtual Snapshot snapshot() = 0;
 

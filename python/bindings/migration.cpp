@@ -151,6 +151,14 @@ class MigrationHandle {
     });
   }
 
+  int64_t waive(const py::dict& fields, const std::string& who, const std::string& why) const {
+    const Options options = options_from(fields);
+    return unlocked([&] {
+      const std::lock_guard lock(shared_->mutex);
+      return shared_->migration.waive(options, who, why);
+    });
+  }
+
  private:
   std::shared_ptr<SharedMigration> shared_;
 };
@@ -194,6 +202,7 @@ void add_migration(py::module_& module) {
       .def("set_name", &MigrationHandle::set_name, py::arg("name"), Guard())
       .def("plan", &MigrationHandle::plan, py::arg("options"))
       .def("start", &MigrationHandle::start, py::arg("options"))
+      .def("waive", &MigrationHandle::waive, py::arg("options"), py::arg("who"), py::arg("why"))
       .def("start_verify", &MigrationHandle::start_verify, py::arg("level"), py::arg("options"));
 }
 

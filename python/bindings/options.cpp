@@ -45,6 +45,17 @@ void visit_fields(Target& options, Visitor&& visit) {
   visit("include", options.include);
   visit("exclude", options.exclude);
   visit("max_size_bytes", options.max_size_bytes);
+  visit("min_size_bytes", options.min_size_bytes);
+  visit("modified_since_ms", options.modified_since_ms);
+  visit("modified_before_ms", options.modified_before_ms);
+  visit("extensions", options.extensions);
+  visit("partitions", options.partitions);
+  visit("limit", options.limit);
+  visit("keys", options.keys);
+  visit("failed_only", options.failed_only);
+  visit("error_classes", options.error_classes);
+  visit("findings_of", options.findings_of);
+  visit("force", options.force);
   visit("commit_interval_ms", options.commit_interval_ms);
   visit("lease_ms", options.lease_ms);
   visit("heartbeat_ms", options.heartbeat_ms);
@@ -56,11 +67,12 @@ void visit_fields(Target& options, Visitor&& visit) {
 
 py::object to_object(Overwrite value) { return py::str(overwrite_words.at(static_cast<size_t>(value))); }
 py::object to_object(DigestChoice value) { return py::str(digest_words.at(static_cast<size_t>(value))); }
-py::object to_object(const std::vector<std::string>& globs) {
+py::object to_object(const std::vector<std::string>& words) {
   py::list out;
-  for (const std::string& glob : globs) out.append(to_text(glob));
+  for (const std::string& word : words) out.append(to_text(word));
   return py::tuple(out);
 }
+py::object to_object(const std::optional<int64_t>& value) { return to_optional(value); }
 py::object to_object(bool value) { return py::bool_(value); }
 template <class Number>
   requires std::is_integral_v<Number>

@@ -184,9 +184,13 @@ py::dict to_dict(const ScanRow& row, const Failure& failure) {
   out["http_status"] = failure.http_status;
   out["provider_code"] = to_text(failure.provider_code);
   out["request_id"] = to_text(failure.request_id);
+  out["endpoint"] = to_text(failure.endpoint);
   out["attempts"] = failure.attempts;
   out["at_ms"] = failure.at_ms;
   out["run"] = row.record.run;
+  out["waived_by"] = to_text(row.waiver ? row.waiver->who : std::string());
+  out["waived_because"] = to_text(row.waiver ? row.waiver->why : std::string());
+  out["waived_at_ms"] = row.waiver ? py::cast(row.waiver->at_ms) : py::none();
   return out;
 }
 
@@ -211,6 +215,43 @@ py::dict to_dict(const RunRecord& run) {
   out["listing_complete"] = run.listing_complete;
   out["options"] = to_text(run.options);
   out["engine_version"] = to_text(run.engine_version);
+  out["host"] = to_text(run.host);
+  out["pid"] = run.pid;
+  return out;
+}
+
+py::dict to_dict(const RunSummary& summary) {
+  py::dict out;
+  out["record"] = to_dict(summary.record);
+  out["items"] = to_dict(summary.items);
+  out["bytes_total"] = summary.bytes_total;
+  out["bytes_done"] = summary.bytes_done;
+  out["attempts_total"] = summary.attempts_total;
+  out["attempts_failed"] = summary.attempts_failed;
+  out["failed_by_class"] = counts(summary.failed_by_class);
+  out["findings"] = counts(summary.findings);
+  return out;
+}
+
+py::dict to_dict(const PartitionSummary& summary) {
+  py::dict out;
+  out["name"] = to_text(summary.name);
+  out["items"] = to_dict(summary.items);
+  out["migration_items"] = to_dict(summary.migration_items);
+  out["bytes_total"] = summary.bytes_total;
+  out["bytes_done"] = summary.bytes_done;
+  return out;
+}
+
+py::dict to_dict(const RateSample& sample) {
+  py::dict out;
+  out["run"] = sample.run;
+  out["at_ms"] = sample.at_ms;
+  out["seconds"] = sample.seconds;
+  out["items"] = sample.items;
+  out["bytes"] = sample.bytes;
+  out["attempts_failed"] = sample.attempts_failed;
+  out["concurrency"] = sample.concurrency;
   return out;
 }
 

@@ -102,6 +102,21 @@ void add_tracker(py::module_& module) {
              return to_list(unlocked([&] { return handle.get().runs(limit); }));
            },
            py::arg("limit"))
+      .def("history",
+           [](const TrackerHandle& handle, size_t limit) {
+             return to_list(unlocked([&] { return handle.get().history(limit); }));
+           },
+           py::arg("limit"))
+      .def("partitions",
+           [](const TrackerHandle& handle, const std::optional<std::string>& after, size_t limit) {
+             return to_list(unlocked([&] { return handle.get().partitions(after, limit); }));
+           },
+           py::arg("after"), py::arg("limit"))
+      .def("rates",
+           [](const TrackerHandle& handle, uint64_t run, int64_t after_ms, size_t limit) {
+             return to_list(unlocked([&] { return handle.get().rates(run, after_ms, limit); }));
+           },
+           py::arg("run"), py::arg("after_ms"), py::arg("limit"))
       .def("request",
            [](const TrackerHandle& handle, const std::string& verb, const std::string& who) {
              handle.get().request(verb == "cancel" ? Verb::cancel : Verb::pause, who);

@@ -6,8 +6,10 @@
 // cursor or turns the reading direction.
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <string>
 
+#include "base/options.hpp"
 #include "base/text.hpp"
 #include "waybill/migration.hpp"
 #include "waybill/options.hpp"
@@ -178,6 +180,17 @@ std::string to_json(const Options& options) {
   json["include"] = options.include;
   json["exclude"] = options.exclude;
   json["max_size_bytes"] = options.max_size_bytes;
+  json["min_size_bytes"] = options.min_size_bytes;
+  json["modified_since_ms"] = or_null(options.modified_since_ms);
+  json["modified_before_ms"] = or_null(options.modified_before_ms);
+  json["extensions"] = options.extensions;
+  json["partitions"] = options.partitions;
+  json["limit"] = options.limit;
+  json["keys"] = options.keys;
+  json["failed_only"] = options.failed_only;
+  json["error_classes"] = options.error_classes;
+  json["findings_of"] = options.findings_of;
+  json["force"] = options.force;
   json["commit_interval_ms"] = options.commit_interval_ms;
   json["lease_ms"] = options.lease_ms;
   json["heartbeat_ms"] = options.heartbeat_ms;
@@ -232,12 +245,45 @@ void validate(const Options& options) {
   check_range("heartbeat_ms", options.heartbeat_ms, int64_t{10}, options.lease_ms / 3);
   check_range("tracker_patience_ms", options.tracker_patience_ms, int64_t{0}, day_ms);
   check_range("drain_ms", options.drain_ms, int64_t{0}, int64_t{60'000});
-  for (const std::string& glob : options.include) {
-    if (glob.empty()) throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, "include has an empty glob");
+  const auto refuse = [](const std::string& why) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, why);
+  };
+  const auto has_empty = [](const std::vector<std::string>& words) {
+    return std::find(words.begin(), words.end(), "") != words.end();
+  };
+  if (has_empty(options.include)) refuse("include has an empty glob");
+  if (has_empty(options.exclude)) refuse("exclude has an empty glob");
+  if (has_empty(options.extensions)) refuse("extensions has an empty one");
+  if (has_empty(options.keys)) refuse("keys has an empty one");
+  for (const std::string& word : options.error_classes) {
+    if (!error_class_from(word)) refuse("error_classes: \"" + printable(word) + "\" is no error class");
   }
-  for (const std::string& glob : options.exclude) {
-    if (glob.empty()) throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, "exclude has an empty glob");
+  if (options.max_size_bytes != 0 && options.min_size_bytes > options.max_size_bytes) {
+    refuse("min_size_bytes is above max_size_bytes: every item would be excluded");
   }
+  if (options.modified_since_ms && options.modified_before_ms &&
+      *options.modified_since_ms >= *options.modified_before_ms) {
+    refuse("modified_since_ms is not before modified_before_ms: every item would be excluded");
+  }
+  const int ways = (options.keys.empty() ? 0 : 1) + (options.failed_only ? 1 : 0) + (options.findings_of != 0 ? 1 : 0);
+  if (ways > 1) refuse("keys, failed_only and findings_of exclude each other");
+  if (!options.error_classes.empty() && !options.failed_only) refuse("error_classes needs failed_only");
+  if (options.force && options.keys.empty() && !options.failed_only) refuse("force needs keys or failed_only");
 }
+
+namespace internal {
+
+bool selects_items(const Options& options) noexcept {
+  return !options.keys.empty() || options.failed_only || options.findings_of != 0;
+}
+
+bool selected_items(const std::string& recorded) {
+  const Json json = Json::parse(recorded, nullptr, false);
+  if (!json.is_object()) return false;
+  const Json keys = json.value("keys", Json::array());
+  return !keys.empty() || json.value("failed_only", false) || json.value("findings_of", 0) != 0;
+}
+
+}  // namespace internal
 
 }  // namespace waybill

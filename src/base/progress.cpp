@@ -17,7 +17,7 @@ constexpr std::array phase_words = {"copy", "verify", "cutover", "rollback"};
 constexpr std::array run_state_words = {"created",    "running",   "paused",
                                         "cancelling", "completed", "completed_with_differences",
                                         "failed",     "cancelled", "interrupted"};
-constexpr std::array event_words = {"run", "phase", "error", "log", "progress", "request"};
+constexpr std::array event_words = {"run", "phase", "error", "log", "progress", "request", "audit"};
 constexpr std::array finding_words = {"missing", "extra", "size", "checksum", "metadata", "unknown"};
 constexpr std::array verb_words = {"pause", "cancel"};
 
@@ -88,6 +88,29 @@ std::optional<double> share_of_eligible(const Snapshot& snapshot, int64_t part) 
 }  // namespace
 
 Tracker::~Tracker() = default;
+
+std::vector<RunSummary> Tracker::history(size_t limit) {
+  std::vector<RunSummary> history;
+  const Snapshot now = snapshot();
+  for (RunRecord& record : runs(limit)) {
+    RunSummary& summary = history.emplace_back();
+    if (record.run == now.run) {
+      summary.items = now.items;
+      summary.bytes_total = now.bytes_total;
+      summary.bytes_done = now.bytes_done;
+      summary.attempts_total = now.attempts_total;
+      summary.attempts_failed = now.attempts_failed;
+      summary.failed_by_class = now.failed_by_class;
+      if (record.phase == Phase::verify) summary.findings = now.findings;
+    }
+    summary.record = std::move(record);
+  }
+  return history;
+}
+
+std::vector<PartitionSummary> Tracker::partitions(const std::optional<std::string>&, size_t) { return {}; }
+
+std::vector<RateSample> Tracker::rates(uint64_t, int64_t, size_t) { return {}; }
 
 const char* to_string(Phase phase) noexcept { return word_of(phase_words, phase); }
 const char* to_string(RunState state) noexcept { return word_of(run_state_words, state); }

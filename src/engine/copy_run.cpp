@@ -2,6 +2,7 @@
 
 #include "engine/copy_run.hpp"
 
+#include "base/options.hpp"
 #include "engine/listing.hpp"
 
 namespace waybill::internal {
@@ -50,6 +51,8 @@ void CopyRun::list() {
   const auto trouble = [this](const Error& error, int) {
     ledger_->event(EventKind::log, LogLevel::warning, "listing is tried again: " + error.message());
   };
+  const bool is_selected = selects_items(setup_.options);
+  if (is_selected) remark("of selected items only; the source was not listed");
   const ListingSink sink = [this](std::vector<ItemChange> changes, std::vector<ListingRecord> records, bool wait) {
     return !is_stopping() && ledger_->list(std::move(changes), std::move(records), wait);
   };
@@ -57,8 +60,13 @@ void CopyRun::list() {
     try {
       const ListingJob job{*setup_.source,       *setup_.destination,     setup_.tracker.get(), setup_.options,
                            scope_,               retries_,                setup_.transform != nullptr, setup_.record.run,
-                           setup_.has_earlier_runs, setup_.tracker->listings(), trouble};
-      if (list_everything(job, sink)) ledger_->set_listing_complete();
+                           setup_.has_earlier_runs, setup_.tracker->listings(), trouble, true, moved_before()};
+      const ListingEnd end = is_selected ? select_items(job, sink) : list_everything(job, sink);
+      if (end == ListingEnd::complete) ledger_->set_listing_complete();
+      if (end == ListingEnd::limited) {
+        remark("limit of " + std::to_string(setup_.options.limit) + " items reached; the source was not listed to its end");
+        ledger_->set_listing_ended();
+      }
       return;
     } catch (const Error& error) {
       if (error.error_class() != ErrorClass::cancelled) return fail(std::current_exception());
@@ -69,6 +77,13 @@ void CopyRun::list() {
       return fail(std::current_exception());
     }
   }
+}
+
+// How many items of Options::limit an interrupted run has taken up.
+uint64_t CopyRun::moved_before() const {
+  if (setup_.options.limit == 0) return 0;
+  const ItemAccounts items = setup_.tracker->snapshot().items;
+  return static_cast<uint64_t>(items.eligible - items.unchanged);
 }
 
 void CopyRun::grow_threads() {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
+
 namespace waybill::internal {
 namespace {
 
@@ -85,6 +87,22 @@ bool matches(std::string_view glob, std::string_view key) noexcept {
   }
 }
 
+bool has_extension(std::string_view key, const std::vector<std::string>& extensions) noexcept {
+  const std::string_view name = key.substr(key.rfind('/') + 1);
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return false;
+  return std::any_of(extensions.begin(), extensions.end(), [&](const std::string& extension) {
+    return equals_ignoring_case(name.substr(dot + 1), extension);
+  });
+}
+
+std::optional<int64_t> modified_at_ms(const Item& item) noexcept {
+  constexpr int64_t ns_per_ms = 1'000'000;
+  if (!item.stamp.mtime_ns) return item.modified_at_ms;
+  const int64_t ns = *item.stamp.mtime_ns;
+  return ns / ns_per_ms - (ns % ns_per_ms < 0 ? 1 : 0);
+}
+
 }  // namespace
 
 bool glob_matches(std::string_view glob, std::string_view key) noexcept {
@@ -103,6 +121,19 @@ std::optional<std::string> excluding_rule(const Item& item, const Options& optio
   if (!options.include.empty() && std::none_of(options.include.begin(), options.include.end(), matching)) return "include";
   if (options.max_size_bytes != 0 && item.stamp.size.value_or(0) > options.max_size_bytes) {
     return "max-size " + std::to_string(options.max_size_bytes);
+  }
+  if (options.min_size_bytes != 0 && item.stamp.size && *item.stamp.size < options.min_size_bytes) {
+    return "min-size " + std::to_string(options.min_size_bytes);
+  }
+  if (!options.extensions.empty() && !has_extension(item.key(), options.extensions)) return "extension";
+  if (options.modified_since_ms || options.modified_before_ms) {
+    const std::optional<int64_t> at = modified_at_ms(item);
+    if (options.modified_since_ms && (!at || *at < *options.modified_since_ms)) {
+      return "modified-since " + format_rfc3339(*options.modified_since_ms);
+    }
+    if (options.modified_before_ms && (!at || *at >= *options.modified_before_ms)) {
+      return "modified-before " + format_rfc3339(*options.modified_before_ms);
+    }
   }
   return std::nullopt;
 }

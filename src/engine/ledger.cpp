@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "base/fault_point.hpp"
@@ -67,6 +68,7 @@ Batch Ledger::take_batch() {
   }
   run_.active_seconds = active_before_ + std::chrono::duration<double>(now - active_since_).count();
   batch.run = run_;
+  batch.rates = std::exchange(rates_, {});
   run_changed_ = false;
   ++handed_in_;
   return batch;
@@ -281,6 +283,11 @@ void Ledger::set_listing_complete() {
   work_.notify_one();
 }
 
+void Ledger::set_listing_ended() {
+  std::scoped_lock lock(mutex_);
+  listing_is_committed_ = true;
+}
+
 void Ledger::outcome(ItemChange change) {
   std::unique_lock lock(mutex_);
   Batch& batch = flushed_ != nullptr ? unflushed_ : ready_;
@@ -288,6 +295,7 @@ void Ledger::outcome(ItemChange change) {
   ++activity_.records;
   ++activity_.items;
   activity_.bytes += change.record.stamp.size.value_or(0);
+  activity_.attempts_failed += change.attempts_failed;
   if (batch.items.empty()) batch.items.reserve(early_commit);  // to grow is to move half a kilobyte an item
   batch.items.push_back(std::move(change));
   if (flushed_ != nullptr) {
@@ -301,6 +309,10 @@ void Ledger::record(std::optional<ItemChange> change, std::optional<Finding> fin
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return must_not_wait() || count(ready_) < most_waiting; });
   ++activity_.records;
+  if (change) {
+    ++activity_.items;
+    activity_.bytes += change->record.stamp.size.value_or(0);
+  }
   if (change) ready_.items.push_back(std::move(*change));
   if (finding) ready_.findings.push_back(std::move(*finding));
   if (count(ready_) == 1 || count(ready_) == early_commit) work_.notify_one();
@@ -349,6 +361,13 @@ void Ledger::upload_ended(const ItemId& id) {
   change.ended = true;
   batch.uploads.push_back(std::move(change));
   (flushed_ != nullptr ? flush_work_ : work_).notify_one();
+}
+
+void Ledger::rate(RateSample sample) {
+  std::scoped_lock lock(mutex_);
+  sample.run = run_.run;
+  std::erase_if(rates_, [&](const RateSample& old) { return old.at_ms == sample.at_ms; });
+  rates_.push_back(sample);
 }
 
 void Ledger::event(EventKind kind, LogLevel level, std::string text, std::string data) {

@@ -61,6 +61,8 @@ class Ledger {
   /// with `wait_for_commit`, until these are. False if the ledger has stopped.
   bool list(std::vector<ItemChange> items, std::vector<ListingRecord> listings, bool wait_for_commit);
   void set_listing_complete();
+  /// There is nothing more to list in this run, though the listing is not complete.
+  void set_listing_ended();
   /// An item's end; committed after the next flush. Blocks while too many wait.
   void outcome(ItemChange change);
   /// A finding, or a row that needs no flush.
@@ -71,6 +73,8 @@ class Ledger {
   /// of them outside the ledger than in work; else it is committed after the next flush.
   void part_done(const ItemId& id, PartInfo part);
   void upload_ended(const ItemId& id);
+  /// Goes with the next commit, and is none by itself; replaces an earlier one of the same time.
+  void rate(RateSample sample);
   void event(EventKind kind, LogLevel level, std::string text, std::string data = "");
   void set_state(RunState state, std::string reason);
   /// The work queue runs low.
@@ -84,6 +88,7 @@ class Ledger {
   struct Activity {
     uint64_t items = 0;    ///< outcomes handed in
     uint64_t bytes = 0;    ///< of their items
+    uint64_t attempts_failed = 0;
     uint64_t records = 0;  ///< anything handed in: rows, outcomes, parts, findings
   };
   Activity activity() const;
@@ -128,6 +133,7 @@ class Ledger {
   bool is_broken_ = false;             // guarded by mutex_
   bool may_have_pending_ = true;       // a claim might give something; guarded by mutex_
   bool is_claiming_ = false;           // guarded by mutex_
+  std::vector<RateSample> rates_;       // guarded by mutex_
   bool listing_is_committed_ = false;  // guarded by mutex_
   Activity activity_;                  // guarded by mutex_
   int64_t last_beat_ms_ = 0;           // guarded by mutex_

@@ -2,6 +2,8 @@
 
 #include "engine/listing.hpp"
 
+#include <algorithm>
+
 #include "engine/decide.hpp"
 #include "engine/destination_key.hpp"
 #include "engine/filter.hpp"
@@ -13,9 +15,10 @@ namespace {
 constexpr size_t gone_page = 1000;
 
 // Rows that no page of this run has shown: copied ones stay copied and are marked, owed ones have vanished.
-bool mark_gone(const ListingJob& job, const ListingSink& sink) {
+bool mark_gone(const ListingJob& job, const ListingSink& sink, std::optional<std::string> partition) {
   Query query;
   query.not_seen_since = job.run;
+  query.partition = std::move(partition);
   std::string resume;
   for (;;) {
     ScanPage page = job.tracker->scan(query, resume, gone_page);
@@ -111,20 +114,43 @@ std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, Pag
   rules.overwrite = job.options.overwrite;
   rules.is_transformed = job.is_transformed;
   auto match = there.items.begin();
+  const std::vector<std::string>& partitions = job.options.partitions;
   for (size_t i = 0; i < page.items.size(); ++i) {
     const Item& item = page.items[i];
     AtDestination at_destination{there.is_listed[i], std::nullopt};
     if (match != there.items.end() && match->first == i) at_destination.item = std::move(match++->second);
     if (known[i] && known[i]->run == job.run) continue;  // recorded before the interruption
+    const bool is_wanted = partitions.empty() || std::find(partitions.begin(), partitions.end(), item.id.partition) != partitions.end();
+    if (!is_wanted) continue;
     rules.excluded_by = excluding_rule(item, job.options);
     changes.push_back(decide(item, known[i], at_destination, rules, job.run));
   }
   return changes;
 }
 
-bool list_everything(const ListingJob& job, const ListingSink& sink) {
-  if (!(can_list_ranges(job) ? list_ranges(job, sink) : list_in_one(job, sink))) return false;
-  return job.tracker == nullptr || !job.has_earlier_runs || !job.marks_gone || mark_gone(job, sink);
+ListingEnd list_everything(const ListingJob& job, const ListingSink& sink) {
+  const uint64_t limit = job.options.limit;
+  uint64_t moved = job.moved_before;
+  // The page on which the limit is reached is cut behind the last item to be moved, and is not recorded as listed.
+  const ListingSink limited = [&](std::vector<ItemChange> changes, std::vector<ListingRecord> records, bool wait) {
+    for (size_t i = 0; i < changes.size(); ++i) {
+      if (changes[i].record.state != ItemState::pending || ++moved < limit) continue;
+      changes.resize(i + 1);
+      sink(std::move(changes), {}, true);
+      return false;
+    }
+    return sink(std::move(changes), std::move(records), wait);
+  };
+  if (limit != 0 && moved >= limit) return ListingEnd::limited;
+  // With a limit the first items are wanted, not the first of each range.
+  const bool is_listed = limit != 0 ? list_in_one(job, limited) : can_list_ranges(job) ? list_ranges(job, sink) : list_in_one(job, sink);
+  if (!is_listed) return limit != 0 && moved >= limit ? ListingEnd::limited : ListingEnd::stopped;
+  if (job.tracker == nullptr || !job.has_earlier_runs || !job.marks_gone) return ListingEnd::complete;
+  if (job.options.partitions.empty()) return mark_gone(job, sink, std::nullopt) ? ListingEnd::complete : ListingEnd::stopped;
+  for (const std::string& partition : job.options.partitions) {
+    if (!mark_gone(job, sink, partition)) return ListingEnd::stopped;
+  }
+  return ListingEnd::complete;
 }
 
 }  // namespace waybill::internal

@@ -37,11 +37,22 @@ struct ListingJob {
   std::vector<ListingRecord> recorded;      ///< how far an interrupted run has come
   ListingTrouble trouble;                   ///< called by one thread at a time
   bool marks_gone = true;                   ///< look for rows that the source no longer lists
+  uint64_t moved_before = 0;                ///< of Options::limit, by an interrupted run
 };
 
-/// Lists everything that is not listed yet into `sink`, then marks what is gone from the source. True if it came to its
-/// end; false if the sink said stop. Errors: what the stores throw and retries do not mend.
-bool list_everything(const ListingJob& job, const ListingSink& sink);
+enum class ListingEnd {
+  complete,
+  limited,  ///< Options::limit items are to be moved; the rest is not listed
+  stopped,  ///< the sink said stop
+};
+
+/// Lists everything that is not listed yet into `sink`, then marks what is gone from the source.
+/// Errors: what the stores throw and retries do not mend.
+ListingEnd list_everything(const ListingJob& job, const ListingSink& sink);
+
+/// Instead of listing: the items that Options::keys, failed_only or findings_of name, as far as no interrupted run has
+/// taken them up already. Errors: missing (a key that neither the source nor the ledger knows), and as list_everything.
+ListingEnd select_items(const ListingJob& job, const ListingSink& sink);
 
 /// What the destination has for the items of a page.
 struct PageAtDestination {

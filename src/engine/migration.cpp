@@ -4,15 +4,19 @@
 
 #include "waybill/migration.hpp"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <filesystem>
 
 #include "base/fingerprint.hpp"
+#include "base/options.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
 #include "engine/copy_run.hpp"
 #include "engine/plan.hpp"
 #include "engine/verify_run.hpp"
+#include "engine/waive.hpp"
 #include "waybill/connectors.hpp"
 #include "waybill/version.hpp"
 
@@ -155,21 +159,34 @@ RunRecord new_record(uint64_t run, Phase phase, const Options& options) {
   return record;
 }
 
+std::string host_name() {
+  char name[256] = "";
+  return gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
+
 // Writes the run down as running, so that whoever looks from now on sees it.
 void open_record(Tracker& tracker, uint64_t epoch, RunRecord& record) {
   record.state = RunState::running;
   record.reason.clear();
   record.ended_at_ms.reset();
+  record.host = host_name();
+  record.pid = getpid();
   Batch batch;
   batch.run = record;
   batch.live = LiveState{};
   tracker.commit(epoch, batch);
 }
 
-void refuse_paused(const RunRecord& last, const Options& options) {
-  if (last.state != RunState::paused || options.resume_paused) return;
+// A run that did not end is gone on with, by the same way to its items: a listing that was broken off is not complete
+// because some items of it were moved.
+void refuse_to_go_on(const RunRecord& last, const Options& options) {
+  if (last.state == RunState::paused && !options.resume_paused) {
+    throw Error(ErrorCode::failed_precondition, ErrorClass::locked,
+                "the migration is paused" + (last.reason.empty() ? "" : " (" + last.reason + ")") + "; carry on with: waybill resume");
+  }
+  if (internal::selects_items(options) == internal::selected_items(last.options)) return;
   throw Error(ErrorCode::failed_precondition, ErrorClass::locked,
-              "the migration is paused" + (last.reason.empty() ? "" : " (" + last.reason + ")") + "; carry on with: waybill resume");
+              "run " + std::to_string(last.run) + " did not come to its end; carry on with: waybill resume");
 }
 
 }  // namespace
@@ -226,12 +243,14 @@ std::unique_ptr<Run> Migration::start(const Options& options, Callbacks callback
 
   const std::vector<RunRecord> runs = tracker.runs(1);
   const bool goes_on = !runs.empty() && runs.front().phase == Phase::copy && !is_ended(runs.front().state);
+  if (goes_on) refuse_to_go_on(runs.front(), options);
   RunRecord record = goes_on ? runs.front() : new_record(runs.empty() ? 1 : runs.front().run + 1, Phase::copy, options);
-  if (goes_on) refuse_paused(record, options);
   record.options = to_json(options);
+  Options used = options;
+  if ((options.force || options.findings_of != 0) && options.overwrite == Overwrite::own) used.overwrite = Overwrite::always;
   open_record(tracker, lease->epoch(), record);
 
-  internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
+  internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, used, std::move(callbacks), bound,
                            lease->epoch(), record, record.run > 1};
   auto run = std::make_unique<internal::CopyRun>(std::move(setup));
   lease->hand_over();
@@ -277,6 +296,18 @@ std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& o
 
 Report Migration::verify(VerifyLevel level, const Options& options, Callbacks callbacks) {
   return start_verify(level, options, std::move(callbacks))->wait();
+}
+
+int64_t Migration::waive(const Options& selected, std::string_view who, std::string_view why) {
+  validate(selected);
+  if (why.empty()) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, "a waiver needs a reason: say why these items are not wanted");
+  }
+  if (!impl_->tracker) impl_->tracker = open_tracker(impl_->tracker_url, OpenMode::existing);
+  Tracker& tracker = *impl_->tracker;
+  tracker.bind(impl_->identity(*this));
+  const HeldLease lease(tracker, selected);
+  return internal::waive_items(tracker, lease.epoch(), selected, Waiver{std::string(who), std::string(why), internal::now_ms()});
 }
 
 Plan Migration::plan(const Options& options) {

@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "base/options.hpp"
 #include "engine/body_pool.hpp"
 #include "engine/cancellation.hpp"
 #include "engine/listing.hpp"
@@ -73,7 +74,11 @@ Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool 
     for (const ItemChange& change : changes) count_change(change, options, plan);
     return true;
   };
-  list_everything(job, sink);
+  if (!selects_items(options)) {
+    list_everything(job, sink);
+  } else if (tracker != nullptr) {
+    select_items(job, sink);
+  }
   return plan;
 }
 

@@ -17,6 +17,7 @@ using std::chrono::seconds;
 
 constexpr milliseconds beat{50};
 constexpr seconds measure_interval{1};
+constexpr seconds rate_interval{60};
 constexpr size_t most_samples = 60;
 constexpr seconds stall_after{30};
 constexpr seconds endpoint_patience{30};
@@ -62,7 +63,9 @@ RunBase::RunBase(RunSetup setup)
       scope_{cancel_, bodies_, setup_.migration.id, setup_.epoch, {}, {}},
       retries_(setup_.options, setup_.source->endpoint() == setup_.destination->endpoint()),
       pid_(getpid()),
-      moved_at_(Clock::now()) {
+      moved_at_(Clock::now()),
+      minute_start_(moved_at_),
+      minute_at_ms_(now_ms()) {
   scope_.log = [this](LogLevel level, std::string_view text) {
     if (level != LogLevel::debug) ledger_->event(EventKind::log, level, printable(text));
   };
@@ -164,6 +167,11 @@ void RunBase::fail(std::exception_ptr error) {
   stop(Stop::failure, std::move(reason), error);
 }
 
+void RunBase::remark(std::string text) {
+  std::scoped_lock lock(mutex_);
+  remark_ = std::move(text);
+}
+
 // What is in flight may take a while to end: until then everybody sees that it was asked to.
 void RunBase::show_cancelling() {
   if (stop_.load() != Stop::cancel || ledger_->state() != RunState::running) return;
@@ -215,6 +223,7 @@ void RunBase::measure(Clock::time_point now) {
   if (samples_.empty() || samples_.back().records != activity.records) moved_at_ = now;
   samples_.push_back(Sample{now, items, bytes, activity.records});
   if (samples_.size() > most_samples) samples_.erase(samples_.begin());
+  sample_minute(now, activity);
   const Sample& first = samples_.front();
   const double elapsed = std::chrono::duration<double>(now - first.at).count();
   LiveState rates;
@@ -258,6 +267,25 @@ void RunBase::measure(Clock::time_point now) {
   }
 }
 
+// The minute under way is written with every commit anew, so that a process that dies leaves it as it was.
+void RunBase::sample_minute(Clock::time_point now, const Ledger::Activity& activity) {
+  if (now - minute_start_ >= rate_interval) {
+    minute_start_ = now;
+    minute_at_ms_ = now_ms();
+    minute_base_ = activity;
+  }
+  LiveState live;
+  fill_live(live);
+  RateSample sample;
+  sample.at_ms = minute_at_ms_;
+  sample.seconds = std::chrono::duration<double>(now - minute_start_).count();
+  sample.items = activity.items - minute_base_.items;
+  sample.bytes = activity.bytes - minute_base_.bytes;
+  sample.attempts_failed = activity.attempts_failed - minute_base_.attempts_failed;
+  sample.concurrency = live.concurrency;
+  ledger_->rate(sample);
+}
+
 LiveState RunBase::live() const {
   LiveState state;
   {
@@ -295,6 +323,10 @@ RunState RunBase::end_state(Stop how, const std::exception_ptr& error, std::stri
   }
   const bool has_findings = std::any_of(accounts.findings.begin(), accounts.findings.end(),
                                         [](const auto& kind) { return kind.first != "unknown" && kind.second > 0; });
+  {
+    std::scoped_lock lock(mutex_);
+    reason = remark_;
+  }
   const bool differs = accounts.items.failed + accounts.items.vanished > 0 || (setup_.record.phase == Phase::verify && has_findings);
   return differs ? RunState::completed_with_differences : RunState::completed;
 }
@@ -327,6 +359,7 @@ void RunBase::end() {
     event.text = std::string(to_string(setup_.record.phase)) + " run " + std::to_string(id()) + " ended: " + to_string(state) +
                  (reason.empty() ? "" : ": " + reason);
     event.data = counters_text();
+    sample_minute(Clock::now(), ledger_->activity());
     const auto patience = how == Stop::none ? Clock::time_point::max() : Clock::now() + last_flush;
     if (!ledger_->finish(state, reason, std::move(event), patience) && !error) {
       std::scoped_lock lock(mutex_);

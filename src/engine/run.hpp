@@ -77,6 +77,8 @@ class RunBase : public Run {
   void shut_down() noexcept;
   void stop(Stop how, std::string reason, std::exception_ptr error = nullptr);
   void fail(std::exception_ptr error);
+  /// What is to be said of the run when it has reached its end.
+  void remark(std::string text);
   bool is_stopping() const noexcept { return stop_.load() != Stop::none; }
 
   RunSetup setup_;
@@ -93,6 +95,7 @@ class RunBase : public Run {
   void abort_calls();
   void watch_lease();
   void measure(Clock::time_point now);
+  void sample_minute(Clock::time_point now, const Ledger::Activity& activity);
   void end();
   LiveState live() const;
   RunState end_state(Stop how, const std::exception_ptr& error, std::string& reason) const;
@@ -106,6 +109,7 @@ class RunBase : public Run {
   std::condition_variable ended_;
   std::atomic<Stop> stop_{Stop::none};
   std::string stop_reason_;                   // guarded by mutex_
+  std::string remark_;                        // guarded by mutex_
   std::exception_ptr error_;                  // why it failed; guarded by mutex_
   std::exception_ptr callback_error_;         // guarded by mutex_
   std::optional<Clock::time_point> stop_at_;  // guarded by mutex_
@@ -122,6 +126,9 @@ class RunBase : public Run {
   };
   std::vector<Sample> samples_;
   Clock::time_point moved_at_;
+  Clock::time_point minute_start_;
+  int64_t minute_at_ms_;
+  Ledger::Activity minute_base_;
   bool was_endpoint_down_ = false;
 };
 

@@ -324,6 +324,7 @@ void Transfer::failed(Work work, const Error& error, Side side) {
     return put_back(std::move(work));
   }
   ++task.attempts_failed;
+  task.is_source_to_blame = side == Side::source;
   if (keep_back(work.item, error)) return;
   if (error.error_class() == ErrorClass::throttled) concurrency_.throttled();
   std::optional<Error> second;
@@ -462,6 +463,7 @@ void Transfer::settle_failed(const Task& task, const Error& error) {
   change.attempts = task->attempts;
   change.attempts_failed = std::max<uint32_t>(task->attempts_failed.load(), 1);
   change.failure = failure_of(error, task->attempts);
+  change.failure->endpoint = task->is_source_to_blame ? source_.endpoint() : destination_.endpoint();
   queue_.leave(*task);
   ledger_.event(EventKind::error, LogLevel::error, printable(task->destination_key) + ": " + error.message());
   ledger_.outcome(std::move(change));

@@ -216,6 +216,99 @@ TEST_P(TrackerConformance, FindingsBelongToTheirRun) {
   EXPECT_EQ(snapshot.findings.at("size"), 20);
 }
 
+TEST_P(TrackerConformance, AWaiverIsKeptAsLongAsItsRowIsWaived) {
+  Owned owned(fixture());
+  ItemChange change;
+  change.record = failed("pipe", ErrorClass::unsupported);
+  change.record.waived = true;
+  change.waiver = Waiver{"ada@host", "not wanted", 1'790'000'000'000};
+  Batch batch;
+  batch.items.push_back(change);
+  owned.tracker->commit(owned.epoch, batch);
+  const auto waiver = [&] { return owned.tracker->scan({}, "", 10).rows.at(0).waiver; };
+  ASSERT_TRUE(waiver());
+  EXPECT_EQ(waiver()->who, "ada@host");
+  EXPECT_EQ(waiver()->why, "not wanted");
+  EXPECT_EQ(waiver()->at_ms, 1'790'000'000'000);
+  EXPECT_EQ(owned.tracker->snapshot().items.waived, 1);
+  EXPECT_EQ(owned.tracker->snapshot().items.failed, 0);
+  // Another outcome of the row that leaves it waived keeps who said so.
+  owned.commit_items({change.record});
+  EXPECT_TRUE(waiver());
+  owned.commit_items({failed("pipe", ErrorClass::unsupported)});
+  EXPECT_FALSE(waiver());
+}
+
+TEST_P(TrackerConformance, HistoryKeepsTheAccountsOfEveryRun) {
+  Owned owned(fixture());
+  owned.commit_items({copied("a", 3), failed("b", ErrorClass::permission)});
+  Batch ended = run_batch(1, RunState::completed_with_differences);
+  ended.run->host = "host";
+  ended.run->pid = 7;
+  owned.tracker->commit(owned.epoch, ended);
+  owned.tracker->commit(owned.epoch, run_batch(2));
+  ItemRecord again = copied("b", 5);
+  again.run = 2;
+  owned.commit_items({again});
+  const std::vector<RunSummary> runs = owned.tracker->history(10);
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0].record.run, 2U);
+  EXPECT_EQ(runs[0].items.done, 1);
+  EXPECT_EQ(runs[0].bytes_done, 5U);
+  EXPECT_EQ(runs[1].record.host, "host");
+  EXPECT_EQ(runs[1].record.pid, 7);
+  EXPECT_EQ(runs[1].items.done, 1);
+  EXPECT_EQ(runs[1].items.failed, 1);
+  EXPECT_EQ(runs[1].failed_by_class.at("permission"), 1);
+  EXPECT_EQ(owned.tracker->history(1).size(), 1U);
+}
+
+TEST_P(TrackerConformance, PartitionsAreListedByNameWithTheirAccounts) {
+  Owned owned(fixture());
+  owned.commit_items({copied("a", 3, "north"), failed("b", ErrorClass::permission, "north"), copied("a", 4, "south")});
+  const std::vector<PartitionSummary> all = owned.tracker->partitions(std::nullopt, 10);
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].name, "north");
+  EXPECT_EQ(all[0].items.done, 1);
+  EXPECT_EQ(all[0].items.failed, 1);
+  EXPECT_EQ(all[0].bytes_done, 3U);
+  EXPECT_EQ(all[1].name, "south");
+  EXPECT_EQ(all[1].migration_items.done, 1);
+  EXPECT_EQ(owned.tracker->partitions(std::nullopt, 1).size(), 1U);
+  ASSERT_EQ(owned.tracker->partitions("north", 10).size(), 1U);
+  EXPECT_EQ(owned.tracker->partitions("north", 10)[0].name, "south");
+}
+
+TEST_P(TrackerConformance, RatesOfAMinuteAreReplacedAndReadInOrder) {
+  Owned owned(fixture());
+  const auto sample = [](int64_t at_ms, uint64_t items) {
+    RateSample rate;
+    rate.run = 1;
+    rate.at_ms = at_ms;
+    rate.seconds = 1.5;
+    rate.items = items;
+    rate.bytes = items * 10;
+    rate.attempts_failed = 1;
+    rate.concurrency = 16;
+    return rate;
+  };
+  Batch batch;
+  batch.rates = {sample(60'000, 1), sample(120'000, 5)};
+  owned.tracker->commit(owned.epoch, batch);
+  batch.rates = {sample(60'000, 2)};
+  owned.tracker->commit(owned.epoch, batch);
+  const std::vector<RateSample> rates = owned.tracker->rates(1, -1, 10);
+  ASSERT_EQ(rates.size(), 2U);
+  EXPECT_EQ(rates[0].at_ms, 60'000);
+  EXPECT_EQ(rates[0].items, 2U);
+  EXPECT_EQ(rates[0].bytes, 20U);
+  EXPECT_EQ(rates[0].seconds, 1.5);
+  EXPECT_EQ(rates[0].attempts_failed, 1U);
+  EXPECT_EQ(rates[0].concurrency, 16);
+  ASSERT_EQ(owned.tracker->rates(1, 60'000, 10).size(), 1U);
+  EXPECT_TRUE(owned.tracker->rates(2, -1, 10).empty());
+}
+
 TEST_P(TrackerConformance, EventsAscendAndAreReadFromAnySeq) {
   Owned owned(fixture());
   owned.tracker->commit(owned.epoch, events_batch(5, "first "));

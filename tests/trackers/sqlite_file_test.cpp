@@ -12,6 +12,7 @@
 #include <set>
 
 #include "trackers/sqlite/ledger_file.hpp"
+#include "trackers/sqlite/schema.hpp"
 #include "trackers/tracker_fixture.hpp"
 
 namespace waybill::testing {
@@ -110,10 +111,13 @@ TEST_F(SqliteFileTest, RefusesWhatIsNoLedgerAndLeavesItAsItIs) {
 
 TEST_F(SqliteFileTest, RefusesANewerSchemaAndASchemaWithHoles) {
   make_ledger();
-  execute("PRAGMA user_version = 2");
+  const auto says = [](int64_t version) { return "PRAGMA user_version = " + std::to_string(version); };
+  execute(says(internal::ledger_schema_version + 1));
   EXPECT_NE(refusal(OpenMode::existing).find("newer waybill"), std::string::npos);
   EXPECT_NE(refusal(OpenMode::read_only).find("newer waybill"), std::string::npos);
-  execute("PRAGMA user_version = 1; DROP TABLE segments");
+  execute(says(1));
+  EXPECT_NE(refusal(OpenMode::existing).find("damaged"), std::string::npos);
+  execute(says(internal::ledger_schema_version) + "; DROP TABLE segments");
   EXPECT_NE(refusal(OpenMode::existing).find("damaged"), std::string::npos);
 }
 
@@ -163,7 +167,7 @@ TEST_F(SqliteFileTest, SurvivesFlippedBytes) {
       tracker->claim(epoch, 10);
     } catch (const Error& error) {
       ++refused;
-      EXPECT_EQ(error.message().find('\n'), std::string::npos);
+      EXPECT_EQ(error.message().find('\n'), std::string::npos) << error.message();
     }
   }
   EXPECT_GT(refused, 10);

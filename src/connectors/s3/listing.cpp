@@ -205,6 +205,7 @@ class ObjectLister final : public Lister {
     Item item;
     item.stamp.size = object.size;
     item.stamp.etag = std::move(object.etag);
+    item.modified_at_ms = object.modified_at_ms;
     note_class(client_->learnt(), object.storage_class);
     if (of_versions_) {
       item.id.version = object.version_id.empty() ? "null" : std::move(object.version_id);

@@ -124,6 +124,8 @@ ListedObject read_object(const pugi::xml_node& contents, std::string_view root, 
       object.has_weak_etag = is_weak_etag(etag);
     } else if (name == "StorageClass") {
       object.storage_class = text_of(node);
+    } else if (name == "LastModified") {
+      object.modified_at_ms = internal::parse_rfc3339(internal::trim(text_of(node)));
     } else if (name == "RestoreStatus") {
       read_restore_status(node, object);
     } else if (name == "VersionId") {

@@ -36,6 +36,7 @@ struct ListedObject {
   std::string etag;  ///< without quotes
   bool has_weak_etag = false;  ///< "W/": one revision may have several contents
   std::string storage_class;
+  std::optional<int64_t> modified_at_ms;
   bool is_restoring = false;  ///< out of an archive, and not there yet
   bool is_restored = false;   ///< out of an archive, for a while
   // Of a listing of versions:

@@ -63,6 +63,9 @@ class MemoryTracker final : public Tracker {
   std::vector<Finding> findings(uint64_t run, uint64_t offset, size_t limit) override;
   std::vector<Event> events(uint64_t after, size_t limit) override;
   std::vector<RunRecord> runs(size_t limit) override;
+  std::vector<RunSummary> history(size_t limit) override;
+  std::vector<PartitionSummary> partitions(const std::optional<std::string>& after, size_t limit) override;
+  std::vector<RateSample> rates(uint64_t run, int64_t after_ms, size_t limit) override;
   Snapshot snapshot() override;
   void request(Verb verb, std::string_view who) override;
   std::vector<Request> requests() override {
@@ -74,11 +77,13 @@ class MemoryTracker final : public Tracker {
   struct Row {
     ItemRecord record;
     std::optional<Failure> failure;
+    std::optional<Waiver> waiver;
   };
   using Place = std::pair<Key, std::string>;  // key and version within a partition
 
   std::unique_lock<std::mutex> lock() const;
   void check_epoch(uint64_t epoch) const;
+  RunSummary summary_of(const RunRecord& record) const;
   uint64_t present() const { return runs_.empty() ? 0 : runs_.rbegin()->first; }
   void check_run(const RunRecord& record) const;
   void apply_run(const RunRecord& record);
@@ -110,6 +115,8 @@ class MemoryTracker final : public Tracker {
   FrameChanges totals_;
   std::map<ErrorClass, int64_t> classes_;
   std::map<uint64_t, RunRecord> runs_;
+  std::map<uint64_t, RunSummary> ended_;  // earlier runs, as they were when the next one began
+  std::map<uint64_t, std::map<int64_t, RateSample>> rates_;
   std::map<std::string, ListingRecord> listings_;
   std::map<ItemId, UploadRecord> uploads_;
   std::map<uint64_t, std::vector<Finding>> findings_;
@@ -210,6 +217,7 @@ uint64_t MemoryTracker::commit(uint64_t epoch, const Batch& batch) {
   for (const ListingRecord& listing : batch.listings) listings_[listing.scope] = listing;
   for (const UploadChange& change : batch.uploads) apply_upload(change);
   for (const Finding& finding : batch.findings) findings_[finding.run].push_back(finding);
+  for (const RateSample& sample : batch.rates) rates_[sample.run][sample.at_ms] = sample;
   for (const uint64_t id : batch.served_requests) {
     std::erase_if(requests_, [&](const Request& request) { return request.id == id; });
   }
@@ -224,6 +232,7 @@ uint64_t MemoryTracker::commit(uint64_t epoch, const Batch& batch) {
 
 void MemoryTracker::apply_run(const RunRecord& record) {
   const bool is_new = !runs_.contains(record.run);
+  if (is_new && !runs_.empty()) ended_[present()] = summary_of(runs_.rbegin()->second);
   runs_[record.run] = record;
   if (!is_new) return;
   totals_.run = {};
@@ -260,6 +269,11 @@ void MemoryTracker::apply_item(const ItemChange& change, int64_t now) {
     row.failure.emplace();
     row.failure->error_class = record.error_class;
     row.failure->at_ms = now;
+  }
+  if (!record.waived) {
+    row.waiver.reset();
+  } else if (change.waiver) {
+    row.waiver = change.waiver;
   }
   row.record = std::move(record);
   claims_.erase(change.record.id);
@@ -377,7 +391,7 @@ ScanPage MemoryTracker::scan(const Query& query, const std::string& resume, size
       return page;
     }
     if (key.starts_with(query.prefix) && wants(query, row->second.record)) {
-      page.rows.push_back({row->second.record, row->second.failure});
+      page.rows.push_back({row->second.record, row->second.failure, row->second.waiver});
     }
   }
   page.is_last = true;
@@ -426,6 +440,70 @@ std::vector<RunRecord> MemoryTracker::runs(size_t limit) {
   std::vector<RunRecord> all;
   for (auto run = runs_.rbegin(); run != runs_.rend() && all.size() < limit; ++run) all.push_back(run->second);
   return all;
+}
+
+// Of the present run.
+RunSummary MemoryTracker::summary_of(const RunRecord& record) const {
+  RunSummary summary;
+  summary.record = record;
+  summary.items = to_accounts(totals_.run, 0);
+  summary.bytes_total = static_cast<uint64_t>(totals_.run[Counter::bytes_total]);
+  summary.bytes_done = static_cast<uint64_t>(totals_.run[Counter::bytes_done]);
+  summary.attempts_total = static_cast<uint64_t>(totals_.run[Counter::attempts_total]);
+  summary.attempts_failed = static_cast<uint64_t>(totals_.run[Counter::attempts_failed]);
+  for (const auto& [error_class, count] : classes_) {
+    if (count != 0) summary.failed_by_class[to_string(error_class)] += count;
+  }
+  const auto found = findings_.find(record.run);
+  if (record.phase != Phase::verify || found == findings_.end()) return summary;
+  for (const Finding& finding : found->second) ++summary.findings[to_string(finding.kind)];
+  return summary;
+}
+
+std::vector<RunSummary> MemoryTracker::history(size_t limit) {
+  const auto guard = lock();
+  std::vector<RunSummary> history;
+  for (auto run = runs_.rbegin(); run != runs_.rend() && history.size() < limit; ++run) {
+    const auto ended = ended_.find(run->first);
+    history.push_back(ended == ended_.end() ? summary_of(run->second) : ended->second);
+  }
+  return history;
+}
+
+std::vector<PartitionSummary> MemoryTracker::partitions(const std::optional<std::string>& after, size_t limit) {
+  const auto guard = lock();
+  std::vector<PartitionSummary> partitions;
+  FrameChanges counters;
+  const auto finish = [&] {
+    PartitionSummary& summary = partitions.back();
+    summary.items = to_accounts(counters.run, 0);
+    summary.migration_items = to_accounts(counters.migration, 0);
+    summary.bytes_total = static_cast<uint64_t>(counters.migration[Counter::bytes_total]);
+    summary.bytes_done = static_cast<uint64_t>(counters.migration[Counter::bytes_done]);
+    counters = {};
+  };
+  for (const auto& [id, row] : rows_) {
+    if (after && id.partition <= *after) continue;
+    if (partitions.empty() || partitions.back().name != id.partition) {
+      if (!partitions.empty()) finish();
+      if (partitions.size() == limit) return partitions;
+      partitions.emplace_back().name = id.partition;
+    }
+    add_change(counters, nullptr, row.record, present());
+  }
+  if (!partitions.empty()) finish();
+  return partitions;
+}
+
+std::vector<RateSample> MemoryTracker::rates(uint64_t run, int64_t after_ms, size_t limit) {
+  const auto guard = lock();
+  std::vector<RateSample> samples;
+  const auto known = rates_.find(run);
+  if (known == rates_.end()) return samples;
+  for (auto at = known->second.upper_bound(after_ms); at != known->second.end() && samples.size() < limit; ++at) {
+    samples.push_back(at->second);
+  }
+  return samples;
 }
 
 Snapshot MemoryTracker::snapshot() {

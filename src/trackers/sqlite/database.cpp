@@ -3,6 +3,7 @@
 // See database.hpp.
 #include "trackers/sqlite/database.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <thread>
@@ -168,7 +169,8 @@ void Database::reset_statements() noexcept {
 
 Error Database::error(int code) {
   const int system = handle_ == nullptr ? 0 : sqlite3_system_errno(handle_);
-  const std::string detail = handle_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(handle_);
+  std::string detail = handle_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(handle_);
+  std::replace(detail.begin(), detail.end(), '\n', ' ');  // it may quote the SQL of a damaged schema
   const auto make = [&](ErrorCode kind, const std::string& text) {
     Error made(kind, ErrorClass::tracker, text);
     made.set_provider_code("SQLITE_" + std::to_string(code));

@@ -62,11 +62,11 @@ UploadRecord decode_upload(const Statement& row) {
   return upload;
 }
 
-Counters read_counters(Database& database, uint64_t frame) {
+Counters read_counters(Database& database, uint64_t frame, int64_t partition = 0) {
   Statement& row = database.prepared(
       "SELECT excluded, pending, created, updated, unchanged, verified, failed, waived, vanished, bytes_total, "
-      "bytes_done, attempts_total, attempts_failed FROM counters WHERE frame = ? AND partition = 0");
-  row.bind(1, static_cast<int64_t>(frame));
+      "bytes_done, attempts_total, attempts_failed FROM counters WHERE frame = ? AND partition = ?");
+  row.bind(1, static_cast<int64_t>(frame)).bind(2, partition);
   Counters counters;
   if (!row.step()) return counters;
   for (size_t i = 0; i < n_counters; ++i) counters.values[i] = row.integer(static_cast<int>(i));
@@ -114,7 +114,25 @@ RunRecord decode_run(const Statement& row) {
   record.listing_complete = row.integer(7) != 0;
   record.options = row.text(8);
   record.engine_version = row.text(9);
+  record.host = row.text(10);
+  record.pid = row.integer(11);
   return record;
+}
+
+std::map<std::string, int64_t> read_failed_by_class(Database& database, uint64_t run) {
+  std::map<std::string, int64_t> by_class;
+  Statement& classes = database.prepared("SELECT error_class, n FROM classes WHERE frame = ? AND n <> 0");
+  classes.bind(1, static_cast<int64_t>(run));
+  while (classes.step()) by_class[to_string(static_cast<ErrorClass>(classes.integer(0)))] += classes.integer(1);
+  return by_class;
+}
+
+std::map<std::string, int64_t> read_finding_counts(Database& database, uint64_t run) {
+  std::map<std::string, int64_t> by_kind;
+  Statement& findings = database.prepared("SELECT kind, n FROM finding_counts WHERE run = ?");
+  findings.bind(1, static_cast<int64_t>(run));
+  while (findings.step()) by_kind[to_string(static_cast<FindingKind>(findings.integer(0)))] = findings.integer(1);
+  return by_kind;
 }
 
 }  // namespace
@@ -236,6 +254,63 @@ std::vector<RunRecord> read_runs(Database& database, size_t limit) {
   return runs;
 }
 
+std::vector<RunSummary> read_history(Database& database, size_t limit) {
+  std::vector<RunSummary> history;
+  for (RunRecord& record : read_runs(database, limit)) {
+    RunSummary& summary = history.emplace_back();
+    const Counters counters = read_counters(database, record.run);
+    summary.items = to_accounts(counters, 0);
+    summary.bytes_total = static_cast<uint64_t>(counters[Counter::bytes_total]);
+    summary.bytes_done = static_cast<uint64_t>(counters[Counter::bytes_done]);
+    summary.attempts_total = static_cast<uint64_t>(counters[Counter::attempts_total]);
+    summary.attempts_failed = static_cast<uint64_t>(counters[Counter::attempts_failed]);
+    summary.failed_by_class = read_failed_by_class(database, record.run);
+    if (record.phase == Phase::verify) summary.findings = read_finding_counts(database, record.run);
+    summary.record = std::move(record);
+  }
+  return history;
+}
+
+std::vector<PartitionSummary> read_partitions(Database& database, const std::optional<std::string>& after,
+                                              size_t limit) {
+  const uint64_t run = read_runs(database, 1).empty() ? 0 : read_runs(database, 1).front().run;
+  std::vector<PartitionSummary> partitions;
+  Statement& rows = database.prepared(
+      "SELECT partition, name FROM partitions WHERE ?1 IS NULL OR name > ?1 ORDER BY name LIMIT ?2");
+  if (after) rows.bind_blob(1, *after);
+  rows.bind(2, static_cast<int64_t>(limit));
+  while (rows.step()) {
+    PartitionSummary& summary = partitions.emplace_back();
+    const int64_t partition = rows.integer(0);
+    summary.name = rows.text(1);
+    if (run != 0) summary.items = to_accounts(read_counters(database, run, partition), 0);
+    const Counters counters = read_counters(database, 0, partition);
+    summary.migration_items = to_accounts(counters, 0);
+    summary.bytes_total = static_cast<uint64_t>(counters[Counter::bytes_total]);
+    summary.bytes_done = static_cast<uint64_t>(counters[Counter::bytes_done]);
+  }
+  return partitions;
+}
+
+std::vector<RateSample> read_rates(Database& database, uint64_t run, int64_t after_ms, size_t limit) {
+  std::vector<RateSample> samples;
+  Statement& rows = database.prepared(
+      "SELECT at_ms, seconds, items, bytes, attempts_failed, concurrency FROM rates WHERE run = ? AND at_ms > ? "
+      "ORDER BY at_ms LIMIT ?");
+  rows.bind(1, static_cast<int64_t>(run)).bind(2, after_ms).bind(3, static_cast<int64_t>(limit));
+  while (rows.step()) {
+    RateSample& sample = samples.emplace_back();
+    sample.run = run;
+    sample.at_ms = rows.integer(0);
+    sample.seconds = rows.real(1);
+    sample.items = static_cast<uint64_t>(rows.integer(2));
+    sample.bytes = static_cast<uint64_t>(rows.integer(3));
+    sample.attempts_failed = static_cast<uint64_t>(rows.integer(4));
+    sample.concurrency = rows.integer(5);
+  }
+  return samples;
+}
+
 std::vector<Request> read_requests(Database& database) {
   std::vector<Request> requests;
   Statement& rows = database.prepared("SELECT id, verb, who, at_ms FROM requests ORDER BY id");
@@ -276,18 +351,10 @@ StoredSnapshot read_snapshot(Database& database) {
   snapshot.live = read_live(database);
   stored.migration = read_counters(database, 0);
   if (snapshot.run != 0) stored.run = read_counters(database, snapshot.run);
-  Statement& classes = database.prepared("SELECT error_class, n FROM classes WHERE frame = ? AND n <> 0");
-  classes.bind(1, static_cast<int64_t>(snapshot.run));
-  while (classes.step()) {
-    snapshot.failed_by_class[to_string(static_cast<ErrorClass>(classes.integer(0)))] += classes.integer(1);
-  }
-  Statement& findings = database.prepared(
-      "SELECT kind, n FROM finding_counts WHERE run = (SELECT run FROM runs WHERE phase = ? ORDER BY run DESC LIMIT "
-      "1)");
-  findings.bind(1, static_cast<int64_t>(Phase::verify));
-  while (findings.step()) {
-    snapshot.findings[to_string(static_cast<FindingKind>(findings.integer(0)))] = findings.integer(1);
-  }
+  snapshot.failed_by_class = read_failed_by_class(database, snapshot.run);
+  Statement& verified = database.prepared("SELECT max(run) FROM runs WHERE phase = ?");
+  verified.bind(1, static_cast<int64_t>(Phase::verify));
+  if (verified.step()) snapshot.findings = read_finding_counts(database, static_cast<uint64_t>(verified.integer(0)));
   return stored;
 }
 

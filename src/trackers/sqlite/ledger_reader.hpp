@@ -30,6 +30,10 @@ std::vector<ListingRecord> read_listings(Database& database);
 std::vector<Finding> read_findings(Database& database, uint64_t run, uint64_t offset, size_t limit);
 std::vector<Event> read_events(Database& database, uint64_t after, size_t limit);
 std::vector<RunRecord> read_runs(Database& database, size_t limit);
+std::vector<RunSummary> read_history(Database& database, size_t limit);
+std::vector<PartitionSummary> read_partitions(Database& database, const std::optional<std::string>& after,
+                                              size_t limit);
+std::vector<RateSample> read_rates(Database& database, uint64_t run, int64_t after_ms, size_t limit);
 std::vector<Request> read_requests(Database& database);
 
 /// The parts of a snapshot that are stored; finish_snapshot() makes it whole.

@@ -66,7 +66,7 @@ bool wants_failures_only(const Query& query) {
 
 std::optional<Failure> read_failure(Database& database, int64_t partition, const ItemId& id) {
   Statement& row = database.prepared(
-      "SELECT error_class, code, message, retryable, http_status, provider_code, request_id, attempts, at_ms "
+      "SELECT error_class, code, message, retryable, http_status, provider_code, request_id, attempts, at_ms, endpoint "
       "FROM failures WHERE partition = ? AND key = ? AND version = ?");
   row.bind(1, partition).bind_blob(2, id.key).bind_blob(3, id.version);
   if (!row.step()) return std::nullopt;
@@ -80,7 +80,16 @@ std::optional<Failure> read_failure(Database& database, int64_t partition, const
   failure.request_id = row.text(6);
   failure.attempts = static_cast<uint32_t>(row.integer(7));
   failure.at_ms = row.integer(8);
+  failure.endpoint = row.text(9);
   return failure;
+}
+
+std::optional<Waiver> read_waiver(Database& database, int64_t partition, const ItemId& id) {
+  Statement& row =
+      database.prepared("SELECT who, why, at_ms FROM waivers WHERE partition = ? AND key = ? AND version = ?");
+  row.bind(1, partition).bind_blob(2, id.key).bind_blob(3, id.version);
+  if (!row.step()) return std::nullopt;
+  return Waiver{row.text(0), row.text(1), row.integer(2)};
 }
 
 constexpr const char* all_sql = "SELECT key, version, " WAYBILL_ITEM_COLUMNS
@@ -130,6 +139,7 @@ ScanPage read_page(Database& database, TimeBase base, const Query& query, const 
       if (state == ItemState::failed || state == ItemState::vanished || state == ItemState::excluded) {
         row.failure = read_failure(database, partition, row.record.id);
       }
+      if (row.record.waived) row.waiver = read_waiver(database, partition, row.record.id);
       page.rows.push_back(std::move(row));
     }
     rows.reset();

@@ -68,6 +68,7 @@ uint64_t LedgerWriter::write(const Batch& batch) {
   for (const ListingRecord& listing : batch.listings) write_listing(listing);
   for (const UploadChange& change : batch.uploads) write_upload(change);
   for (const Finding& finding : batch.findings) write_finding(finding);
+  for (const RateSample& sample : batch.rates) write_rate(sample);
   if (batch.live) write_live(*batch.live);
   for (const uint64_t id : batch.served_requests) {
     database_.prepared("DELETE FROM requests WHERE id = ?").bind(1, static_cast<int64_t>(id)).run();
@@ -120,7 +121,7 @@ void LedgerWriter::write_run(const RunRecord& record) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::internal,
                 name + " cannot begin: the last one is run " + std::to_string(present));
   }
-  database_.prepared("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  database_.prepared("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(1, static_cast<int64_t>(record.run))
       .bind(2, static_cast<int64_t>(record.phase))
       .bind(3, static_cast<int64_t>(record.state))
@@ -131,6 +132,8 @@ void LedgerWriter::write_run(const RunRecord& record) {
       .bind(8, record.listing_complete ? 1 : 0)
       .bind_text(9, record.options)
       .bind_text(10, record.engine_version)
+      .bind_text(11, record.host)
+      .bind(12, record.pid)
       .run();
   if (is_known) return;
   // The frame of a run begins at zero. Of earlier runs the totals stay for history, without their partitions.
@@ -183,6 +186,28 @@ void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
   add_class_change(classes_, old, record, run_);
   const bool was_failed = old != nullptr && keeps_failure(old->state);
   if (was_failed || keeps_failure(record.state)) write_failure(partition, change, record, was_failed, now);
+  if (change.waiver || (old != nullptr && old->waived && !record.waived)) write_waiver(partition, change);
+}
+
+void LedgerWriter::write_waiver(int64_t partition, const ItemChange& change) {
+  const bool is_kept = change.waiver && change.record.waived;
+  Statement& write = database_.prepared(is_kept ? "INSERT OR REPLACE INTO waivers VALUES (?, ?, ?, ?, ?, ?)"
+                                                : "DELETE FROM waivers WHERE partition = ? AND key = ? AND version = ?");
+  bind_id(write, partition, change.record.id);
+  if (is_kept) write.bind_text(4, change.waiver->who).bind_text(5, change.waiver->why).bind(6, change.waiver->at_ms);
+  write.run();
+}
+
+void LedgerWriter::write_rate(const RateSample& sample) {
+  database_.prepared("INSERT OR REPLACE INTO rates VALUES (?, ?, ?, ?, ?, ?, ?)")
+      .bind(1, static_cast<int64_t>(sample.run))
+      .bind(2, sample.at_ms)
+      .bind_double(3, sample.seconds)
+      .bind(4, static_cast<int64_t>(sample.items))
+      .bind(5, static_cast<int64_t>(sample.bytes))
+      .bind(6, static_cast<int64_t>(sample.attempts_failed))
+      .bind(7, sample.concurrency)
+      .run();
 }
 
 void LedgerWriter::write_failure(int64_t partition, const ItemChange& change, const ItemRecord& record, bool was_failed,
@@ -200,7 +225,7 @@ void LedgerWriter::write_failure(int64_t partition, const ItemChange& change, co
     failure.error_class = record.error_class;
     failure.at_ms = now;
   }
-  Statement& write = database_.prepared("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  Statement& write = database_.prepared("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   bind_id(write, partition, record.id);
   write.bind(4, static_cast<int64_t>(failure.error_class))
       .bind(5, static_cast<int64_t>(failure.code))
@@ -211,6 +236,7 @@ void LedgerWriter::write_failure(int64_t partition, const ItemChange& change, co
       .bind_text(10, failure.request_id)
       .bind(11, failure.attempts)
       .bind(12, failure.at_ms)
+      .bind_text(13, failure.endpoint)
       .run();
 }
 

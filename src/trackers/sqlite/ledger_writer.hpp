@@ -53,6 +53,8 @@ class LedgerWriter {
   void write_counters_of(uint64_t frame, int64_t partition, const Counters& change);
   void write_listing(const ListingRecord& listing);
   void write_upload(const UploadChange& change);
+  void write_waiver(int64_t partition, const ItemChange& change);
+  void write_rate(const RateSample& sample);
   void write_finding(const Finding& finding);
   void write_live(const LiveState& live);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The layout of a ledger, schema version 1. It is what later versions cannot change cheaply.
+// The layout of a ledger. Version 1 is frozen; each later version is a step from the one before it, which new ledgers
+// take as well, so that there is one way to every layout. Views are made anew with the last step.
 //
 // One file is one migration. Everything is written by the owner of the lease, except requests, bind(), and what acquire
 // and request() do to a run without an owner. Keys, partition names and versions are bytes: blobs.
@@ -31,12 +32,17 @@
 //   counters    the accounts by frame (0: the migration; else a run) and partition (0: all)
 //   classes     failed items of a frame by error class
 //   failures    why an item failed or vanished
+//   waivers     who waived a failed or vanished item, when and why (from version 2 on)
+//   rates       what a run moved in each of its minutes (from version 2 on)
 //   listings, uploads, upload_parts, findings, finding_counts, events, requests, live, in_flight: as their records
 //
 // The views are for people and other programs: bytes as text, numbers as words, times as RFC 3339 in UTC.
 #include "trackers/sqlite/schema.hpp"
 
 #include <sys/stat.h>
+
+#include <array>
+#include <optional>
 
 #include "base/text.hpp"
 #include "trackers/sqlite/ledger_file.hpp"
@@ -45,7 +51,7 @@
 namespace waybill::internal {
 namespace {
 
-constexpr const char* schema_sql = R"sql(
+constexpr const char* version_1_sql = R"sql(
 CREATE TABLE ledger (
   one INTEGER PRIMARY KEY CHECK (one = 1), migration TEXT NOT NULL, name TEXT NOT NULL, fingerprint TEXT NOT NULL,
   source TEXT NOT NULL, destination TEXT NOT NULL, source_url TEXT NOT NULL, destination_url TEXT NOT NULL,
@@ -127,10 +133,43 @@ CREATE TABLE in_flight (
 ) STRICT;
 )sql";
 
+/// From version n + 1 to version n + 2.
+constexpr std::array upgrades_sql = {
+    R"sql(
+ALTER TABLE runs ADD COLUMN host TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN pid INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE failures ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';
+CREATE TABLE waivers (
+  partition INTEGER NOT NULL, key BLOB NOT NULL, version BLOB NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
+  at_ms INTEGER NOT NULL, PRIMARY KEY (partition, key, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rates (
+  run INTEGER NOT NULL, at_ms INTEGER NOT NULL, seconds REAL NOT NULL, items INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  attempts_failed INTEGER NOT NULL, concurrency INTEGER NOT NULL, PRIMARY KEY (run, at_ms)
+) STRICT, WITHOUT ROWID;
+)sql",
+};
+
 constexpr const char* views_sql = R"sql(
+DROP TABLE IF EXISTS words;
+DROP VIEW IF EXISTS item_view;
+DROP VIEW IF EXISTS failure_view;
+DROP VIEW IF EXISTS account_view;
+DROP VIEW IF EXISTS run_view;
+DROP VIEW IF EXISTS finding_view;
+DROP VIEW IF EXISTS event_view;
+DROP VIEW IF EXISTS waiver_view;
+DROP VIEW IF EXISTS rate_view;
 CREATE TABLE words (
   vocabulary TEXT NOT NULL, number INTEGER NOT NULL, word TEXT NOT NULL, PRIMARY KEY (vocabulary, number)
 ) STRICT, WITHOUT ROWID;
+CREATE VIEW waiver_view AS SELECT
+  CAST(p.name AS TEXT) AS partition, CAST(w.key AS TEXT) AS key, CAST(w.version AS TEXT) AS version, w.who, w.why,
+  strftime('%Y-%m-%dT%H:%M:%S', w.at_ms / 1000, 'unixepoch') || printf('.%03dZ', w.at_ms % 1000) AS at
+  FROM waivers w JOIN partitions p ON p.partition = w.partition;
+CREATE VIEW rate_view AS SELECT
+  run, strftime('%Y-%m-%dT%H:%M:%S', at_ms / 1000, 'unixepoch') || printf('.%03dZ', at_ms % 1000) AS at, seconds,
+  items, bytes, attempts_failed, concurrency FROM rates;
 CREATE VIEW item_view AS SELECT
   CAST(p.name AS TEXT) AS partition, CAST(i.key AS TEXT) AS key, CAST(i.version AS TEXT) AS version,
   s.word AS state, b.word AS basis, CASE WHEN i.status & 7 IN (1, 2) THEN c.word END AS change,
@@ -154,7 +193,7 @@ CREATE VIEW item_view AS SELECT
 CREATE VIEW failure_view AS SELECT
   CAST(p.name AS TEXT) AS partition, CAST(f.key AS TEXT) AS key, CAST(f.version AS TEXT) AS version,
   e.word AS error_class, c.word AS code, f.message, f.retryable, f.http_status, f.provider_code, f.request_id,
-  f.attempts, strftime('%Y-%m-%dT%H:%M:%S', f.at_ms / 1000, 'unixepoch') || printf('.%03dZ', f.at_ms % 1000) AS at
+  f.endpoint, f.attempts, strftime('%Y-%m-%dT%H:%M:%S', f.at_ms / 1000, 'unixepoch') || printf('.%03dZ', f.at_ms % 1000) AS at
   FROM failures f JOIN partitions p ON p.partition = f.partition
   LEFT JOIN words e ON e.vocabulary = 'error_class' AND e.number = f.error_class
   LEFT JOIN words c ON c.vocabulary = 'error_code' AND c.number = f.code;
@@ -170,7 +209,7 @@ CREATE VIEW run_view AS SELECT
   r.run, p.word AS phase, s.word AS stored_state, r.reason,
   strftime('%Y-%m-%dT%H:%M:%S', r.started_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.started_at_ms % 1000) AS started_at,
   strftime('%Y-%m-%dT%H:%M:%S', r.ended_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.ended_at_ms % 1000) AS ended_at,
-  r.active_seconds, r.listing_complete, r.engine_version,
+  r.active_seconds, r.listing_complete, r.options, r.engine_version, r.host, r.pid,
   a.discovered, a.excluded, a.eligible, a.pending_and_in_progress, a.done, a.new, a.updated, a.unchanged, a.verified,
   a.failed, a.waived, a.vanished, a.outstanding, a.bytes_total, a.bytes_done, a.attempts_total, a.attempts_failed
   FROM runs r LEFT JOIN account_view a ON a.run = r.run AND a.is_total
@@ -190,8 +229,8 @@ CREATE VIEW event_view AS SELECT
 constexpr const char* table_count_sql =
     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('ledger', 'lease', 'runs', 'partitions', "
     "'items', 'segments', 'counters', 'classes', 'failures', 'listings', 'uploads', 'upload_parts', 'findings', "
-    "'finding_counts', 'events', 'requests', 'live', 'in_flight', 'words')";
-constexpr int64_t n_tables = 19;
+    "'finding_counts', 'events', 'requests', 'live', 'in_flight', 'words', 'waivers', 'rates')";
+constexpr int64_t n_tables = 21;
 
 /// Times of rows are counted from this long before the ledger's creation: all of them take three bytes for twelve
 /// weeks.
@@ -221,7 +260,7 @@ void insert_words(Database& database) {
   insert_words<Phase>(database, "phase", 4);
   insert_words<RunState>(database, "run_state", 9);
   insert_words<FindingKind>(database, "finding", 6);
-  insert_words<EventKind>(database, "event", 6);
+  insert_words<EventKind>(database, "event", 7);
   insert_words<LogLevel>(database, "level", 4);
   database.execute(
       "INSERT INTO words VALUES ('change', 0, 'new'), ('change', 1, 'updated'), ('change', 2, 'unchanged')");
@@ -236,15 +275,23 @@ bool is_empty(Database& database) {
          database.value_of("SELECT count(*) FROM sqlite_schema") == 0;
 }
 
+/// Within a write transaction.
+void upgrade_schema(Database& database, int64_t version) {
+  for (; version < ledger_schema_version; ++version) {
+    database.execute(upgrades_sql.at(static_cast<size_t>(version - 1)));
+  }
+  database.execute(views_sql);
+  insert_words(database);
+  database.execute(("PRAGMA user_version = " + std::to_string(ledger_schema_version)).c_str());
+}
+
 /// Another process may be doing the same at the same time: whoever comes second finds it done.
 void create_schema(Database& database) {
   database.execute("PRAGMA page_size = 8192");
   database.execute("PRAGMA journal_mode = WAL");
   Transaction transaction(database, Transaction::Kind::write);
   if (!is_empty(database)) return;
-  database.execute(schema_sql);
-  database.execute(views_sql);
-  insert_words(database);
+  database.execute(version_1_sql);
   const int64_t now = now_ms();
   database.prepared("INSERT INTO ledger VALUES (1, '', '', '', '', '', '', '', ?, ?, 0, NULL)")
       .bind(1, now)
@@ -252,7 +299,33 @@ void create_schema(Database& database) {
       .run();
   database.execute("INSERT INTO lease VALUES (1, 0, '', '', 0, 0, 0, 0, NULL, 0)");
   database.execute(("PRAGMA application_id = " + std::to_string(ledger_application_id)).c_str());
-  database.execute(("PRAGMA user_version = " + std::to_string(ledger_schema_version)).c_str());
+  upgrade_schema(database, 1);
+  transaction.commit();
+}
+
+/// Whether the ledger has the layout of an earlier version.
+bool is_older(Database& database) {
+  if (database.value_of("PRAGMA application_id") != ledger_application_id) return false;
+  const int64_t version = database.value_of("PRAGMA user_version");
+  return version >= 1 && version < ledger_schema_version;
+}
+
+/// Only where nobody owns the ledger: an owner of an earlier waybill goes on with the layout that it knows.
+void upgrade_if_older(Database& database, const std::string& path) {
+  if (!is_older(database)) return;
+  const std::optional<LockFile> lock = LockFile::try_lock(path + ".lock");
+  if (!lock) {
+    refuse(database, ErrorCode::aborted,
+           "is in use by an earlier waybill, and has its layout; wait for its run, or stop it, and try again");
+  }
+  Transaction transaction(database, Transaction::Kind::write);
+  const int64_t version = database.value_of("PRAGMA user_version");
+  try {
+    if (version < ledger_schema_version) upgrade_schema(database, version);
+  } catch (const Error& error) {
+    if (error.retryable()) throw;
+    refuse(database, ErrorCode::data_loss, "is damaged (it is not of the schema that it says); " + std::string(remedy));
+  }
   transaction.commit();
 }
 
@@ -308,6 +381,7 @@ std::unique_ptr<Database> open_ledger_for_writing(const std::string& path, OpenM
   prepare_ledger_file(path, mode);
   auto database = std::make_unique<Database>(path, Database::Access::read_write, is_hurried);
   if (mode == OpenMode::create && is_empty(*database)) create_schema(*database);
+  upgrade_if_older(*database, path);
   check_schema(*database);
   check_pages_if_small(*database);
   configure(*database, 8192);
@@ -323,6 +397,12 @@ std::unique_ptr<Database> open_ledger_for_reading(const std::string& path, bool&
   is_immutable = !exists(path + "-wal") && !LockFile::is_held(path + ".lock");
   auto database =
       std::make_unique<Database>(path, is_immutable ? Database::Access::immutable : Database::Access::read_only);
+  if (is_older(*database)) {
+    // What later versions show has to be there to be read.
+    open_ledger_for_writing(path, OpenMode::existing, nullptr).reset();
+    database = std::make_unique<Database>(path, Database::Access::read_only);
+    is_immutable = false;
+  }
   check_schema(*database);
   configure(*database, 2048);
   return database;

@@ -99,6 +99,15 @@ class SqliteTracker final : public Tracker {
   std::vector<RunRecord> runs(size_t limit) override {
     return read(rows_, [&](Database& database) { return read_runs(database, limit); });
   }
+  std::vector<RunSummary> history(size_t limit) override {
+    return read(rows_, [&](Database& database) { return read_history(database, limit); });
+  }
+  std::vector<PartitionSummary> partitions(const std::optional<std::string>& after, size_t limit) override {
+    return read(rows_, [&](Database& database) { return read_partitions(database, after, limit); });
+  }
+  std::vector<RateSample> rates(uint64_t run, int64_t after_ms, size_t limit) override {
+    return read(rows_, [&](Database& database) { return read_rates(database, run, after_ms, limit); });
+  }
   Snapshot snapshot() override;
   void request(Verb verb, std::string_view who) override;
   std::vector<Request> requests() override {
