@@ -8,7 +8,9 @@ so that Ctrl-C is seen in between. No signal handler of the host is touched.
 from __future__ import annotations
 
 import atexit
+import getpass
 import os
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from waybill import _core
 from waybill.options import Options, VerifyLevel
 from waybill.records import Event, Plan, Report, Snapshot, make_plan, make_report, make_snapshot
 
-__all__ = ["Migration", "PathOrUrl", "Progress", "Run"]
+__all__ = ["Migration", "PathOrUrl", "Progress", "Run", "this_user"]
 
 PathOrUrl = str | os.PathLike[str]
 Progress = bool | Callable[[Snapshot], object] | None
@@ -282,6 +284,35 @@ class Migration:
         """`start_verify`, and wait for the end. `Tracker.findings` lists the differences; errors as there."""
         return self.start_verify(level)._follow(progress)
 
+    def waive(self, why: str, *, who: str | None = None) -> int:
+        """Waive failed and vanished items, which then count as neither failed nor done.
+
+        Which ones, `Options.keys` with `partitions`, or else `partitions` and `error_classes` with `failed_only` say;
+        with none of them, all. Who did it, why and when is kept with each item and as an audit event.
+
+        Parameters
+        ----------
+        why : str
+            The reason, not empty.
+        who : str, optional
+            ``user@host`` of this process by default.
+
+        Returns
+        -------
+        int
+            How many were waived; those that were already, are done, or pending are none of them.
+
+        Raises
+        ------
+        LockedError
+            A run is under way.
+        InvalidArgumentError
+            No reason, or the ledger is of another migration.
+        NotFoundError
+            The ledger is not there, or has no item of one of the keys; nothing was waived.
+        """
+        return self._core.waive(self._options, this_user() if who is None else who, why)
+
     def plan(self) -> Plan:
         """What a copy would do. Records nothing and moves nothing; the ledger need not exist and is not made.
 
@@ -294,6 +325,15 @@ class Migration:
         while not job.wait(_SLICE_MS):
             pass
         return make_plan(job.take())
+
+
+def this_user() -> str:
+    """Give ``user@host``, as it is recorded with requests and waivers."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def _started(job: _core.StartJob) -> Run:

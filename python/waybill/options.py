@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from json import loads
@@ -49,8 +50,29 @@ class Options:
     include, exclude : sequence of str
         Globs (``*`` within a component, ``**`` across, ``?``, ``[…]``) of keys; exclude goes first. Nothing to include
         means all.
-    max_size_bytes : int
-        Larger items are excluded; 0 is no bound.
+    max_size_bytes, min_size_bytes : int
+        Larger, smaller items are excluded; 0 is no bound.
+    modified_since_ms, modified_before_ms : int, optional
+        Only items last changed at the source at or after, and before, these times, in ms since 1970 UTC. An item of
+        which the source tells no time is excluded by either.
+    extensions : sequence of str
+        Only keys whose last component ends in one of these, without the dot, letters of any case. Empty: all.
+    partitions : sequence of str
+        Only items of these partitions; others are in no account of the run. Empty: all.
+    limit : int
+        At most this many items are moved, the first of the listing, which then is not complete; 0 is no bound.
+    keys : sequence of str or bytes
+        Only these items, asked for one by one: nothing is listed. Empty: all.
+    failed_only : bool
+        Only items that failed and are not waived, as the ledger has them: nothing is listed.
+    error_classes : sequence of str
+        With `failed_only`, only these classes. Empty: all.
+    findings_of : int
+        Only items with a finding of this verify run, ``extra`` apart; copied again over whatever is there, unless
+        `overwrite` is ``"never"``. 0: no matter.
+    force : bool
+        With `keys` or `failed_only`, items that are done are copied again as well, over whatever is there unless
+        `overwrite` is ``"never"``.
     commit_interval_ms : int
         How often what happened is committed, 10 to 10,000; also the least age of a snapshot.
     lease_ms, heartbeat_ms : int
@@ -84,6 +106,17 @@ class Options:
     include: Iterable[str] = ()
     exclude: Iterable[str] = ()
     max_size_bytes: int = 0
+    min_size_bytes: int = 0
+    modified_since_ms: int | None = None
+    modified_before_ms: int | None = None
+    extensions: Iterable[str] = ()
+    partitions: Iterable[str] = ()
+    limit: int = 0
+    keys: Iterable[str | bytes] = ()
+    failed_only: bool = False
+    error_classes: Iterable[str] = ()
+    findings_of: int = 0
+    force: bool = False
     commit_interval_ms: int = 100
     lease_ms: int = 30_000
     heartbeat_ms: int = 10_000
@@ -93,19 +126,21 @@ class Options:
     drain_ms: int = 1_000
 
     def __post_init__(self) -> None:
-        for name in ("include", "exclude"):
-            globs: object = getattr(self, name)
-            if isinstance(globs, (str, bytes)) or not isinstance(globs, Iterable):
+        for name in ("include", "exclude", "extensions", "partitions", "keys", "error_classes"):
+            words: object = getattr(self, name)
+            if isinstance(words, (str, bytes)) or not isinstance(words, Iterable):
                 raise InvalidArgumentError(
-                    f"{name} takes a sequence of globs, not {globs!r}",
+                    f"{name} takes a sequence of {'globs' if name in ('include', 'exclude') else 'str'}, not {words!r}",
                     code="invalid_argument",
                     error_class="configuration",
                 )
-            object.__setattr__(self, name, tuple(globs))
+            object.__setattr__(self, name, tuple(words))
         _core.validate_options(self._to_core())
 
     def _to_core(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        # A key is bytes; as text from a command line it may hold some that are not UTF-8.
+        return values | {"keys": [os.fsencode(key) for key in self.keys]}
 
 
 def recorded_options(recorded: str) -> Options:

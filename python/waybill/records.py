@@ -25,12 +25,15 @@ __all__ = [
     "LiveState",
     "MigrationInfo",
     "Owner",
+    "PartitionSummary",
     "Phase",
     "Plan",
     "PlanExample",
+    "RateSample",
     "Report",
     "RunRecord",
     "RunState",
+    "RunSummary",
     "Snapshot",
     "printable",
 ]
@@ -174,7 +177,7 @@ class Event:
     seq: int
     at_ms: int
     run: int
-    kind: Literal["run", "phase", "error", "log", "progress", "request"]
+    kind: Literal["run", "phase", "error", "log", "progress", "request", "audit"]
     level: Literal["debug", "info", "warning", "error"]
     text: str
     json: str = field(repr=False, compare=False)
@@ -237,8 +240,12 @@ class Failure:
     ----------
     error_class : str
         What to look at: ``"permission"``, ``"occupied"``, ``"unsupported"``, …
+    endpoint : str
+        Of the store that it failed at: scheme, host and port, or ``"file"``; empty where no store was asked.
     attempts : int
         Made in the run that gave up.
+    waived_by, waived_because, waived_at_ms
+        Who said that the item is not wanted, and why; empty, and None, if nobody did.
     """
 
     partition: str
@@ -252,9 +259,13 @@ class Failure:
     http_status: int
     provider_code: str
     request_id: str
+    endpoint: str
     attempts: int
     at_ms: int
     run: int
+    waived_by: str
+    waived_because: str
+    waived_at_ms: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -271,7 +282,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """A run, as history keeps it. `options` is a JSON object."""
+    """A run, as history keeps it. `options` is a JSON object; `host` and `pid` are of its last owner."""
 
     run: int
     phase: Phase
@@ -283,6 +294,66 @@ class RunRecord:
     listing_complete: bool
     options: str
     engine_version: str
+    host: str
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSummary:
+    """A run with its accounts, as they were at its end or are now.
+
+    Attributes
+    ----------
+    failed_by_class : dict
+        Failed items by error class.
+    findings : dict
+        By kind; of a verify run.
+    """
+
+    record: RunRecord
+    items: ItemAccounts
+    bytes_total: int
+    bytes_done: int
+    attempts_total: int
+    attempts_failed: int
+    failed_by_class: dict[str, int]
+    findings: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartitionSummary:
+    """The accounts of one partition: in the frame of the present run, and in that of the migration, as the bytes are."""
+
+    name: str
+    items: ItemAccounts
+    migration_items: ItemAccounts
+    bytes_total: int
+    bytes_done: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RateSample:
+    """What a run moved in a stretch of its time, mostly a minute.
+
+    Attributes
+    ----------
+    at_ms : int
+        When the stretch began.
+    seconds : float
+        How long it was, active time only.
+    items, bytes, attempts_failed : int
+        What came to an end in it.
+    concurrency : int
+        Transfers allowed at once, at its end.
+    """
+
+    run: int
+    at_ms: int
+    seconds: float
+    items: int
+    bytes: int
+    attempts_failed: int
+    concurrency: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -388,6 +459,16 @@ def make_snapshot(fields: dict[str, Any]) -> Snapshot:
         "live": LiveState(**(live | {"in_flight": in_flight})),
     }
     return Snapshot(**(fields | parts))
+
+
+def make_run_summary(fields: dict[str, Any]) -> RunSummary:
+    parts = {"record": RunRecord(**fields["record"]), "items": ItemAccounts(**fields["items"])}
+    return RunSummary(**(fields | parts))
+
+
+def make_partition_summary(fields: dict[str, Any]) -> PartitionSummary:
+    parts = {name: ItemAccounts(**fields[name]) for name in ("items", "migration_items")}
+    return PartitionSummary(**(fields | parts))
 
 
 def make_report(fields: dict[str, Any]) -> Report:

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
 from waybill import _core
-from waybill.migration import PathOrUrl
+from waybill.migration import PathOrUrl, this_user
 from waybill.records import (
     Event,
     Failure,
@@ -19,8 +17,13 @@ from waybill.records import (
     Item,
     ItemState,
     MigrationInfo,
+    PartitionSummary,
+    RateSample,
     RunRecord,
+    RunSummary,
     Snapshot,
+    make_partition_summary,
+    make_run_summary,
     make_snapshot,
 )
 
@@ -125,6 +128,29 @@ class Tracker:
         for fields in self._core.runs(limit):
             yield RunRecord(**fields)
 
+    def history(self, limit: int = 1_000_000) -> Iterator[RunSummary]:
+        """Runs with their accounts, newest first, at most `limit`."""
+        for fields in self._core.history(limit):
+            yield make_run_summary(fields)
+
+    def partitions(self) -> Iterator[PartitionSummary]:
+        """Partitions by name, with their accounts."""
+        after: bytes | None = None
+        while page := self._core.partitions(after, _PAGE):
+            for fields in page:
+                after = os.fsencode(fields["name"])
+                yield make_partition_summary(fields)
+
+    def rates(self, run: int | None = None) -> Iterator[RateSample]:
+        """What a run moved, minute by minute; the present run by default."""
+        if run is None:
+            run = self.snapshot().run
+        after = -1
+        while page := self._core.rates(run, after, _PAGE):
+            for fields in page:
+                after = fields["at_ms"]
+                yield RateSample(**fields)
+
     def request_pause(self) -> None:
         """Ask the owner to pause its run; obeyed within one heartbeat, or at once where no owner is alive.
 
@@ -133,11 +159,11 @@ class Tracker:
         FailedPreconditionError
             There is nothing to pause, or the tracker was opened read-only.
         """
-        self._core.request("pause", _who())
+        self._core.request("pause", this_user())
 
     def request_cancel(self) -> None:
         """As `request_pause`, to cancel."""
-        self._core.request("cancel", _who())
+        self._core.request("cancel", this_user())
 
     def _scan(
         self, states: list[ItemState], error_class: str | None, prefix: bytes | str, want_failures: bool
@@ -148,11 +174,3 @@ class Tracker:
                 states, error_class, os.fsencode(prefix), resume, _PAGE, want_failures
             )
             yield from rows
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

@@ -167,7 +167,8 @@ def _item_json(item: Item) -> str:
 
 
 def _failure_text(failure: Failure) -> str:
-    return f"{failure.error_class:<14}  {failure.attempts:>3}  {item_name(failure)}  {safe(failure.message)}"
+    waived = f"  (waived by {safe(failure.waived_by)}: {safe(failure.waived_because)})" if failure.waived_at_ms else ""
+    return f"{failure.error_class:<14}  {failure.attempts:>3}  {item_name(failure)}  {safe(failure.message)}{waived}"
 
 
 def _failure_json(failure: Failure) -> str:
@@ -184,8 +185,12 @@ def _failure_json(failure: Failure) -> str:
             "http_status": failure.http_status,
             "provider_code": failure.provider_code,
             "request_id": failure.request_id,
+            "endpoint": failure.endpoint,
             "attempts": failure.attempts,
             "at_ms": failure.at_ms,
             "run": failure.run,
+            "waived_by": failure.waived_by,
+            "waived_because": failure.waived_because,
+            "waived_at_ms": failure.waived_at_ms,
         }
     )

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that move or compare: run, plan, resume, verify."""
+"""Commands that move, compare or decide about items: run, plan, resume, retry, waive, verify."""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +20,7 @@ from waybill.cli.values import (
     TrackerPath,
     parse_concurrency,
     parse_size,
+    parse_time,
 )
 from waybill.live import Mode
 from waybill.options import DigestChoice, Overwrite, VerifyLevel, recorded_options
@@ -41,6 +43,21 @@ Exclude = Annotated[
     list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Not these keys (may be repeated).")
 ]
 MaxSize = Annotated[str, typer.Option("--max-size", metavar="SIZE", help="Exclude larger items, e.g. 10MiB.")]
+MinSize = Annotated[str, typer.Option("--min-size", metavar="SIZE", help="Exclude smaller items.")]
+Extension = Annotated[
+    list[str] | None, typer.Option("--extension", metavar="EXT", help="Only keys that end in it (may be repeated).")
+]
+ModifiedSince = Annotated[
+    str | None,
+    typer.Option("--modified-since", metavar="TIME", help="Exclude what changed before a date, or an age such as 7d."),
+]
+ModifiedBefore = Annotated[
+    str | None, typer.Option("--modified-before", metavar="TIME", help="Exclude what changed at or after it.")
+]
+OnlyPartition = Annotated[
+    list[str] | None, typer.Option("--partition", metavar="NAME", help="Only this partition (may be repeated).")
+]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Move at most so many items: a trial.")]
 OverwriteWord = Annotated[
     Overwrite, typer.Option("--overwrite", help="What may be replaced at the destination; own is what we wrote.")
 ]
@@ -63,6 +80,8 @@ def add_commands(app: typer.Typer) -> None:
     app.command("run")(_run)
     app.command("plan")(_plan)
     app.command("resume")(_resume)
+    app.command("retry")(_retry)
+    app.command("waive")(_waive)
     app.command("verify")(_verify)
 
 
@@ -76,6 +95,15 @@ def _run(
     include: Include = None,
     exclude: Exclude = None,
     max_size: MaxSize = "0",
+    min_size: MinSize = "0",
+    extension: Extension = None,
+    modified_since: ModifiedSince = None,
+    modified_before: ModifiedBefore = None,
+    partition: OnlyPartition = None,
+    limit: Limit = 0,
+    item: Annotated[
+        list[str] | None, typer.Option("--item", metavar="KEY", help="Only this item, unlisted (may be repeated).")
+    ] = None,
     overwrite: OverwriteWord = "own",
     concurrency: Concurrency = "auto",
     digest: DigestWord = "crc64nvme",
@@ -92,9 +120,18 @@ def _run(
     event, progress or, at the end, the report.
     """
     options = Options(
-        include=include or (),
-        exclude=exclude or (),
-        max_size_bytes=parse_size(max_size),
+        **_filters(
+            include=include,
+            exclude=exclude,
+            max_size=max_size,
+            min_size=min_size,
+            extension=extension,
+            modified_since=modified_since,
+            modified_before=modified_before,
+        ),
+        partitions=partition or (),
+        limit=limit,
+        keys=item or (),
         overwrite=overwrite,
         concurrency=parse_concurrency(concurrency),
         digest=digest,
@@ -116,6 +153,11 @@ def _plan(
     include: Include = None,
     exclude: Exclude = None,
     max_size: MaxSize = "0",
+    min_size: MinSize = "0",
+    extension: Extension = None,
+    modified_since: ModifiedSince = None,
+    modified_before: ModifiedBefore = None,
+    partition: OnlyPartition = None,
     overwrite: OverwriteWord = "own",
     json: JsonFlag = False,
 ) -> None:
@@ -124,9 +166,119 @@ def _plan(
     waybill plan --from /data/photos --to s3://photos/2026
     """
     options = Options(
-        include=include or (), exclude=exclude or (), max_size_bytes=parse_size(max_size), overwrite=overwrite
+        **_filters(
+            include=include,
+            exclude=exclude,
+            max_size=max_size,
+            min_size=min_size,
+            extension=extension,
+            modified_since=modified_since,
+            modified_before=modified_before,
+        ),
+        partitions=partition or (),
+        overwrite=overwrite,
     )
     _show_plan(_open(source, destination, tracker, None, options).plan(), json)
+
+
+def _filters(
+    *,
+    include: list[str] | None,
+    exclude: list[str] | None,
+    max_size: str,
+    min_size: str,
+    extension: list[str] | None,
+    modified_since: str | None,
+    modified_before: str | None,
+) -> dict[str, Any]:
+    """The fields of Options that leave items out."""
+    return {
+        "include": include or (),
+        "exclude": exclude or (),
+        "max_size_bytes": parse_size(max_size),
+        "min_size_bytes": parse_size(min_size, "--min-size"),
+        "extensions": [word.removeprefix(".") for word in extension or ()],
+        "modified_since_ms": parse_time(modified_since, "--modified-since") if modified_since else None,
+        "modified_before_ms": parse_time(modified_before, "--modified-before") if modified_before else None,
+    }
+
+
+def _retry(
+    *,
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    error_class: Annotated[
+        list[str] | None, typer.Option("--class", metavar="CLASS", help="Only this class of errors (may be repeated).")
+    ] = None,
+    partition: OnlyPartition = None,
+    item: Annotated[
+        list[str] | None, typer.Option("--item", metavar="KEY", help="Only this item (may be repeated).")
+    ] = None,
+    items_from: Annotated[
+        Path | None, typer.Option("--items-from", metavar="FILE", help="Only the keys of this file, one a line.")
+    ] = None,
+    findings: Annotated[bool, typer.Option("--findings", help="Only what the last verify run found.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Copy again what is done, too.")] = False,
+    overwrite: OverwriteWord = "own",
+    concurrency: Concurrency = "auto",
+    take_over: TakeOver = False,
+    json: JsonFlag = False,
+    progress: ProgressMode = "auto",
+) -> None:
+    """Try items that failed again; nothing is listed.
+
+    waybill retry --tracker photos.db --class permission
+    """
+    keys: list[str | bytes] = [*(item or ())]
+    if items_from is not None:
+        keys += [line for line in items_from.read_bytes().splitlines() if line]
+        if not keys:
+            raise typer.BadParameter(f"{str(items_from)!r} names no key", param_hint="--items-from")
+    options = Options(
+        keys=keys,
+        findings_of=_last_verify_run(tracker) if findings else 0,
+        failed_only=not keys and not findings,
+        error_classes=error_class or (),
+        partitions=partition or (),
+        force=force,
+        overwrite=overwrite,
+        concurrency=parse_concurrency(concurrency),
+        take_over=take_over,
+    )
+    _follow_copy(_open(None, None, tracker, None, options), tracker, json, progress)
+
+
+def _waive(
+    *,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Why these items are not wanted.")],
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    item: Annotated[
+        list[str] | None, typer.Option("--item", metavar="KEY", help="This item (may be repeated).")
+    ] = None,
+    error_class: Annotated[
+        list[str] | None, typer.Option("--class", metavar="CLASS", help="All of this class (may be repeated).")
+    ] = None,
+    partition: OnlyPartition = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that failed or vanished.")] = False,
+) -> None:
+    """Say that items which failed or vanished are not wanted. Who said it, and why, is kept.
+
+    waybill waive --tracker photos.db --class unsupported --why "pipes are not data"
+    """
+    if not (item or error_class or partition or everything):
+        raise typer.BadParameter("say which items: --item, --class, --partition or --all")
+    options = Options(
+        keys=item or (), failed_only=not item, error_classes=error_class or (), partitions=partition or ()
+    )
+    number = _open(None, None, tracker, None, options).waive(why)
+    Output().line(f"{count(number)} {'item' if number == 1 else 'items'} waived")
+
+
+def _last_verify_run(tracker: str) -> int:
+    with Tracker(tracker) as ledger:
+        found = next((record.run for record in ledger.runs() if record.phase == "verify"), 0)
+    if found == 0:
+        raise _wrong(f"the ledger {tracker} has no verify run; begin one with: {_command('verify', tracker)}")
+    return found
 
 
 def _resume(

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import time
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ __all__ = [
     "TrackerPath",
     "parse_concurrency",
     "parse_size",
+    "parse_time",
 ]
 
 DEFAULT_TRACKER = "waybill.db"
@@ -47,15 +50,33 @@ _UNITS = {
 }
 
 
-def parse_size(text: str) -> int:
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def parse_time(text: str, hint: str) -> int:
+    """``"2026-11-20"``, ``"2026-11-20T08:00:00Z"``, or an age such as ``"7d"`` → ms since 1970 UTC."""
+    if age := re.fullmatch(r"([0-9]{1,6})([smhdw])", text):
+        return int((time.time() - int(age[1]) * _SECONDS[age[2]]) * 1000)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a date, a time such as 2026-11-20T08:00:00Z, nor an age such as 7d", param_hint=hint
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)
+
+
+def parse_size(text: str, hint: str = "--max-size") -> int:
     """``"10MiB"``, ``"1.5 GB"``, ``"4096"`` → bytes."""
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
     unit = _UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:
-        raise typer.BadParameter(f"{text!r} is not a size such as 4096, 10MiB or 1.5GB", param_hint="--max-size")
+        raise typer.BadParameter(f"{text!r} is not a size such as 4096, 10MiB or 1.5GB", param_hint=hint)
     value = int(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
     if value >= 1 << 63:
-        raise typer.BadParameter(f"{text!r} is more than any store can hold", param_hint="--max-size")
+        raise typer.BadParameter(f"{text!r} is more than any store can hold", param_hint=hint)
     return value
 
 

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has happened, as commands tell it: retry, waive, history, logs, errors, partitions; runs over some items."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import waybill
+from waybill.advice import what_to_do
+
+CommandLine = Any  # the class of conftest.py, which has no name that tests can import
+
+
+def lines_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def ran(cli: CommandLine, tree: Path) -> CommandLine:
+    """Twelve files and a pipe that did not move, and one that the destination holds already as something else."""
+    os.mkfifo(tree / "pipe")
+    (cli.folder / "to" / "folder 0").mkdir(parents=True)
+    (cli.folder / "to" / "folder 0" / "file-03.txt").write_text("somebody else's")
+    done = cli("run", "--from", tree, "--to", "to")
+    assert done.returncode == 3, done.stderr
+    return cli
+
+
+def test_retry_by_class_takes_up_only_that(ran: CommandLine) -> None:
+    again = ran("retry", "--class", "occupied")
+    assert again.returncode == 3
+    assert "0 created, 0 updated, 0 unchanged, 1 failed" in again.stdout
+    replaced = ran("retry", "--class", "occupied", "--overwrite", "always")
+    assert replaced.returncode == 0, replaced.stderr
+    assert "1 created" in replaced.stdout
+    snapshot = json.loads(ran("status", "--json").stdout)
+    assert snapshot["items"]["eligible"] == 1, "the frame of the run is what it took up"
+    assert snapshot["run"]["reason"] == "of selected items only; the source was not listed"
+    assert [row["key"] for row in lines_of(ran("failed", "--json").stdout)] == ["pipe"]
+
+
+def test_retry_repairs_what_verify_found(ran: CommandLine, tree: Path) -> None:
+    (ran.folder / "to" / "folder 1" / "file-04.txt").write_text("short")
+    (ran.folder / "to" / "folder 2" / "file-05.txt").unlink()
+    assert ran("verify").returncode == 3
+    repaired = ran("retry", "--findings")
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    for name in ("folder 1/file-04.txt", "folder 2/file-05.txt"):
+        assert (ran.folder / "to" / name).read_bytes() == (tree / name).read_bytes()
+
+
+def test_retry_takes_keys_from_a_file(ran: CommandLine) -> None:
+    (ran.folder / "keys").write_text("folder 0/file-03.txt\n\n")
+    done = ran("retry", "--items-from", "keys", "--force")
+    assert done.returncode == 0, done.stderr
+    assert (ran.folder / "to" / "folder 0" / "file-03.txt").read_text() == "x" * 300
+    (ran.folder / "keys").write_text("\n")
+    refused = ran("retry", "--items-from", "keys")
+    assert refused.returncode == 2
+    assert "names no key" in refused.stderr
+
+
+def test_waive_says_who_and_why(ran: CommandLine) -> None:
+    assert ran("waive", "--why", "no data").returncode == 2, "it has to be said which"
+    waived = ran("waive", "--class", "unsupported", "--why", "a pipe is no data")
+    assert waived.returncode == 0, waived.stderr
+    assert waived.stdout == "1 item waived\n"
+    status = json.loads(ran("status", "--json").stdout)
+    assert (status["items"]["failed"], status["items"]["waived"]) == (1, 1)
+    row = next(row for row in lines_of(ran("failed", "--json").stdout) if row["key"] == "pipe")
+    assert row["waived_because"] == "a pipe is no data"
+    assert "@" in row["waived_by"]
+    assert "1 item waived by" in ran("logs").stdout
+    assert "unsupported" not in ran("errors").stdout, "what is waived is no error any more"
+
+
+def test_history_sums_up(ran: CommandLine) -> None:
+    ran("retry")
+    ran("verify")
+    rows = lines_of(ran("history", "--json").stdout)
+    assert [row["record"]["phase"] for row in rows] == ["verify", "copy", "copy"]
+    assert all(row["record"]["pid"] > 0 and row["record"]["host"] for row in rows)
+    assert len(ran("history", "--limit", "2").stdout.splitlines()) == 2
+    stats = json.loads(ran("history", "--stats", "--json").stdout)
+    assert sum(stats["states"].values()) == stats["runs"] == 3
+    assert stats["attempts_total"] == sum(row["attempts_total"] for row in rows)
+    assert stats["success"] == 1.0
+    with waybill.Tracker(ran.folder / "waybill.db") as tracker:
+        assert [run.record.run for run in tracker.history()] == [3, 2, 1]
+        assert sum(sample.items for sample in tracker.rates(1)) == 11, "what was refused came to no transfer"
+        assert [part.name for part in tracker.partitions()] == [""]
+
+
+def test_errors_are_grouped_with_what_to_do(ran: CommandLine) -> None:
+    groups = {row["class"]: row for row in lines_of(ran("errors", "--json").stdout)}
+    assert set(groups) == {"occupied", "unsupported"}
+    assert groups["occupied"]["example"] == "folder 0/file-03.txt"
+    assert groups["occupied"]["advice"] == what_to_do("occupied") != ""
+    assert [row["host"] for row in lines_of(ran("errors", "--group-by", "host", "--json").stdout)]
+    assert len(ran("errors", "--last", "1").stdout.splitlines()) == 1
+    assert all(what_to_do(word) for word in ("auth", "permission", "missing", "archived", "checksum"))
+
+
+def test_logs_by_level_and_run(ran: CommandLine) -> None:
+    everything = ran("logs").stdout.splitlines()
+    assert "copy run 1 started" in everything[0]
+    assert len(ran("logs", "--last", "1").stdout.splitlines()) == 1
+    assert all(" error " in line for line in ran("logs", "--level", "error").stdout.splitlines())
+    assert ran("logs", "--run", "9").stdout == ""
+    assert ran("logs", "--follow").stdout.splitlines() == everything, "an ended run is not waited for"
+
+
+def test_a_trial_moves_the_first_items_and_completes_nothing(cli: CommandLine, tree: Path) -> None:
+    trial = cli("run", "--from", tree, "--to", "to", "--limit", "3")
+    assert trial.returncode == 0, trial.stderr
+    assert "3 created" in trial.stdout
+    assert json.loads(cli("status", "--json").stdout)["listing_complete"] is False
+    whole = cli("run")
+    assert "9 created" in whole.stdout
+
+
+def test_one_item_without_a_listing(cli: CommandLine, tree: Path) -> None:
+    one = cli("run", "--from", tree, "--to", "to", "--item", "folder 1/file-01.txt")
+    assert one.returncode == 0, one.stderr
+    assert [path.name for path in (cli.folder / "to").rglob("*.txt")] == ["file-01.txt"]
+    nothing = cli("run", "--item", "nowhere")
+    assert nothing.returncode == 1
+    assert "nowhere" in nothing.stdout + nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--extension", ".TXT"), 12),
+        (("--extension", "pdf"), 0),
+        (("--min-size", "1000"), 2),
+        (("--modified-since", "1d"), 12),
+        (("--modified-since", "2999-01-01"), 0),
+        (("--modified-before", "1d"), 0),
+        (("--modified-before", "2999-01-01T00:00:00+01:00"), 12),
+    ],
+)
+def test_filters(cli: CommandLine, tree: Path, words: tuple[str, str], expected: int) -> None:
+    planned = json.loads(cli("plan", "--from", tree, "--to", "to", "--json", *words).stdout)
+    assert planned["to_create"] == expected
+    assert planned["excluded"] == 12 - expected
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--modified-since", "yesterday"), "yesterday"),
+        (("--min-size", "10", "--max-size", "5"), "min_size_bytes"),
+        (("--modified-since", "1d", "--modified-before", "2d"), "modified_since_ms"),
+    ],
+)
+def test_filters_that_make_no_sense(cli: CommandLine, tree: Path, words: tuple[str, ...], said: str) -> None:
+    refused = cli("run", "--from", tree, "--to", "to", *words)
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (cli.folder / "waybill.db").exists()
