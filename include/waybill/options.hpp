@@ -23,6 +23,7 @@ enum class DigestChoice : int { crc64nvme = 0, sha256 = 1 };
 enum class VerifyLevel : int {
   listing = 0,   ///< both listings against the ledger: presence, size, stamps
   checksum = 1,  ///< and the digest of what is stored: told by the store where it does, else read back
+  content = 2,   ///< and what is stored is read back, whatever the store tells of it, its attributes with it
 };
 
 struct Options {
@@ -84,6 +85,11 @@ struct Options {
   /// Optional. Items that are done are copied again as well, over whatever is there unless overwrite is never. Needs
   /// keys, or failed_only. Default false.
   bool force = false;
+  /// Optional. Of a verify run at level content, which part of how many is read, in [1, sample_of]: items fall into parts
+  /// by their keys, so that sample_of runs read everything once. The others are verified at level checksum. Defaults 1
+  /// and 1, all; sample_of at most 1,000,000.
+  int sample_part = 1;
+  int sample_of = 1;
   /// Optional. How often what happened is committed, in ms; also the least age of a snapshot. Default 100, range 10 to
   /// 10,000. A crash costs at most this much work, never a lie.
   int64_t commit_interval_ms = 100;

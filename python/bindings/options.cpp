@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::array<const char*, 3> overwrite_words = {"own", "never", "always"};
 constexpr std::array<const char*, 2> digest_words = {"crc64nvme", "sha256"};
-constexpr std::array<const char*, 2> level_words = {"listing", "checksum"};
+constexpr std::array<const char*, 3> level_words = {"listing", "checksum", "content"};
 
 template <size_t count>
 int number_of(const std::array<const char*, count>& words, std::string_view name, std::string_view word) {
@@ -56,6 +56,8 @@ void visit_fields(Target& options, Visitor&& visit) {
   visit("error_classes", options.error_classes);
   visit("findings_of", options.findings_of);
   visit("force", options.force);
+  visit("sample_part", options.sample_part);
+  visit("sample_of", options.sample_of);
   visit("commit_interval_ms", options.commit_interval_ms);
   visit("lease_ms", options.lease_ms);
   visit("heartbeat_ms", options.heartbeat_ms);

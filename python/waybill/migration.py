@@ -266,8 +266,9 @@ class Migration:
 
         Parameters
         ----------
-        level : {"checksum", "listing"}
-            Whether digests of what is stored are compared too, or presence, sizes and stamps alone.
+        level : {"checksum", "listing", "content"}
+            Whether digests of what is stored are compared too, or presence, sizes and stamps alone, or what is stored
+            is read back whatever the store tells of it (see `Options.sample_of`).
 
         Raises
         ------

@@ -16,7 +16,7 @@ __all__ = ["DigestChoice", "Options", "Overwrite", "VerifyLevel", "recorded_opti
 
 Overwrite = Literal["own", "never", "always"]
 DigestChoice = Literal["crc64nvme", "sha256"]
-VerifyLevel = Literal["listing", "checksum"]
+VerifyLevel = Literal["listing", "checksum", "content"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +73,9 @@ class Options:
     force : bool
         With `keys` or `failed_only`, items that are done are copied again as well, over whatever is there unless
         `overwrite` is ``"never"``.
+    sample_part, sample_of : int
+        Of a verify run at level ``"content"``, which part of how many is read: items fall into parts by their keys, so
+        that `sample_of` runs read everything once; the others are verified at level ``"checksum"``. 1 of 1 is all.
     commit_interval_ms : int
         How often what happened is committed, 10 to 10,000; also the least age of a snapshot.
     lease_ms, heartbeat_ms : int
@@ -117,6 +120,8 @@ class Options:
     error_classes: Iterable[str] = ()
     findings_of: int = 0
     force: bool = False
+    sample_part: int = 1
+    sample_of: int = 1
     commit_interval_ms: int = 100
     lease_ms: int = 30_000
     heartbeat_ms: int = 10_000

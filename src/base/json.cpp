@@ -191,6 +191,8 @@ std::string to_json(const Options& options) {
   json["error_classes"] = options.error_classes;
   json["findings_of"] = options.findings_of;
   json["force"] = options.force;
+  json["sample_part"] = options.sample_part;
+  json["sample_of"] = options.sample_of;
   json["commit_interval_ms"] = options.commit_interval_ms;
   json["lease_ms"] = options.lease_ms;
   json["heartbeat_ms"] = options.heartbeat_ms;
@@ -240,6 +242,8 @@ void validate(const Options& options) {
   check_range("retry_cap_ms", options.retry_cap_ms, options.retry_base_ms, day_ms);
   check_range("overwrite", static_cast<int>(options.overwrite), 0, 2);
   check_range("digest", static_cast<int>(options.digest), 0, 1);
+  check_range("sample_of", options.sample_of, 1, 1'000'000);
+  check_range("sample_part", options.sample_part, 1, options.sample_of);
   check_range("commit_interval_ms", options.commit_interval_ms, int64_t{10}, int64_t{10'000});
   check_range("lease_ms", options.lease_ms, int64_t{30}, day_ms);
   check_range("heartbeat_ms", options.heartbeat_ms, int64_t{10}, options.lease_ms / 3);

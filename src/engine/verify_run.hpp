@@ -48,6 +48,9 @@ class VerifyRun final : public RunBase {
   bool judge_done(const Triple& triple);
   void ask(Triple& triple, CallContext& context);
   void read_back(const Triple& triple, CallContext& context);
+  bool is_read(const ItemId& id) const;
+  /// What differs of the attributes, in one line; nothing if they are the same, or cannot be told.
+  std::string attribute_difference(const Triple& triple, const Attributes& there, CallContext& context);
   void check_queued();
   void check(Triple triple);
   void find(FindingKind kind, const ItemId& id, std::string detail);

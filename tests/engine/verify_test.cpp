@@ -121,5 +121,52 @@ TEST_F(Verify, IsNotReadyBeforeTheCopyHasEnded) {
   EXPECT_EQ(migration().verify().exit_code, 0);
 }
 
+TEST_F(Verify, AtLevelContentTheStoreIsNotBelieved) {
+  copy();
+  // The same size and time, and the folder's own word for the content: nothing but reading tells.
+  const auto time = std::filesystem::last_write_time(to.path("d/7"));
+  write(to.path("d/7"), "CONTENT 7");
+  std::filesystem::last_write_time(to.path("d/7"), time);
+  const Report report = migration().verify(VerifyLevel::content);
+  EXPECT_EQ(report.exit_code, 3);
+  EXPECT_EQ(findings(report), (std::map<std::string, std::string>{{"d/7", "checksum"}}));
+}
+
+TEST_F(Verify, ALostTimeOfModificationIsMetadata) {
+  copy();
+  std::filesystem::last_write_time(to.path("d/7"), std::filesystem::file_time_type::clock::now() - std::chrono::hours(5));
+  const Report report = migration().verify(VerifyLevel::content);
+  EXPECT_EQ(report.exit_code, 3);
+  EXPECT_EQ(findings(report), (std::map<std::string, std::string>{{"d/7", "metadata"}}));
+}
+
+TEST(VerifySample, PartsReadEverythingOnceAndNothingTwice) {
+  const std::string from = "memory://" + unique_name("sample-from");
+  const std::string to = "memory://" + unique_name("sample-to");
+  TemporaryFolder folder;
+  std::map<Key, int> reads;
+  std::mutex mutex;
+  const Hook count = [&](const std::string& operation, const Key& key, Context&) {
+    const std::lock_guard lock(mutex);
+    if (operation == "read_back") ++reads[key];
+  };
+  const Hook nothing = [](const std::string&, const Key&, Context&) {};
+  for (int i = 0; i < 60; ++i) put(from, "key " + std::to_string(i), "content");
+  Migration migration(std::make_shared<ScriptedSource>(open_source(from), nothing),
+                      std::make_shared<ScriptedDestination>(open_destination(to), count),
+                      open_tracker(folder.path("waybill.db")));
+  ASSERT_EQ(migration.run().exit_code, 0);
+  Options options;
+  options.sample_of = 4;
+  for (options.sample_part = 1; options.sample_part <= 4; ++options.sample_part) {
+    const Report report = migration.verify(VerifyLevel::content, options);
+    EXPECT_EQ(report.exit_code, 0) << report.message;
+    EXPECT_EQ(report.snapshot.items.verified, 60) << "the others by their checksums";
+    EXPECT_LT(reads.size(), 60u * static_cast<size_t>(options.sample_part) / 4 + 15) << "part " << options.sample_part;
+  }
+  EXPECT_EQ(reads.size(), 60u);
+  for (const auto& [key, times] : reads) EXPECT_EQ(times, 1) << key;
+}
+
 }  // namespace
 }  // namespace waybill::testing

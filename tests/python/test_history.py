@@ -165,3 +165,11 @@ def test_filters_that_make_no_sense(cli: CommandLine, tree: Path, words: tuple[s
     assert said in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert not (cli.folder / "waybill.db").exists()
+
+
+def test_verify_reads_what_is_stored_in_parts(ran: CommandLine) -> None:
+    assert ran("verify", "--level", "content", "--sample", "1/3").returncode == 0
+    for wrong in ("0/3", "4/3", "a/b", "3"):
+        refused = ran("verify", "--level", "content", "--sample", wrong)
+        assert refused.returncode == 2
+        assert "sample such as 3/10" in refused.stderr

@@ -19,6 +19,7 @@ from waybill.cli.values import (
     ProgressMode,
     TrackerPath,
     parse_concurrency,
+    parse_sample,
     parse_size,
     parse_time,
 )
@@ -299,8 +300,14 @@ def _resume(
 def _verify(
     tracker: TrackerPath = DEFAULT_TRACKER,
     level: Annotated[
-        VerifyLevel, typer.Option("--level", help="listing: presence, sizes and stamps; checksum: digests too.")
+        VerifyLevel,
+        typer.Option(
+            "--level", help="listing: presence, sizes and stamps; checksum: digests too; content: all is read back."
+        ),
     ] = "checksum",
+    sample: Annotated[
+        str, typer.Option("--sample", metavar="K/N", help="With content, read the K-th of N parts.")
+    ] = "1/1",
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
@@ -310,7 +317,8 @@ def _verify(
 
     waybill verify --tracker photos.db --level checksum
     """
-    migration = _open(None, None, tracker, None, Options())
+    part, of = parse_sample(sample)
+    migration = _open(None, None, tracker, None, Options(sample_part=part, sample_of=of))
     report = follow(lambda: migration.start_verify(level), _mode(progress, json), None)
     output = Output()
     with Tracker(tracker) as ledger:

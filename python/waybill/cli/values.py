@@ -18,6 +18,7 @@ __all__ = [
     "ProgressMode",
     "TrackerPath",
     "parse_concurrency",
+    "parse_sample",
     "parse_size",
     "parse_time",
 ]
@@ -78,6 +79,14 @@ def parse_size(text: str, hint: str = "--max-size") -> int:
     if value >= 1 << 63:
         raise typer.BadParameter(f"{text!r} is more than any store can hold", param_hint=hint)
     return value
+
+
+def parse_sample(text: str) -> tuple[int, int]:
+    """``"3/10"`` → (3, 10)."""
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise typer.BadParameter(f"{text!r} is not a part of a sample such as 3/10", param_hint="--sample")
+    return int(match[1]), int(match[2])
 
 
 def parse_concurrency(text: str) -> int:
