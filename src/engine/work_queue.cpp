@@ -12,6 +12,9 @@ namespace {
 
 // Items whose next try has to wait are held in memory: this many of them stop the claiming of more.
 constexpr size_t most_waiting = 2048;
+// Between two works of a run whose endpoints fail: doubled from the first to the last.
+constexpr std::chrono::milliseconds first_probe_wait{250};
+constexpr std::chrono::milliseconds longest_probe_wait{5000};
 
 }  // namespace
 
@@ -25,6 +28,10 @@ std::optional<Work> WorkQueue::next() {
     if (!held_ && room() > 0) {
       if (std::optional<Work> work = take()) {
         ++running_;
+        if (probing_) {
+          next_probe_ = Clock::now() + probe_wait_;
+          probe_wait_ = std::min(probe_wait_ * 2, longest_probe_wait);
+        }
         begin(*work);
         const bool low = runs_low();
         lock.unlock();
@@ -37,6 +44,7 @@ std::optional<Work> WorkQueue::next() {
 }
 
 int WorkQueue::room() const {
+  if (probing_ && Clock::now() < next_probe_) return 0;
   int limit = probing_ ? 1 : concurrency_.limit();
   if (is_on_trial_) limit = std::min(limit, static_cast<int>(trial_items - std::min(kept_back_, trial_items)));
   return limit - running_;
@@ -119,7 +127,13 @@ void WorkQueue::hold(bool held) {
 
 void WorkQueue::probe(bool probing) {
   std::scoped_lock lock(mutex_);
+  if (probing_ == probing) return;
   probing_ = probing;
+  probe_wait_ = first_probe_wait;
+  next_probe_ = {};
+  // What waits does so for an outage that is over. How many go at once, the concurrency says.
+  for (; !probing && !delayed_.empty(); delayed_.pop()) due_.push_back(delayed_.top().work);
+  changed_.notify_all();
 }
 
 void WorkQueue::end_trial() {

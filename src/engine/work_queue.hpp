@@ -85,7 +85,8 @@ class WorkQueue {
   bool wants_claim() const;
   /// While held, nothing is handed out.
   void hold(bool held);
-  /// While probing, one work is handed out at a time: the endpoints fail for everybody.
+  /// While probing, one work is handed out at a time, and ever more rarely down to one in 5 s: the endpoints fail for
+  /// everybody. Afterwards nothing waits any longer for its next try.
   void probe(bool probing);
   /// A run begins on trial: until end_trial(), this many items at most are in flight or kept back, so that a store which
   /// refuses everything is not asked for more.
@@ -129,6 +130,8 @@ class WorkQueue {
   int running_ = 0;                                    // guarded by mutex_
   bool held_ = false;                                  // guarded by mutex_
   bool probing_ = false;                               // guarded by mutex_
+  std::chrono::milliseconds probe_wait_{};             // guarded by mutex_
+  Clock::time_point next_probe_;                       // guarded by mutex_
   bool is_on_trial_ = true;                            // guarded by mutex_
   size_t kept_back_ = 0;                               // guarded by mutex_
   bool stopped_ = false;                               // guarded by mutex_
