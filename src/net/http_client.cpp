@@ -41,6 +41,7 @@ using Clock = Context::Clock;
 
 constexpr auto idle_limit = std::chrono::seconds(4);  // under the ~5 s after which S3 closes
 constexpr long expect_timeout_ms = 300;               // servers that know "100 Continue" say it in a round trip
+constexpr long addresses_kept_s = 60;  // as curl does by itself
 constexpr uint64_t big_body_bytes = 1 << 20;
 constexpr long big_buffer_bytes = 256 << 10;
 constexpr long small_buffer_bytes = 16 << 10;
@@ -265,6 +266,8 @@ struct Shared {
   Share share;
   Authorities authorities;
   LookupGate gate;
+  std::atomic<bool> ignores_expect{false};     // a server took a body without a word on "Expect: 100-continue"
+  std::atomic<bool> has_lost_address{false};  // nobody answered at an address from the cache
 };
 
 /// One easy handle with its connection, and the call that it is busy with.
@@ -312,6 +315,7 @@ class Handle {
   bool is_stalled(Clock::time_point now, std::chrono::milliseconds timeout);
   void release_gate();
   void finish(const HttpRequest& request);
+  void learn(CURLcode code);
 
   size_t take_header(std::string_view line);
   size_t take_body(std::span<const char> data);
@@ -336,6 +340,7 @@ class Handle {
   std::string method_;
   std::optional<Verb> verb_;
   long buffer_bytes_ = 0;
+  long addresses_kept_s_ = addresses_kept_s;
   std::string header_text_;
   std::vector<size_t> header_starts_;  // of each line in header_text_
   std::vector<curl_slist> header_list_;
@@ -352,6 +357,8 @@ class Handle {
   bool enough_ = false;    // what was wanted is there, the rest is not read
   bool has_head_ = false;  // the empty line behind the headers has come
   curl_socket_t kept_ = CURL_SOCKET_BAD;  // of the connection that the last call has left open
+  bool asks_first_ = false;       // whether to send the body, by "Expect: 100-continue"
+  bool is_asked_for_body_ = false;
   bool stalled_ = false;
   int sendings_ = 0;       // of the request, by curl itself
   uint64_t window_bytes_ = 0;
@@ -508,8 +515,10 @@ void Handle::prepare_headers(const HttpRequest& request, uint64_t body_size, boo
     header_text_ += line;
     header_text_ += '\0';
   };
-  // Waiting for "100 Continue" is worth a round trip only where an early refusal saves sending much.
-  if (has_body && body_size < big_body_bytes) add("Expect:");
+  // Waiting for "100 Continue" is worth a round trip only where an early refusal saves sending much, and not at all with
+  // servers that never say it.
+  asks_first_ = has_body && body_size >= big_body_bytes && !shared_.ignores_expect.load(std::memory_order_relaxed);
+  if (has_body && !asks_first_) add("Expect:");
   if (has_body && !has_type) add("Content-Type:");
   for (const size_t start : header_starts_) header_list_.push_back({header_text_.data() + start, nullptr});
   for (size_t i = 1; i < header_list_.size(); ++i) header_list_[i - 1].next = &header_list_[i];
@@ -537,13 +546,15 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
   read_offset_ = 0;
   bytes_in_ = 0;
   callback_error_ = nullptr;
-  too_long_ = enough_ = stalled_ = has_head_ = false;
   sendings_ = 0;
+  too_long_ = enough_ = stalled_ = has_head_ = is_asked_for_body_ = false;
   error_text_[0] = '\0';
   // A handle that still has its connection needs no look-up.
   const bool has_connection =
       kept_ != CURL_SOCKET_BAD && origin.text == origin_ && Clock::now() - idle_since < idle_limit;
   prepare(request, origin);
+  const long kept_s = !has_connection && shared_.has_lost_address.exchange(false) ? 0 : addresses_kept_s;
+  if (kept_s != addresses_kept_s_) set(CURLOPT_DNS_CACHE_TIMEOUT, addresses_kept_s_ = kept_s);
   if (!has_connection) {
     std::string host(origin.host);
     const std::chrono::milliseconds timeout(shared_.options.connect_timeout_ms);
@@ -570,7 +581,21 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
   // curl takes headers that end with the connection for all of them.
   if (code == CURLE_OK && !has_head_) code = CURLE_PARTIAL_FILE;
   if (code == CURLE_OK) finish(request);
+  learn(code);
   return code;
+}
+
+// What the next request need not find out again.
+void Handle::learn(CURLcode code) {
+  if (code == CURLE_OK && asks_first_ && !is_asked_for_body_) {
+    curl_off_t sent = 0;
+    curl_easy_getinfo(easy_, CURLINFO_SIZE_UPLOAD_T, &sent);
+    if (sent > 0) shared_.ignores_expect = true;
+  }
+  if (code != CURLE_COULDNT_CONNECT && code != CURLE_OPERATION_TIMEDOUT) return;
+  curl_off_t connected_us = 0;
+  curl_easy_getinfo(easy_, CURLINFO_CONNECT_TIME_T, &connected_us);
+  if (connected_us == 0) shared_.has_lost_address = true;
 }
 
 CURLcode Handle::drive(Context& context, std::chrono::milliseconds stall_timeout) {
@@ -665,6 +690,7 @@ size_t Handle::take_header(std::string_view line) {
     const size_t space = text.find(' ');
     if (space != std::string_view::npos) {
       response_->status = static_cast<int>(parse_uint(text.substr(space + 1, 3)).value_or(0));
+      if (response_->status == 100) is_asked_for_body_ = true;
     }
     return line.size();
   }

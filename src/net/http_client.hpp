@@ -100,7 +100,9 @@ class HttpResponse {
 };
 
 /// Connections to one endpoint (or a few): kept alive, used last-in first-out, closed when idle for 4 s; with one DNS
-/// cache and one TLS session cache, and one look-up in flight per host.
+/// cache and one TLS session cache, and one look-up in flight per host. A host is looked up again after a minute, and at
+/// once where nobody answers at its addresses. Bodies of 1 MiB and more ask before they are sent ("Expect: 100-continue"),
+/// until a server has taken one without a word on that.
 ///
 /// *Thread safety:* perform() from any number of threads at once. *Lifetime:* outlives its calls; no threads of its
 /// own. *Blocking:* perform() only. Each open connection costs three file descriptors.

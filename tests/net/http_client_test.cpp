@@ -196,6 +196,54 @@ TEST(HttpClient, SendsABigBodyAfter100Continue) {
   EXPECT_TRUE(recorder.last().ends_with(big));
 }
 
+// H1: a server that does not know the question is waited for once.
+TEST(HttpClient, H1DoesNotAskAServerAgainThatNeverSaysGoOn) {
+  for (const bool is_windowed : {false, true}) {
+    std::mutex mutex;
+    std::vector<std::string> heads;
+    RawServer server([&](Peer& peer, int) {
+      for (;;) {
+        const std::string request = peer.request(false);
+        if (request.empty()) return;
+        {
+          const std::lock_guard lock(mutex);
+          heads.push_back(request.substr(0, request.find("\r\n\r\n")));
+        }
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      }
+    });
+    HttpClient client;
+    TestContext context;
+    const std::string big(3 << 20, 'b');
+    const Body body(big.size(), [&](uint64_t offset, std::span<std::byte> out) {
+      const size_t count = std::min<size_t>(out.size(), big.size() - offset);
+      std::memcpy(out.data(), big.data() + offset, count);
+      return count;
+    });
+    HttpRequest request = put(server.url(), big);
+    if (is_windowed) request.body = &body;
+    for (int n = 0; n < 3; ++n) EXPECT_EQ(client.perform(request, context).status, 200);
+    const std::lock_guard lock(mutex);
+    ASSERT_EQ(heads.size(), 3u);
+    EXPECT_NE(heads[0].find("Expect: 100-continue"), std::string::npos);
+    EXPECT_EQ(heads[1].find("Expect"), std::string::npos) << heads[1];
+    EXPECT_EQ(heads[2].find("Expect"), std::string::npos) << heads[2];
+  }
+}
+
+// H1: one that says it goes on being asked.
+TEST(HttpClient, H1AsksAServerThatSaysGoOn) {
+  Recorder recorder("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  RawServer server(std::ref(recorder));
+  HttpClient client;
+  TestContext context;
+  const std::string big(3 << 20, 'b');
+  for (int n = 0; n < 3; ++n) {
+    EXPECT_EQ(client.perform(put(server.url(), big), context).status, 200);
+    EXPECT_NE(recorder.last().find("Expect: 100-continue"), std::string::npos) << n;
+  }
+}
+
 TEST(HttpClient, PullsAWindowedBodyInOrder) {
   Recorder recorder("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
   RawServer server(std::ref(recorder));

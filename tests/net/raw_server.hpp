@@ -36,23 +36,28 @@ class Peer {
  public:
   explicit Peer(int fd) : fd_(fd) {}
 
-  /// The next request, head and body; "" if the client closed. Answers "Expect: 100-continue".
-  std::string request() {
+  /// Waits for the head of the next request; false if the client closed.
+  bool head() {
     while (buffer_.find("\r\n\r\n") == std::string::npos) {
-      if (!receive()) return {};
+      if (!receive()) return false;
     }
-    const size_t head = buffer_.find("\r\n\r\n") + 4;
-    if (buffer_.substr(0, head).find("Expect: 100-continue") != std::string::npos)
+    return true;
+  }
+  /// The next request, head and body; "" if the client closed. Answers "Expect: 100-continue", unless told not to.
+  std::string request(bool says_go_on = true) {
+    if (!head()) return {};
+    const size_t head_size = buffer_.find("\r\n\r\n") + 4;
+    if (says_go_on && buffer_.substr(0, head_size).find("Expect: 100-continue") != std::string::npos)
       send("HTTP/1.1 100 Continue\r\n\r\n");
     size_t length = 0;
-    if (const size_t at = buffer_.find("Content-Length: "); at != std::string::npos && at < head) {
+    if (const size_t at = buffer_.find("Content-Length: "); at != std::string::npos && at < head_size) {
       length = std::stoul(buffer_.substr(at + 16));
     }
-    while (buffer_.size() < head + length) {
+    while (buffer_.size() < head_size + length) {
       if (!receive()) return {};
     }
-    std::string request = buffer_.substr(0, head + length);
-    buffer_.erase(0, head + length);
+    std::string request = buffer_.substr(0, head_size + length);
+    buffer_.erase(0, head_size + length);
     return request;
   }
   void send(std::string_view text) const {

@@ -65,6 +65,13 @@ extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* no
   static const auto system = reinterpret_cast<Function>(dlsym(RTLD_NEXT, "getaddrinfo"));
   const std::string_view name = node != nullptr ? node : "";
   if (!name.ends_with(waybill::testing::made_up)) return system(node, port, hints, result);
-  const std::string address = waybill::testing::look_up(std::string(name));
-  return address.empty() ? EAI_AGAIN : system(address.c_str(), port, hints, result);
+  std::string addresses = waybill::testing::look_up(std::string(name));
+  if (addresses.empty()) return EAI_AGAIN;
+  addrinfo** end = result;
+  *end = nullptr;
+  for (addresses += ','; !addresses.empty(); addresses.erase(0, addresses.find(',') + 1)) {
+    if (const int code = system(addresses.substr(0, addresses.find(',')).c_str(), port, hints, end)) return code;
+    while (*end != nullptr) end = &(*end)->ai_next;
+  }
+  return 0;
 }

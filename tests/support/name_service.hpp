@@ -9,7 +9,7 @@
 
 namespace waybill::testing {
 
-/// Answers look-ups as long as it lives; one at a time. `find(name)` gives an IP address, or "" for a name that the
+/// Answers look-ups as long as it lives; one at a time. `find(name)` gives IP addresses, with commas between, or "" for a name that the
 /// name server cannot tell now (EAI_AGAIN); it may block, and is called on threads of libcurl.
 ///
 /// The destructor waits for the look-ups under way: what blocks them has to be over by then.
