@@ -83,6 +83,8 @@ struct Locator {
   std::optional<std::string> storage_class = std::nullopt;
   std::optional<Attributes> attributes = std::nullopt;  ///< where they were read before the copy; without tags
   bool has_tags = true;  ///< the copy is to have the tags of the item, if it has any
+  std::string expected_bucket_owner = {};  ///< whom the bucket has to belong to; "" for anybody
+  bool requester_pays = false;             ///< whoever copies agrees to pay for it
 };
 
 /// Source: any store that can be listed and read.

@@ -18,12 +18,13 @@ namespace {
 constexpr std::string_view hidden = "***";
 
 // Parameters of our own URLs and of HTTP requests whose values say nothing secret. In alphabetical order.
-constexpr std::array<std::string_view, 40> harmless_parameters = {
+constexpr std::array<std::string_view, 44> harmless_parameters = {
     "X-Amz-Algorithm", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "acl", "addressing", "allow_http",
-    "anonymous", "continuation-token", "delete", "delimiter", "encoding-type", "endpoint", "fetch-owner", "key-marker",
-    "list-type", "location", "marker", "max-keys", "max-parts", "max-uploads", "mode", "ordered", "part-number-marker", "partNumber",
-    "prefix", "profile", "region", "requester_pays", "start-after", "storage_class", "style", "symlinks", "tags",
-    "uploadId", "uploads", "version-id-marker", "versionId", "versioning", "versions"};
+    "anonymous", "bucket_key", "continuation-token", "delete", "delimiter", "encoding-type", "endpoint",
+    "expected_bucket_owner", "fetch-owner", "key-marker", "list-type", "location", "marker", "max-keys", "max-parts",
+    "max-uploads", "mode", "ordered", "part-number-marker", "partNumber", "prefix", "profile", "region",
+    "requester_pays", "sse", "sse_kms_key_id", "start-after", "storage_class", "style", "symlinks", "tags", "uploadId",
+    "uploads", "version-id-marker", "versionId", "versioning", "versions"};
 
 // Per byte: 1 unreserved, 2 '/', 0 to be encoded.
 constexpr std::array<uint8_t, 256> make_kinds() {
@@ -78,7 +79,7 @@ std::string visible(std::string_view text) {
 
 // A value with a '@' or a '?' may be a URL that carries something itself.
 bool may_show(std::string_view name, std::string_view value) {
-  return is_harmless_parameter(name) && value.find_first_of("@?") == std::string_view::npos;
+  return is_reference(value) || (is_harmless_parameter(name) && value.find_first_of("@?") == std::string_view::npos);
 }
 
 // Where the rest of `base` (what comes after "://", without a query) begins once credentials are cut off. A secret may
@@ -164,6 +165,15 @@ std::optional<std::string> percent_decode(std::string_view text) {
     i += 2;
   }
   return out;
+}
+
+bool is_reference(std::string_view value) noexcept {
+  constexpr std::string_view scheme = "env:";
+  if (!value.starts_with(scheme) || value.size() == scheme.size()) return false;
+  value.remove_prefix(scheme.size());
+  const auto is_letter = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_'; };
+  return is_letter(value.front()) &&
+         std::all_of(value.begin(), value.end(), [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
 }
 
 bool is_harmless_parameter(std::string_view name) noexcept {

@@ -24,9 +24,12 @@ void encode_query_append(std::string_view value, std::string& out);
 std::optional<std::string> percent_decode(std::string_view text);
 
 /// An HTTP URL as it may be logged: userinfo and fragment removed, query values shown only for names that are known to
-/// be harmless, others as "***"; control characters escaped. Repeating it changes nothing. Text that is no URL comes
+/// be harmless or that refer to a secret, others as "***"; control characters escaped. Repeating it changes nothing. Text that is no URL comes
 /// back without anything after a '?'.
 std::string redact_url(std::string_view url);
+
+/// Whether `value` says where a secret is, and is none: "env:NAME".
+bool is_reference(std::string_view value) noexcept;
 
 /// Whether the value of the query parameter `name` may be shown: an allow-list.
 bool is_harmless_parameter(std::string_view name) noexcept;

@@ -234,6 +234,35 @@ TEST_F(S3Objects, O4ArchivedObjectsAreReportedAndRestoredOnesRead) {
   EXPECT_EQ(error_of([&] { copy(item("tiered")); })->error_class(), ErrorClass::archived);
 }
 
+// O5: what is replaced in a bucket that keeps versions stays there, and that is said, once; nothing else of ours does.
+TEST_F(S3Objects, O5AnOverwriteInAVersionedBucketIsKnownForWhatItCosts) {
+  const auto versions = [&] {
+    const auto all = s3_connector().open_source(url("to", "&versions=true"));
+    return list(*all).size();
+  };
+  change("to", [](auto& settings) { settings.versioning = "enabled"; });
+  for (const char* key : {"a", "b"}) put(key, "first", absent());
+  EXPECT_EQ(logged("keeps versions"), 0U) << "nothing was replaced";
+  for (const char* key : {"a", "b"}) {
+    WriteOptions options;
+    options.condition.kind = Condition::Kind::unchanged;
+    options.condition.etag = server_.get("to", key)->etag;
+    put(key, "second", options);
+  }
+  EXPECT_EQ(logged("noncurrent version"), 1U) << "once a store";
+  EXPECT_EQ(context_.counter("noncurrent_versions"), 2U);
+  EXPECT_EQ(versions(), 4U);
+  open();
+  put("c", "whatever is there");
+  EXPECT_EQ(logged("noncurrent version"), 2U);
+  // A key that has to be proved first is no version more than it is.
+  EXPECT_EQ(versions(), 5U);
+  put("d/../e", "proved", absent());
+  EXPECT_EQ(requests("DeleteObject"), 1U);
+  EXPECT_EQ(versions(), 6U);
+  EXPECT_EQ(logged("delete markers"), 0U);
+}
+
 // O5: an object that is locked at the destination is a right that lacks, said by the store, and nothing is replaced.
 TEST_F(S3Objects, O5ALockAtTheDestinationIsAClearRefusal) {
   server_.put("from", "a", "new");

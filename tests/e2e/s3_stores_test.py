@@ -6,15 +6,18 @@ What a store does is set at the fault server; that everything arrived is read fr
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from urllib.request import Request, urlopen
 
 import pytest
-from fault_server import FaultServer
+from fault_server import FaultServer, quoted
 from process import Waybill, check_accounts, open_folder, run_checked
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "keys", "AWS_SECRET_ACCESS_KEY": "keys-secret", "AWS_REGION": "us-east-1"}
@@ -100,6 +103,72 @@ def test_every_object_arrives_with_the_requests_it_takes(folder: Path, stores: S
     copy(folder, stores)
     assert not stores.origin.counts().keys() & {"GetObject"}, "there is nothing to copy any more"
     assert not stores.target.counts().keys() & {"PutObject"}
+
+
+def test_a_listing_that_lags_behind_loses_nothing(folder: Path, stores: Stores) -> None:
+    """U3: what the destination's listing does not show yet is asked for: it is neither missing nor written over."""
+    stores.origin.generate("from", shape="padded", count=60, size=100)
+    stores.origin.generate("from", shape="padded", count=2, size=11 * MIB, prefix="large/")
+    stores.target.bucket("to", unlisted="*")
+    waybill = copy(folder, stores)
+    verified = waybill.run("verify", "--json")
+    assert verified.returncode == 0, verified.stdout.decode()
+    assert waybill.status()["findings"] == {}
+
+    stores.target.clear_log()
+    copy(folder, stores)
+    items = waybill.status()["items"]
+    assert (items["done"], items["new"], items["failed"]) == (62, 0, 0), items
+    counts = stores.target.counts()
+    for op in ("PutObject", "CompleteMultipartUpload"):
+        assert counts[op]["statuses"].keys() == {"412"}, "nothing is written over"
+    assert not stores.target.uploads("to")
+
+    # One that is lost all the same is found; that the listing shows it no more than the others is no excuse.
+    lost = stores.origin.keys("from")[30]
+    request = Request(f"{stores.target.endpoint}/to/{quoted(lost)}", method="DELETE")
+    with urlopen(request) as answer:
+        assert answer.status == 204
+    verified = waybill.run("verify", "--json")
+    assert verified.returncode == 3, verified.stdout.decode()
+    found = [json.loads(line) for line in verified.stdout.splitlines()]
+    assert [(each["kind"], each["key"]) for each in found if "kind" in each] == [("missing", lost.decode())]
+
+
+def test_a_key_of_ones_own_is_in_its_variable_and_nowhere_else(folder: Path, stores: Stores) -> None:
+    """H8: whole runs with SSE-C at both ends; later commands find it through the ledger's reference to it."""
+    keys = {name: base64.b64encode(hashlib.sha256(name.encode()).digest()).decode() for name in ("ORIGIN", "TARGET")}
+    environment = ENVIRONMENT | {f"WAYBILL_TEST_{name}": key for name, key in keys.items()}
+    made = folder / "made"
+    made.mkdir()
+    contents = {b"small": text_of("small", 1000), b"large": text_of("large", 11 * MIB)}
+    for key, content in contents.items():
+        (made / key.decode()).write_bytes(content)
+    parts = {"part_size_bytes": 5 * MIB, "part_threshold_bytes": 5 * MIB}
+    first = Waybill(folder, tracker="first.db", environment=environment, options=parts)
+    origin = stores.origin.url("from") + "&sse_c_key=env:WAYBILL_TEST_ORIGIN"
+    done = first.run("run", "--from", "made", "--to", origin)
+    assert done.returncode == 0, done.stderr.decode()
+    waybill = Waybill(folder, environment=environment, options=parts)
+    target = stores.target.url("to") + "&sse_c_key=env:WAYBILL_TEST_TARGET"
+    done = waybill.run("run", "--from", origin, "--to", target)
+    assert done.returncode == 0, done.stderr.decode()
+    for server, bucket, name in ((stores.origin, "from", "ORIGIN"), (stores.target, "to", "TARGET")):
+        digest = base64.b64encode(hashlib.md5(base64.b64decode(keys[name])).digest()).decode()
+        for key, content in contents.items():
+            described = server.describe(bucket, key)
+            assert described is not None and described["encryption"]["customer_key_md5"] == digest
+            assert server.get(bucket, key) == content
+    verified = waybill.run("verify")
+    assert verified.returncode == 0, verified.stdout.decode() + verified.stderr.decode()
+    for path in [*folder.glob("*.db*")]:
+        held = path.read_bytes()
+        for key in keys.values():
+            assert key.encode() not in held and base64.b64decode(key) not in held, path
+    # Without the variable, one line that names it.
+    refused = Waybill(folder, environment=ENVIRONMENT).run("verify")
+    assert refused.returncode == 2
+    assert b"WAYBILL_TEST_" in refused.stderr, refused.stderr
 
 
 def test_a_store_without_order_is_said_to_be_one(folder: Path, stores: Stores) -> None:

@@ -18,6 +18,7 @@ namespace {
 constexpr int64_t plausible_skew_s = 4 * 60;
 // Of any answer that is no object: a page of a thousand of the longest keys is half as long.
 constexpr uint64_t most_answer_bytes = 8 << 20;
+constexpr const char* payer_header = "x-amz-request-payer";
 // Of one request: from the wrong region to the right one, and once more where a new bucket is on its way.
 constexpr size_t most_region_changes = 2;
 
@@ -59,6 +60,11 @@ bool is_about_credentials(const std::string& code) {
   // The last one also where somebody put a new key into the file and deleted the old one.
   return code == "ExpiredToken" || code == "ExpiredTokenException" || code == "TokenRefreshRequired" ||
          code == "InvalidToken" || code == "InvalidAccessKeyId";
+}
+
+// Whatever reads or writes content, or what is known of it.
+bool needs_customer_key(const Client::Request& request) {
+  return request.key && request.method != "DELETE" && !request.query.starts_with("tagging");
 }
 
 }  // namespace
@@ -264,10 +270,21 @@ internal::HttpRequest Client::to_http(const Request& request, const Route& route
     http.url += '?';
     http.url += request.query;
   }
-  http.headers.reserve(request.headers.size() + 7);
+  http.headers.reserve(request.headers.size() + 11);
   http.headers.emplace_back("Host", route.host);
   http.headers.insert(http.headers.end(), request.headers.begin(), request.headers.end());
-  if (config_.requester_pays) http.headers.emplace_back("x-amz-request-payer", "requester");
+  const bool is_paid = std::any_of(request.headers.begin(), request.headers.end(),
+                                   [](const auto& header) { return header.first == payer_header; });
+  if (config_.requester_pays && !is_paid) http.headers.emplace_back(payer_header, "requester");
+  if (!config_.expected_bucket_owner.empty()) {
+    http.headers.emplace_back("x-amz-expected-bucket-owner", config_.expected_bucket_owner);
+  }
+  if (!config_.sse_c.empty() && needs_customer_key(request)) {
+    constexpr std::string_view prefix = "x-amz-server-side-encryption-customer-";
+    http.headers.emplace_back(std::string(prefix) + "algorithm", "AES256");
+    http.headers.emplace_back(std::string(prefix) + "key", config_.sse_c.key.reveal());
+    http.headers.emplace_back(std::string(prefix) + "key-MD5", config_.sse_c.md5);
+  }
   http.body = request.body;
   http.out = request.out;
   http.max_response_bytes = most_answer_bytes;

@@ -63,6 +63,7 @@ struct Learnt {
   std::atomic<int> listed_class{0};           ///< of everything that was listed (listing.cpp); 0: nothing was
   std::atomic<Website> website{Website::unknown};
   std::atomic<Copies> copies{Copies::unknown};
+  std::atomic<bool> has_told_of_versions{false};
   std::atomic<bool> has_copied{false};        ///< a copy inside the store has succeeded
   std::atomic<unsigned> refused_copies{0};    ///< before that
   std::atomic<unsigned> kept_shapes{0};       ///< of keys (naming.cpp): held verbatim

@@ -4,8 +4,10 @@
 #include "connectors/s3/config.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "aws/profiles.hpp"
+#include "base/hash.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
 #include "waybill/error.hpp"
@@ -46,6 +48,41 @@ std::string canned_acl(const std::string& value) {
   if (std::find(std::begin(known), std::end(known), value) != std::end(known)) return value;
   throw bad("parameter 'acl' of an s3:// URL is a canned ACL such as bucket-owner-full-control, not '" +
             printable(value) + "'");
+}
+
+std::string account(const std::string& value) {
+  const bool is_account = value.size() == 12 && value.find_first_not_of("0123456789") == std::string::npos;
+  if (is_account) return value;
+  throw bad("parameter 'expected_bucket_owner' of an s3:// URL is an account of twelve digits, not '" +
+            printable(value) + "'");
+}
+
+std::string encryption(const std::string& value) {
+  if (value == "AES256" || value == "aws:kms" || value == "aws:kms:dsse") return value;
+  throw bad("parameter 'sse' of an s3:// URL is AES256, aws:kms or aws:kms:dsse, not '" + printable(value) + "'");
+}
+
+std::string kms_key(const std::string& value) {
+  const bool is_plain = !value.empty() && value.size() <= 2048 &&
+                        std::all_of(value.begin(), value.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  if (is_plain) return value;
+  throw bad("parameter 'sse_kms_key_id' of an s3:// URL is a key's id, ARN or alias, not '" + printable(value) + "'");
+}
+
+// From the variable that "env:NAME" names. Neither the value nor what may be one is shown.
+CustomerKey customer_key(const std::string& value) {
+  if (!internal::is_reference(value)) {
+    throw bad("parameter 'sse_c_key' of an s3:// URL is env:NAME, the name of a variable that holds the key; a key itself "
+              "never belongs in a URL");
+  }
+  const std::string name = value.substr(4);
+  const char* text = std::getenv(name.c_str());
+  if (text == nullptr) throw bad("sse_c_key=" + value + ": there is no variable " + name);
+  const auto bytes = internal::base64_decode(text);
+  if (!bytes || bytes->size() != 32) {
+    throw bad("sse_c_key=" + value + ": the variable " + name + " does not hold 32 bytes in base64");
+  }
+  return {aws::Secret(text), internal::base64_encode(internal::md5(*bytes))};
 }
 
 struct Endpoint {
@@ -204,6 +241,20 @@ void Config::set_region(std::string name) {
   service_host = "s3." + region + (region.starts_with("cn-") ? ".amazonaws.com.cn" : ".amazonaws.com");
 }
 
+namespace {
+
+void check_encryption(const Config& config) {
+  const bool has_kms = config.sse.starts_with("aws:kms");
+  if (!config.sse_kms_key_id.empty() && !has_kms) throw bad("sse_kms_key_id needs sse=aws:kms or sse=aws:kms:dsse");
+  if (config.bucket_key && config.sse != "aws:kms") throw bad("bucket_key=true needs sse=aws:kms");
+  if (!config.sse_c.empty() && !config.sse.empty()) {
+    throw bad("sse_c_key and sse exclude each other: an object is encrypted with one key");
+  }
+  if (!config.sse_c.empty() && config.anonymous) throw bad("anonymous=true and sse_c_key exclude each other");
+}
+
+}  // namespace
+
 Config parse_config(const Url& url) {
   Config config;
   config.bucket = url.host;
@@ -238,12 +289,23 @@ Config parse_config(const Url& url) {
       config.acl = canned_acl(value);
     else if (name == "versions")
       config.versions = flag(name, value);
+    else if (name == "expected_bucket_owner")
+      config.expected_bucket_owner = account(value);
+    else if (name == "sse")
+      config.sse = encryption(value);
+    else if (name == "sse_kms_key_id")
+      config.sse_kms_key_id = kms_key(value);
+    else if (name == "bucket_key")
+      config.bucket_key = flag(name, value);
+    else if (name == "sse_c_key")
+      config.sse_c = customer_key(value);
     else if (name == "allow_http")
       allow_http = flag(name, value);
     else {
       throw bad("unknown parameter '" + printable(name) +
                 "' in an s3:// URL; known are endpoint, region, profile, addressing, anonymous, requester_pays, "
-                "ordered, tags, versions, storage_class, acl, allow_http");
+                "ordered, tags, versions, storage_class, acl, expected_bucket_owner, sse, sse_kms_key_id, bucket_key, "
+                "sse_c_key, allow_http");
     }
   }
   if (config.anonymous && config.requester_pays) {
@@ -252,6 +314,7 @@ Config parse_config(const Url& url) {
   if (config.anonymous && !config.profile.empty()) {
     throw bad("anonymous=true and profile exclude each other: nothing would be signed");
   }
+  check_encryption(config);
   config.is_aws = endpoint_text.empty();
   check_bucket_name(url, config.is_aws, addressing == "path");
   config.scheme = "https";
@@ -260,6 +323,9 @@ Config parse_config(const Url& url) {
   if (!config.is_aws) {
     endpoint = parse_endpoint(endpoint_text);
     use_endpoint(endpoint, endpoint_text, allow_http, config);
+  }
+  if (!config.sse_c.empty() && config.scheme == "http" && !is_loopback(endpoint.host)) {
+    throw bad("sse_c_key needs https: over plain http to another machine the key itself would be read on the way");
   }
   choose_addressing(addressing, endpoint.host, config);
 

@@ -9,12 +9,19 @@
 //                   where no certificate could cover the host (dots, upper case, underscores in the bucket's name)
 //   anonymous       "true": requests are not signed
 //   requester_pays  "true": whoever asks pays, as buckets so configured demand
+//   expected_bucket_owner   an account of twelve digits: a bucket that belongs to another one is refused, by the store
 //   ordered         "false": the listing is not relied on to be in byte order. Default: found out by its first page
 //   tags            "false": tags of objects are not read from here, or not written here
 //   versions        of a source, "true": every version of every object is an item, with the store's version id. Default:
 //                   the latest one of each. Delete markers have no content and are no items; they are counted
 //   storage_class   of a destination: the class of what is written. Default: that of the source, where the store takes it
 //   acl             of a destination: a canned ACL ("bucket-owner-full-control", …). Default: none is sent
+//   sse             of a destination: what is written is encrypted by the store, with "AES256" (SSE-S3), "aws:kms" or
+//                   "aws:kms:dsse". Default: as the bucket says
+//   sse_kms_key_id  with aws:kms: the key's id, ARN or alias. Default: the account's own
+//   bucket_key      "true": with aws:kms, one data key for many objects
+//   sse_c_key       env:NAME: objects are written, and have been, with a key of one's own (SSE-C), which is in this
+//                   variable, 32 bytes in base64. Not over plain http, as it is sent with the requests
 //   allow_http      "true": plain http to an endpoint that is not this machine; bodies are then signed, but not secret
 //
 // The prefix is "" or ends in '/': s3://b/p and s3://b/p/ are both the prefix "p/". An object's key is the prefix and
@@ -26,10 +33,19 @@
 #include <string>
 #include <string_view>
 
+#include "aws/secret.hpp"
 #include "waybill/connectors.hpp"
 #include "waybill/item.hpp"
 
 namespace waybill::s3 {
+
+/// A key of the user's own for the encryption of objects; the text of headers.
+struct CustomerKey {
+  aws::Secret key;  ///< base64; empty where there is none
+  std::string md5;  ///< of the key's bytes, base64
+
+  bool empty() const noexcept { return key.empty(); }
+};
 
 struct Config {
   std::string bucket;
@@ -48,6 +64,11 @@ struct Config {
   bool versions = false;
   std::string storage_class;  ///< "" keeps the source's
   std::string acl;            ///< "" is none
+  std::string expected_bucket_owner;  ///< "" is not checked
+  std::string sse;                    ///< "" as the bucket says
+  std::string sse_kms_key_id;
+  bool bucket_key = false;
+  CustomerKey sse_c;
 
   /// What requests are sent to: with the bucket in front unless path_style.
   std::string host() const { return path_style ? service_host : bucket + "." + service_host; }

@@ -31,6 +31,10 @@ Client::Request copy_request(const std::string& key, std::string query, const Lo
   if (!from.version.empty()) source += "?versionId=" + internal::encode_query(from.version);
   request.headers.emplace_back("x-amz-copy-source", std::move(source));
   request.headers.emplace_back("x-amz-copy-source-if-match", "\"" + from.etag + "\"");
+  if (!from.expected_bucket_owner.empty()) {
+    request.headers.emplace_back("x-amz-source-expected-bucket-owner", from.expected_bucket_owner);
+  }
+  if (from.requester_pays) request.headers.emplace_back("x-amz-request-payer", "requester");
   return request;
 }
 
@@ -105,6 +109,7 @@ std::optional<Stored> copy_once(Client& client, const std::string& key, const Lo
   stored.etag = std::move(completed->etag);
   stored.version = response.header("x-amz-version-id");
   stored.digest.crc64nvme = completed->crc64nvme;
+  note_replaced(client, condition, stored.version, context);
   return stored;
 }
 

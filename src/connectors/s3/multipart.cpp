@@ -167,6 +167,7 @@ Stored Upload::finish(Completed completed, std::span<const PartInfo> parts, Cont
                 client_->name(key_) + ": the store called the upload complete, but the object there is not it");
   }
   stored.version = head->version;
+  note_replaced(*client_, condition_, stored.version, context);
   return stored;
 }
 
@@ -199,7 +200,11 @@ Stored Upload::complete(std::span<const PartInfo> parts, Context& context) {
   // is in the way of the condition.
   const bool is_conflict = guard.is_failed(response) || error->code == "PreconditionFailed";
   if (is_conflict || error->code == "NoSuchUpload") {
-    if (std::optional<Stored> stored = already_complete(parts, context)) return *stored;
+    if (std::optional<Stored> stored = already_complete(parts, context)) {
+      // Refused for the object that is there, it is still open.
+      if (is_conflict) abort(context);
+      return *stored;
+    }
   }
   if (is_conflict) throw guard.conflict();
   if (response.status == 200) throw client_->error(request, 200, std::move(*error));

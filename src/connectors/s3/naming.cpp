@@ -63,6 +63,16 @@ Error takes_it_for_another(const Client& client, const std::string& full) {
                client.name(full) + ": the store would take this key for another one");
 }
 
+// In a bucket that keeps versions the version itself is removed, so that nothing of it stays.
+void remove_proof(Client& client, const std::string& probe, const std::string& version, Context& context) {
+  if (!version.empty() && version != "null") {
+    const Client::Parameter parameters[] = {{"versionId", version}};
+    const Client::Request request{.method = "DELETE", .key = probe, .query = aws::canonical_query(parameters)};
+    if (client.send(request, context).status < 300) return;
+  }
+  client.call(Client::Request{.method = "DELETE", .key = probe}, context);
+}
+
 }  // namespace
 
 const char* why_no_key(const Client& client, const Key& key, const std::string& full) {
@@ -102,14 +112,14 @@ void prove_key(Client& client, const std::string& full, Context& context) {
   if (!guard.is_failed(response)) {
     request.key = full;  // the one that the answer is about for whoever reads it
     if (response.status < 200 || response.status > 299) throw client.error(request, response);
-    const Client::Request removal{.method = "DELETE", .key = probe};
+    const std::string version(response.header("x-amz-version-id"));
     try {
       is_kept = is_listed(client, probe, context);
     } catch (const Error&) {
-      client.send(removal, context);
+      remove_proof(client, probe, version, context);
       throw;
     }
-    client.call(removal, context);
+    remove_proof(client, probe, version, context);
   }
   if (is_kept) {
     client.learnt().kept_shapes |= shapes;

@@ -13,7 +13,7 @@ namespace waybill::s3 {
 namespace {
 
 Config source_config(const Url& url) {
-  for (const char* name : {"storage_class", "acl"}) {
+  for (const char* name : {"storage_class", "acl", "sse", "sse_kms_key_id", "bucket_key"}) {
     if (!url.query.contains(name)) continue;
     throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
                 std::string("parameter '") + name + "' belongs into the URL of a destination, not of a source");

@@ -108,6 +108,7 @@ Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& 
   guard.probe(body.size(), send, response, context);
   stored.etag = check_written(*client_, full, response, digest.crc64nvme);
   stored.version = response.header("x-amz-version-id");
+  note_replaced(*client_, options.condition, stored.version, context);
   return stored;
 }
 

@@ -47,17 +47,21 @@ std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
 
 std::optional<Locator> S3Source::locator(const Item& item) {
   if (client_->learnt().has_weak_etags) return std::nullopt;  // nothing says that what is copied is what was listed
-  // A copy by the store would not have the time at which the version was written.
-  if (!item.id.version.empty()) return std::nullopt;
+  // A copy by the store would not have the time at which the version was written; and the key that a customer gave for
+  // reading is not handed on.
+  if (!item.id.version.empty() || !client_->config().sse_c.empty()) return std::nullopt;
+  const Config& config = client_->config();
   Locator locator;
   locator.scheme = "s3";
   locator.endpoint = endpoint();
-  locator.bucket = client_->config().bucket;
-  locator.key = client_->config().prefix + item.id.key;
+  locator.bucket = config.bucket;
+  locator.key = config.prefix + item.id.key;
   locator.etag = item.stamp.etag;
   locator.size = item.stamp.size;
   if (!may_redirect(*client_)) locator.storage_class = listed_class(*client_);
-  locator.has_tags = client_->config().tags;
+  locator.has_tags = config.tags;
+  locator.expected_bucket_owner = config.expected_bucket_owner;
+  locator.requester_pays = config.requester_pays;
   return locator;
 }
 

@@ -253,6 +253,27 @@ std::string check_written(const Client& client, std::string_view key, const inte
   return etag;
 }
 
+void note_replaced(Client& client, const Condition& condition, std::string_view version, Context& context) {
+  const bool may_replace = condition.kind != Condition::Kind::absent;
+  if (!may_replace || version.empty() || version == "null") return;
+  if (condition.kind == Condition::Kind::unchanged) context.count("noncurrent_versions", 1);
+  if (client.learnt().has_told_of_versions.exchange(true)) return;
+  context.log(LogLevel::warning,
+              client.config().identity() +
+                  ": the bucket keeps versions: an object that is replaced stays there as a noncurrent version and is paid "
+                  "for, until a lifecycle rule of the bucket (NoncurrentVersionExpiration) removes it");
+}
+
+void add_encryption(const Config& config, std::vector<internal::HttpHeader>& headers) {
+  constexpr const char* name = "x-amz-server-side-encryption";
+  if (config.sse.empty()) return;
+  headers.emplace_back(name, config.sse);
+  if (!config.sse_kms_key_id.empty()) {
+    headers.emplace_back(std::string(name) + "-aws-kms-key-id", config.sse_kms_key_id);
+  }
+  if (config.bucket_key) headers.emplace_back(std::string(name) + "-bucket-key-enabled", "true");
+}
+
 std::vector<internal::HttpHeader> object_headers(const Client& client, const std::string& key,
                                                  const Attributes& attributes, const std::optional<Crc64>& crc64nvme) {
   std::vector<internal::HttpHeader> headers;
@@ -264,6 +285,7 @@ std::vector<internal::HttpHeader> object_headers(const Client& client, const std
   if (!storage_class.empty() && storage_class != "STANDARD") headers.emplace_back(storage_class_header, storage_class);
   if (config.tags && !attributes.tags.empty()) headers.emplace_back(tagging_header, encode_tags(attributes.tags));
   if (!config.acl.empty()) headers.emplace_back("x-amz-acl", config.acl);
+  add_encryption(config, headers);
   return headers;
 }
 

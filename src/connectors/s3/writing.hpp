@@ -38,11 +38,18 @@ internal::HttpResponse send_body(Client& client, Client::Request& request, const
 std::string check_written(const Client& client, std::string_view key, const internal::HttpResponse& response,
                           Crc64 crc64nvme);
 
+/// After a write that gave the object `version`: where it has replaced another one in a bucket that keeps versions, says so
+/// once, and counts it ("noncurrent_versions"): the old one stays, and is paid for.
+void note_replaced(Client& client, const Condition& condition, std::string_view version, Context& context);
+
 /// Whether an answer may mean that a store does not know a header of ours.
 bool refuses_header(const internal::HttpResponse& response);
 
-/// The headers of an object that is to be written: attributes, storage class, tags and ACL, as the URL wants them and
-/// as far as the store takes them. Errors: as write_attributes.
+/// The encryption of what is written, as the URL wants it; a key of the user's own is not among it (Client sends that).
+void add_encryption(const Config& config, std::vector<internal::HttpHeader>& headers);
+
+/// The headers of an object that is to be written: attributes, storage class, tags, ACL and encryption, as the URL wants
+/// them and as far as the store takes them. Errors: as write_attributes.
 std::vector<internal::HttpHeader> object_headers(const Client& client, const std::string& key,
                                                  const Attributes& attributes, const std::optional<Crc64>& crc64nvme);
 

@@ -236,6 +236,8 @@ void check_access(S3Store& store, const S3Request& request) {
   if (bucket->settings.denied.contains(request.op)) throw denied();
   const std::string asked = request.key.empty() ? std::string(request.parameter("prefix")) : std::string(request.key);
   if (!asked.starts_with(bucket->settings.only_below)) throw denied();
+  const auto owner = request.header("x-amz-expected-bucket-owner");
+  if (!owner.empty() && owner != bucket->settings.owner) throw denied();
   if (bucket->settings.requester_pays && request.header("x-amz-request-payer") != "requester") throw denied();
 }
 

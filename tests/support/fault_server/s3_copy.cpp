@@ -31,10 +31,13 @@ Source source_of(S3Context& context) {
   if (bucket->settings.requester_pays && context.request.header("x-amz-request-payer") != "requester") {
     throw S3Error{403, "AccessDenied", "Access Denied", {}, {}};
   }
+  const auto owner = context.request.header("x-amz-source-expected-bucket-owner");
+  if (!owner.empty() && owner != bucket->settings.owner) throw S3Error{403, "AccessDenied", "Access Denied", {}, {}};
   source.object = require_object(*bucket, source.name.key, source.name.version_id);
   if (source.object->is_archived()) {
     throw S3Error{403, "InvalidObjectState", "Operation is not valid for the source object's storage class", {}, {}};
   }
+  check_customer_key(context.request, "x-amz-copy-source-", source.object->encryption);
   check_read_conditions(context.request, "x-amz-copy-source-", *source.object);
   return source;
 }
@@ -117,10 +120,12 @@ Answer copy_object(S3Context& context) {
     object.crc64 = digests.crc64;
     object.checksums = {{"crc64nvme", internal::crc64_to_base64(digests.crc64), false}};
   }
+  object.etag = encrypted_etag(object.encryption, object.etag);
   if (settings.checksums != "yes") object.checksums.clear();
   const ObjectPtr put = context.bucket->put(request.key, std::move(object));
   Answer answer = xml_answer(result("CopyObjectResult", *put));
   add_version_header(*context.bucket, *put, answer);
+  add_encryption_headers(put->encryption, answer);
   add_source_version(source, answer);
   return answer;
 }
@@ -131,6 +136,7 @@ Answer upload_part_copy(S3Context& context) {
   if (!settings.part_copy) throw S3Error{501, "NotImplemented", "UploadPartCopy is not implemented", {}, {}};
   const uint32_t number = part_number(request);
   Upload& upload = require_upload(context);
+  check_customer_key(request, "x-amz-", upload.object.encryption);
   const Source source = source_of(context);
   uint64_t begin = 0;
   uint64_t end = source.object->size();

@@ -86,9 +86,11 @@ Page walk(const Bucket& bucket, const Question& question, const Position& from) 
   if (from.is_set && from.after >= question.prefix) begin = from.is_prefix ? successor(from.after) : from.after + '\0';
   if (!begin || question.most == 0) return page;
   Bucket::Cursor cursor(bucket, *begin);
+  const std::string& unlisted = bucket.settings.unlisted;
+  const Pattern hidden(unlisted);
   while (!cursor.is_at_end() && cursor.key().starts_with(question.prefix)) {
     ObjectPtr object = cursor.current();
-    if (!object) {
+    if (!object || (!unlisted.empty() && hidden.matches(cursor.key()))) {
       cursor.next();
       continue;
     }

@@ -133,6 +133,7 @@ Object object_of_headers(S3Context& context) {
   if (const auto value = request.header("x-amz-storage-class"); !value.empty()) object.storage_class = value;
   if (const auto value = request.header("x-amz-acl"); !value.empty()) object.acl = value;
   object.tags = parse_tagging_header(request.header("x-amz-tagging"));
+  object.encryption = encryption_of_headers(context);
   return object;
 }
 
@@ -197,6 +198,7 @@ Answer get_object(S3Context& context) {
     other->checksums.clear();
     object = std::move(other);
   }
+  check_customer_key(request, "x-amz-", object->encryption);
   check_read_conditions(request, "", *object);
   if (request.op == "GetObject" && object->is_archived()) {
     throw S3Error{403,
@@ -212,6 +214,7 @@ Answer get_object(S3Context& context) {
   const Extent extent = extent_of(request, *object, answer);
   add_object_headers(request, *object, answer);
   add_version_header(*context.bucket, *object, answer);
+  add_encryption_headers(object->encryption, answer);
   if (request.header("x-amz-checksum-mode") == "ENABLED" && !extent.is_partial) add_checksum_headers(*object, answer);
   answer.content = object->content;
   answer.content_begin = extent.begin;
@@ -233,13 +236,14 @@ Answer put_object(S3Context& context) {
   if (object.checksums.empty() && context.bucket->settings.checksums == "yes") {
     object.checksums = {{"crc64nvme", context.body.checksum("crc64nvme"), false}};
   }
-  object.etag = to_hex(context.body.md5());
+  object.etag = encrypted_etag(object.encryption, to_hex(context.body.md5()));
   object.crc64 = context.body.crc64();
   object.content = context.body.take_content();
   const ObjectPtr put = context.bucket->put(context.request.key, std::move(object));
   Answer answer;
   answer.headers.emplace_back("ETag", quoted(put->etag));
   add_version_header(*context.bucket, *put, answer);
+  add_encryption_headers(put->encryption, answer);
   add_checksum_headers(*put, answer);
   return answer;
 }

@@ -69,6 +69,13 @@ ObjectPtr require_object(Bucket& bucket, const std::string& key, std::string_vie
 /// Metadata, content headers, storage class, tags and ACL as the request gives them, and the time.
 Object object_of_headers(S3Context& context);
 Tags parse_tagging_header(std::string_view text);
+/// What a request that writes asks for; throws where its key is none, or the bucket demands something else.
+Encryption encryption_of_headers(const S3Context& context);
+/// Whether a request has the customer's key that the content needs; `prefix` is "x-amz-" or "x-amz-copy-source-".
+void check_customer_key(const S3Request& request, const std::string& prefix, const Encryption& encryption);
+/// The ETag of content with that MD5.
+std::string encrypted_etag(const Encryption& encryption, const std::string& etag);
+void add_encryption_headers(const Encryption& encryption, Answer& answer);
 /// If-Match and the like of a request that reads (`prefix` "") or copies ("x-amz-copy-source-").
 void check_read_conditions(const S3Request& request, const std::string& prefix, const Object& object);
 /// If-Match and If-None-Match of a request that writes.

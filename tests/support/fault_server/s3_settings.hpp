@@ -20,6 +20,8 @@ struct BucketSettings {
   std::string versioning = "off";         ///< "off", "enabled", "suspended"
   bool digest_only = false;               ///< bodies are hashed and thrown away
   bool requester_pays = false;            ///< 403 without x-amz-request-payer
+  std::string owner = "111111111111";     ///< 403 for requests that expect another one
+  std::string demands_encryption;         ///< not empty: 403 for writes that do not ask for it ("aws:kms")
   std::set<std::string> denied;           ///< operations that answer 403 AccessDenied
   std::string only_below;                 ///< 403 for keys, and for listings of prefixes, that do not begin so
   bool is_public = false;                 ///< anonymous requests are served where signatures are checked
@@ -28,6 +30,7 @@ struct BucketSettings {
   bool ignores_encoding_type = false;  ///< keys are written as they are
   bool plus_for_space = false;         ///< in url-encoded listings
   bool unordered = false;              ///< keys of a page come in the opposite order
+  std::string unlisted;                ///< a pattern: these objects are there, and in no listing yet
   uint64_t repeats_token_after = 0;    ///< after so many pages every page has the token of that one, and its keys
   uint64_t empty_page_every = 0;       ///< every so many pages is empty, and truncated
   std::string list_v2 = "yes";         ///< "yes", "not_implemented" (501), "as_v1" (list-type is not looked at)

@@ -29,6 +29,14 @@ struct Checksum {
 
 using Tags = std::vector<std::pair<std::string, std::string>>;
 
+/// At rest, as it was asked for.
+struct Encryption {
+  std::string algorithm;  ///< "AES256", "aws:kms", …; "" where nothing was said
+  std::string kms_key_id;
+  bool bucket_key = false;
+  std::string customer_key_md5;  ///< of SSE-C, base64; "" where there is no such key
+};
+
 /// One version of an object; immutable once it is in a bucket.
 struct Object {
   std::string version_id = "null";
@@ -41,6 +49,7 @@ struct Object {
   std::string storage_class = "STANDARD";
   std::string restore;  ///< the value of x-amz-restore; an archived object can be read where it is not under way
   std::string acl = "private";
+  Encryption encryption;
   std::vector<Checksum> checksums;
   std::vector<uint64_t> part_sizes;  ///< of an object made of parts
   Crc64 crc64 = 0;                   ///< of the content, where it came from a client

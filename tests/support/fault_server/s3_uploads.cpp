@@ -128,7 +128,7 @@ Object join(const Upload& upload, const std::vector<ChosenPart>& parts, const Bu
     digests += one.part->md5;
   }
   object.content = joined_content(std::move(contents));
-  object.etag = to_hex(digest("md5", digests)) + "-" + std::to_string(parts.size());
+  object.etag = encrypted_etag(object.encryption, to_hex(digest("md5", digests))) + "-" + std::to_string(parts.size());
   object.crc64 = combined_crc64(parts);
   if (settings.checksums == "yes") object.checksums = checksums_of(upload, parts, *object.content);
   return object;
@@ -184,6 +184,7 @@ Answer create_multipart_upload(S3Context& context) {
     answer.headers.emplace_back("x-amz-checksum-algorithm", checksum_element(upload.algorithm).substr(8));
     answer.headers.emplace_back("x-amz-checksum-type", upload.is_full_object ? "FULL_OBJECT" : "COMPOSITE");
   }
+  add_encryption_headers(upload.object.encryption, answer);
   context.bucket->uploads.emplace(id, std::move(upload));
   return answer;
 }
@@ -193,6 +194,7 @@ Answer upload_part(S3Context& context) {
   UploadedPart part;
   part.checksums = context.body.verify();
   Upload& upload = require_upload(context);
+  check_customer_key(context.request, "x-amz-", upload.object.encryption);
   for (const Checksum& one : part.checksums) {
     if (upload.algorithm.empty() || one.algorithm == upload.algorithm) continue;
     throw S3Error{400,
@@ -206,12 +208,13 @@ Answer upload_part(S3Context& context) {
     throw S3Error{400, "InvalidRequest", "The upload was created using a checksum; the part has none.", {}, {}};
   }
   part.md5 = context.body.md5();
-  part.etag = to_hex(part.md5);
+  part.etag = encrypted_etag(upload.object.encryption, to_hex(part.md5));
   part.crc64 = context.body.crc64();
   part.content = context.body.take_content();
   part.modified_ms = context.store.now_ms();
   Answer answer;
   answer.headers.emplace_back("ETag", quoted(part.etag));
+  add_encryption_headers(upload.object.encryption, answer);
   for (const Checksum& one : part.checksums) answer.headers.emplace_back("x-amz-checksum-" + one.algorithm, one.value);
   upload.parts.insert_or_assign(number, std::move(part));
   return answer;
@@ -251,6 +254,7 @@ Answer list_parts(S3Context& context) {
 
 Answer complete_multipart_upload(S3Context& context) {
   Upload& upload = require_upload(context);
+  check_customer_key(context.request, "x-amz-", upload.object.encryption);
   const std::vector<ChosenPart> parts = choose_parts(context.body.text(), upload);
   Object object = join(upload, parts, context.bucket->settings);
   check_said(context.request, object);
@@ -267,6 +271,7 @@ Answer complete_multipart_upload(S3Context& context) {
   }
   Answer answer = xml_answer(xml.finish());
   add_version_header(*context.bucket, *put, answer);
+  add_encryption_headers(put->encryption, answer);
   return answer;
 }
 
