@@ -611,7 +611,9 @@ TEST_F(S3Store, IdentityAndEndpoint) {
   EXPECT_EQ(source_->identity(), "s3://" + bucket_ + "/a/b/");
   EXPECT_EQ(destination_->identity(), source_->identity());
   EXPECT_EQ(source_->endpoint(), server_.endpoint());
-  const auto locator = source_->locator(Item{ItemId{"", "k", ""}, {}, {}, {}, ErrorClass::none, {}});
+  Item item;
+  item.id.key = "k";
+  const auto locator = source_->locator(item);
   ASSERT_TRUE(locator);
   EXPECT_EQ(locator->bucket, bucket_);
   EXPECT_EQ(locator->key, "a/b/k");

@@ -264,9 +264,11 @@ void drop_twin(const std::shared_ptr<Client>& client, const std::string& key, co
     const std::vector<ListedUpload> uploads = open_uploads(*client, key, context);
     const auto ours =
         std::find_if(uploads.begin(), uploads.end(), [&](const ListedUpload& open) { return open.id == id; });
-    const auto begun = ours == uploads.end() ? std::nullopt : ours->initiated_ms;
+    constexpr int64_t unknown = INT64_MIN;
+    const int64_t begun = ours == uploads.end() ? unknown : ours->initiated_ms.value_or(unknown);
     for (const ListedUpload& open : uploads) {
-      const bool is_old = begun && open.initiated_ms && *open.initiated_ms < *begun - most_between_twins_ms;
+      const bool is_old =
+          begun != unknown && open.initiated_ms && *open.initiated_ms < begun - most_between_twins_ms;
       if (open.id != id && !is_old) Upload(client, key, {}, open.id, false).abort(context);
     }
   } catch (const Error& error) {
