@@ -58,7 +58,16 @@ class S3Encryption : public S3Fault {
     return resumed->complete(parts, context_);
   }
 
-  std::optional<Locator> locate(const Key& key) { return source_->locator(item(key)); }
+  /// As a copy locates: what a listing does not tell is read first.
+  std::optional<Locator> locate(const Key& key) {
+    const Item found = item(key);
+    std::optional<Locator> locator = source_->locator(found);
+    if (!locator || locator->storage_class) return locator;
+    std::byte first{};
+    locator->attributes = source_->read(found, 0, {&first, 1}, context_).attributes;
+    locator->storage_class = locator->attributes->storage_class;
+    return locator;
+  }
 
   /// Requests whose head has `text`, in lower case, of those with `op`.
   size_t requests_with(const std::string& text, const std::string& op = "") const {
