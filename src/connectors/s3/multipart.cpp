@@ -202,7 +202,13 @@ Stored Upload::complete(std::span<const PartInfo> parts, Context& context) {
   if (is_conflict || error->code == "NoSuchUpload") {
     if (std::optional<Stored> stored = already_complete(parts, context)) {
       // Refused for the object that is there, it is still open.
-      if (is_conflict) abort(context);
+      try {
+        if (is_conflict) abort(context);
+      } catch (const Error& left_open) {
+        // The object is whole, whatever becomes of the upload.
+        if (left_open.error_class() == ErrorClass::cancelled) throw;
+        context.log(LogLevel::warning, client_->name(key_) + ": an upload of ours may stay open: " + left_open.message());
+      }
       return *stored;
     }
   }
