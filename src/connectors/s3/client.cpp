@@ -19,6 +19,7 @@ constexpr int64_t plausible_skew_s = 4 * 60;
 // Of any answer that is no object: a page of a thousand of the longest keys is half as long.
 constexpr uint64_t most_answer_bytes = 8 << 20;
 constexpr const char* payer_header = "x-amz-request-payer";
+constexpr const char* customer_key_header = "x-amz-server-side-encryption-customer-key";
 // Of one request: from the wrong region to the right one, and once more where a new bucket is on its way.
 constexpr size_t most_region_changes = 2;
 
@@ -88,6 +89,7 @@ void hide_secrets(const aws::Credentials& credentials, const internal::HttpReque
     if (signature != std::string::npos && internal::equals_ignoring_case(name, "authorization")) {
       hide(std::string_view(value).substr(signature + 10), text);
     }
+    if (name == customer_key_header) hide(value, text);
   }
 }
 
@@ -280,10 +282,9 @@ internal::HttpRequest Client::to_http(const Request& request, const Route& route
     http.headers.emplace_back("x-amz-expected-bucket-owner", config_.expected_bucket_owner);
   }
   if (!config_.sse_c.empty() && needs_customer_key(request)) {
-    constexpr std::string_view prefix = "x-amz-server-side-encryption-customer-";
-    http.headers.emplace_back(std::string(prefix) + "algorithm", "AES256");
-    http.headers.emplace_back(std::string(prefix) + "key", config_.sse_c.key.reveal());
-    http.headers.emplace_back(std::string(prefix) + "key-MD5", config_.sse_c.md5);
+    http.headers.emplace_back("x-amz-server-side-encryption-customer-algorithm", "AES256");
+    http.headers.emplace_back(customer_key_header, config_.sse_c.key.reveal());
+    http.headers.emplace_back("x-amz-server-side-encryption-customer-key-MD5", config_.sse_c.md5);
   }
   http.body = request.body;
   http.out = request.out;
