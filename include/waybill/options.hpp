@@ -86,8 +86,8 @@ struct Options {
   /// keys, or failed_only. Default false.
   bool force = false;
   /// Optional. Of a verify run at level content, which part of how many is read, in [1, sample_of]: items fall into parts
-  /// by their keys, so that sample_of runs read everything once. The others are verified at level checksum. Defaults 1
-  /// and 1, all; sample_of at most 1,000,000.
+  /// by their keys, so that sample_of runs read everything once. Of the others nothing is read: they are compared by their
+  /// listings and stored ETags. Defaults 1 and 1, all; sample_of at most 1,000,000.
   int sample_part = 1;
   int sample_of = 1;
   /// Optional. How often what happened is committed, in ms; also the least age of a snapshot. Default 100, range 10 to

@@ -75,7 +75,7 @@ class Options:
         `overwrite` is ``"never"``.
     sample_part, sample_of : int
         Of a verify run at level ``"content"``, which part of how many is read: items fall into parts by their keys, so
-        that `sample_of` runs read everything once; the others are verified at level ``"checksum"``. 1 of 1 is all.
+        that `sample_of` runs read everything once; of the others nothing is read. 1 of 1 is all.
     commit_interval_ms : int
         How often what happened is committed, 10 to 10,000; also the least age of a snapshot.
     lease_ms, heartbeat_ms : int

@@ -183,12 +183,11 @@ bool VerifyRun::judge(const Triple& triple) {
     return false;
   }
   if (judge_done(triple)) return false;
-  const bool is_listing_enough = level_ == VerifyLevel::listing;
   // The store's own word for the content: an ETag that has not changed since the write that was checked.
-  const bool is_as_written = record.basis == Basis::written && record.stored && !record.stored->etag.empty() &&
-                             record.stored->etag == triple.there->stamp.etag;
-  if (!is_listing_enough && (!is_as_written || is_read(record.id))) return true;
-  settle(record, !is_listing_enough || record.state == ItemState::verified);
+  const bool is_as_written = level_ != VerifyLevel::listing && record.basis == Basis::written && record.stored &&
+                             !record.stored->etag.empty() && record.stored->etag == triple.there->stamp.etag;
+  if (is_read(record.id) || (level_ == VerifyLevel::checksum && !is_as_written)) return true;
+  settle(record, is_as_written || record.state == ItemState::verified);
   return false;
 }
 

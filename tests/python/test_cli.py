@@ -510,7 +510,7 @@ def test_a_missing_ledger_is_named_and_not_made(cli: CommandLine, command: str) 
     [
         (["items", "--state", "done"], "--state"),
         (["items", "--limit", "0"], "--limit"),
-        (["verify", "--level", "content"], "--level"),
+        (["verify", "--level", "everything"], "--level"),
         (["frobnicate"], "frobnicate"),
         (["--fast"], "--fast"),
         (["status", "extra"], "extra"),

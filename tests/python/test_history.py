@@ -168,7 +168,15 @@ def test_filters_that_make_no_sense(cli: CommandLine, tree: Path, words: tuple[s
 
 
 def test_verify_reads_what_is_stored_in_parts(ran: CommandLine) -> None:
-    assert ran("verify", "--level", "content", "--sample", "1/3").returncode == 0
+    ran("retry", "--class", "occupied", "--overwrite", "always")
+    ran("waive", "--class", "unsupported", "--why", "a pipe is no data")
+    changed = ran.folder / "to" / "folder 1" / "file-04.txt"
+    before = changed.stat()
+    changed.write_bytes(b"y" + changed.read_bytes()[1:])
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert ran("verify", "--level", "listing").returncode == 0, "same size, same time"
+    codes = [ran("verify", "--level", "content", "--sample", f"{part}/3").returncode for part in (1, 2, 3)]
+    assert sorted(codes) == [0, 0, 3], "each part is read, and only one holds the changed file"
     for wrong in ("0/3", "4/3", "a/b", "3"):
         refused = ran("verify", "--level", "content", "--sample", wrong)
         assert refused.returncode == 2

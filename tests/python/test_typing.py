@@ -30,7 +30,7 @@ with waybill.Tracker("t.db") as tracker:
     keys: list[bytes] = [item.key for item in tracker.items(state="failed")]
     reveal_type(tracker.snapshot().state)
 waybill.Options(overwrite="sometimes")
-migration.verify(level="content")
+migration.verify(level="everything")
 """
 
 
