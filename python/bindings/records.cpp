@@ -308,6 +308,7 @@ py::dict to_dict(const Report& report) {
 
 void add_records(py::module_& module) {
   module.def("printable", [](const std::string& key) { return to_text(printable(key)); }, py::arg("key"));
+  module.def("redacted_url", [](const std::string& url) { return to_text(Url::parse(url).redacted()); }, py::arg("url"));
 }
 
 }  // namespace waybill::python

@@ -49,6 +49,7 @@ from waybill.records import (
     Snapshot,
     printable,
 )
+from waybill.spec import Spec
 from waybill.tracker import Tracker
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "RunRecord",
     "RunSummary",
     "Snapshot",
+    "Spec",
     "Tracker",
     "UnauthenticatedError",
     "UnavailableError",

@@ -11,6 +11,9 @@ def error_codes() -> tuple[str, ...]: ...
 def printable(key: str | bytes) -> str:
     """A key as text for people: one line; control characters, invalid bytes and the backslash are escaped."""
 
+def redacted_url(url: str | bytes) -> str:
+    """A URL without the values of parameters that are not known to be harmless: ``***``. Raises where it is none."""
+
 def default_options() -> dict[str, Any]: ...
 def validate_options(fields: dict[str, Any]) -> None: ...
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from waybill import InvalidArgumentError, Migration, Options, Plan, Report, Tracker
+from waybill import InvalidArgumentError, Migration, Options, Plan, Report, Spec, Tracker
 from waybill.cli.follow import follow, report_line
 from waybill.cli.output import Output, complain, key_fields, to_line
 from waybill.cli.values import (
@@ -32,6 +32,9 @@ __all__ = ["add_commands"]
 
 RESUMABLE = ("paused", "interrupted", "running", "cancelling")
 
+SpecFile = Annotated[
+    str | None, typer.Argument(metavar="[SPEC]", help="A spec in TOML; what is said here goes before it.")
+]
 SourceUrl = Annotated[
     str | None, typer.Option("--from", metavar="URL", help="Source: a path, file:///path or s3://bucket/prefix.")
 ]
@@ -43,8 +46,8 @@ Include = Annotated[
 Exclude = Annotated[
     list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Not these keys (may be repeated).")
 ]
-MaxSize = Annotated[str, typer.Option("--max-size", metavar="SIZE", help="Exclude larger items, e.g. 10MiB.")]
-MinSize = Annotated[str, typer.Option("--min-size", metavar="SIZE", help="Exclude smaller items.")]
+MaxSize = Annotated[str | None, typer.Option("--max-size", metavar="SIZE", help="Exclude larger items, e.g. 10MiB.")]
+MinSize = Annotated[str | None, typer.Option("--min-size", metavar="SIZE", help="Exclude smaller items.")]
 Extension = Annotated[
     list[str] | None, typer.Option("--extension", metavar="EXT", help="Only keys that end in it (may be repeated).")
 ]
@@ -58,19 +61,27 @@ ModifiedBefore = Annotated[
 OnlyPartition = Annotated[
     list[str] | None, typer.Option("--partition", metavar="NAME", help="Only this partition (may be repeated).")
 ]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=0, help="Move at most so many items: a trial.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=0, help="Move at most so many items: a trial.")]
 OverwriteWord = Annotated[
-    Overwrite, typer.Option("--overwrite", help="What may be replaced at the destination; own is what we wrote.")
+    Overwrite | None,
+    typer.Option(
+        "--overwrite", show_default="own", help="What may be replaced at the destination; own is what we wrote."
+    ),
 ]
-Concurrency = Annotated[str, typer.Option("--concurrency", metavar="auto|N", help="Transfers at once.")]
+Concurrency = Annotated[
+    str | None, typer.Option("--concurrency", metavar="auto|N", show_default="auto", help="Transfers at once.")
+]
 ServerSideCopy = Annotated[
-    bool,
+    bool | None,
     typer.Option(
         "--server-side-copy/--no-server-side-copy",
+        show_default="server-side-copy",
         help="Let the store itself copy where both sides are one endpoint.",
     ),
 ]
-DigestWord = Annotated[DigestChoice, typer.Option("--digest", help="Digest kept of each item.")]
+DigestWord = Annotated[
+    DigestChoice | None, typer.Option("--digest", show_default="crc64nvme", help="Digest kept of each item.")
+]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Take the ledger from a stopped process, after watching it.")
 ]
@@ -88,6 +99,8 @@ def add_commands(app: typer.Typer) -> None:
 
 def _run(
     *,
+    context: typer.Context,
+    spec: SpecFile = None,
     source: SourceUrl = None,
     destination: DestinationUrl = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
@@ -95,20 +108,20 @@ def _run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="As the command plan.")] = False,
     include: Include = None,
     exclude: Exclude = None,
-    max_size: MaxSize = "0",
-    min_size: MinSize = "0",
+    max_size: MaxSize = None,
+    min_size: MinSize = None,
     extension: Extension = None,
     modified_since: ModifiedSince = None,
     modified_before: ModifiedBefore = None,
     partition: OnlyPartition = None,
-    limit: Limit = 0,
+    limit: Limit = None,
     item: Annotated[
         list[str] | None, typer.Option("--item", metavar="KEY", help="Only this item, unlisted (may be repeated).")
     ] = None,
-    overwrite: OverwriteWord = "own",
-    concurrency: Concurrency = "auto",
-    digest: DigestWord = "crc64nvme",
-    server_side_copy: ServerSideCopy = True,
+    overwrite: OverwriteWord = None,
+    concurrency: Concurrency = None,
+    digest: DigestWord = None,
+    server_side_copy: ServerSideCopy = None,
     take_over: TakeOver = False,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
@@ -117,91 +130,122 @@ def _run(
 
     waybill run --from /data/photos --to s3://photos/2026 --tracker photos.db
 
+    waybill run photos.toml
+
     With --tracker alone it carries on with the stores that the ledger names. With --json, each line on stdout is an
     event, progress or, at the end, the report.
     """
-    options = Options(
-        **_filters(
-            include=include,
-            exclude=exclude,
-            max_size=max_size,
-            min_size=min_size,
-            extension=extension,
-            modified_since=modified_since,
-            modified_before=modified_before,
-        ),
-        partitions=partition or (),
-        limit=limit,
-        keys=item or (),
-        overwrite=overwrite,
-        concurrency=parse_concurrency(concurrency),
-        digest=digest,
-        server_side_copy=server_side_copy,
-        take_over=take_over,
-    )
-    migration = _open(source, destination, tracker, name, options)
+    said = _filters(
+        include=include,
+        exclude=exclude,
+        max_size=max_size,
+        min_size=min_size,
+        extension=extension,
+        modified_since=modified_since,
+        modified_before=modified_before,
+        partition=partition,
+    ) | {
+        "limit": limit,
+        "keys": item or None,
+        "overwrite": overwrite,
+        "concurrency": parse_concurrency(concurrency) if concurrency is not None else None,
+        "digest": digest,
+        "server_side_copy": server_side_copy,
+        "take_over": take_over or None,
+    }
+    said |= {"from": source, "to": destination, "tracker": _named_tracker(context, tracker), "name": name}
+    values = _with_spec(spec, said)
+    tracker = values.setdefault("tracker", tracker)
+    migration = _migration_of(values)
     if dry_run:
         _show_plan(migration.plan(), json)
         return
-    _follow_copy(migration, tracker, json, progress)
+    _follow_copy(migration, tracker, json, progress, spec)
 
 
 def _plan(
     *,
+    context: typer.Context,
+    spec: SpecFile = None,
     source: SourceUrl = None,
     destination: DestinationUrl = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
     include: Include = None,
     exclude: Exclude = None,
-    max_size: MaxSize = "0",
-    min_size: MinSize = "0",
+    max_size: MaxSize = None,
+    min_size: MinSize = None,
     extension: Extension = None,
     modified_since: ModifiedSince = None,
     modified_before: ModifiedBefore = None,
     partition: OnlyPartition = None,
-    overwrite: OverwriteWord = "own",
+    overwrite: OverwriteWord = None,
     json: JsonFlag = False,
 ) -> None:
     """Show what run would do. Nothing is recorded or moved.
 
     waybill plan --from /data/photos --to s3://photos/2026
     """
-    options = Options(
-        **_filters(
-            include=include,
-            exclude=exclude,
-            max_size=max_size,
-            min_size=min_size,
-            extension=extension,
-            modified_since=modified_since,
-            modified_before=modified_before,
-        ),
-        partitions=partition or (),
-        overwrite=overwrite,
-    )
-    _show_plan(_open(source, destination, tracker, None, options).plan(), json)
+    said = _filters(
+        include=include,
+        exclude=exclude,
+        max_size=max_size,
+        min_size=min_size,
+        extension=extension,
+        modified_since=modified_since,
+        modified_before=modified_before,
+        partition=partition,
+    ) | {"overwrite": overwrite}
+    said |= {"from": source, "to": destination, "tracker": _named_tracker(context, tracker)}
+    values = _with_spec(spec, said)
+    values.setdefault("tracker", tracker)
+    _show_plan(_migration_of(values).plan(), json)
 
 
 def _filters(
     *,
     include: list[str] | None,
     exclude: list[str] | None,
-    max_size: str,
-    min_size: str,
+    max_size: str | None,
+    min_size: str | None,
     extension: list[str] | None,
     modified_since: str | None,
     modified_before: str | None,
+    partition: list[str] | None,
 ) -> dict[str, Any]:
-    """The fields of Options that leave items out."""
+    """The fields of Options that leave items out; None where the command line does not say."""
     return {
-        "include": include or (),
-        "exclude": exclude or (),
-        "max_size_bytes": parse_size(max_size),
-        "min_size_bytes": parse_size(min_size, "--min-size"),
-        "extensions": [word.removeprefix(".") for word in extension or ()],
+        "include": include or None,
+        "exclude": exclude or None,
+        "max_size_bytes": parse_size(max_size) if max_size is not None else None,
+        "min_size_bytes": parse_size(min_size, "--min-size") if min_size is not None else None,
+        "extensions": [word.removeprefix(".") for word in extension] if extension else None,
         "modified_since_ms": parse_time(modified_since, "--modified-since") if modified_since else None,
         "modified_before_ms": parse_time(modified_before, "--modified-before") if modified_before else None,
+        "partitions": partition or None,
     }
+
+
+def _named_tracker(context: typer.Context, tracker: str) -> str | None:
+    """The ledger, if the command line names it: the environment's is only for where the spec names none."""
+    source = context.get_parameter_source("tracker")
+    return tracker if source is not None and source.name == "COMMANDLINE" else None
+
+
+def _with_spec(path: str | None, said: dict[str, Any]) -> dict[str, Any]:
+    """What the command line says, and behind it what the spec does."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        spec = Spec.read(path)
+        for warning in spec.warnings:
+            complain(f"warning: {warning}")
+        values = spec.resolved()
+    return values | {key: value for key, value in said.items() if value is not None}
+
+
+def _migration_of(values: dict[str, Any]) -> Migration:
+    places = [values.pop(key, None) for key in ("from", "to", "tracker", "name")]
+    source, destination, tracker, name = places
+    return _open(source, destination, tracker, name, Options(**values))
 
 
 def _retry(
@@ -219,8 +263,8 @@ def _retry(
     ] = None,
     findings: Annotated[bool, typer.Option("--findings", help="Only what the last verify run found.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Copy again what is done, too.")] = False,
-    overwrite: OverwriteWord = "own",
-    concurrency: Concurrency = "auto",
+    overwrite: OverwriteWord = None,
+    concurrency: Concurrency = None,
     take_over: TakeOver = False,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
@@ -241,8 +285,8 @@ def _retry(
         error_classes=error_class or (),
         partitions=partition or (),
         force=force,
-        overwrite=overwrite,
-        concurrency=parse_concurrency(concurrency),
+        overwrite=overwrite or "own",
+        concurrency=parse_concurrency(concurrency or "auto"),
         take_over=take_over,
     )
     _follow_copy(_open(None, None, tracker, None, options), tracker, json, progress)
@@ -367,11 +411,11 @@ def _mode(progress: Mode, json: bool) -> Mode:
     return "none" if json and progress == "auto" else progress
 
 
-def _follow_copy(migration: Migration, tracker: str, json: bool, progress: Mode) -> None:
+def _follow_copy(migration: Migration, tracker: str, json: bool, progress: Mode, spec: str | None = None) -> None:
     output = Output()
     report = follow(migration.start, _mode(progress, json), output if json else None)
     if not json:
-        _show_report(report, tracker, output)
+        _show_report(report, tracker, output, spec)
     elif report.exit_code == 1:
         complain(report.message)
     raise typer.Exit(report.exit_code)
@@ -397,7 +441,7 @@ def _command(words: str, tracker: str) -> str:
     return f"waybill {words}" + ("" if tracker == DEFAULT_TRACKER else f" --tracker {safe(shlex.quote(tracker))}")
 
 
-def _show_report(report: Report, tracker: str, output: Output) -> None:
+def _show_report(report: Report, tracker: str, output: Output, spec: str | None = None) -> None:
     snapshot = report.snapshot
     items = snapshot.items
     is_verify = snapshot.phase == "verify"
@@ -422,7 +466,11 @@ def _show_report(report: Report, tracker: str, output: Output) -> None:
         lines.append("what did not move:")
         for word, number in sorted(snapshot.failed_by_class.items(), key=lambda entry: -entry[1]):
             lines.append(f"  {count(number):>9}  {word:<14}  {_command(f'failed --class {word}', tracker)}")
-    lines += [f"next: {_command(words, tracker)}" for words in _next_commands(report)]
+    for words in _next_commands(report):
+        is_spec = words == "run" and spec is not None
+        lines.append(
+            f"next: waybill run {safe(shlex.quote(str(spec)))}" if is_spec else f"next: {_command(words, tracker)}"
+        )
     for line in lines:
         output.line(line)
     output.flush()
