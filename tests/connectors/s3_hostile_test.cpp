@@ -396,6 +396,7 @@ TEST_F(S3Hostile, WhichKeysAreKeptIsFoundOutBesideThem) {
     if (request.method == "PUT" && !request.header("if-none-match").empty() && held.contains(key)) {
       return ScriptedAnswer{412, "", "<Error><Code>PreconditionFailed</Code></Error>"};
     }
+    if (request.method == "HEAD" && !held.contains(key)) return ScriptedAnswer{404, "", ""};
     if (request.method == "PUT") held.insert(key);
     if (request.method == "DELETE") held.erase(key);
     return ScriptedAnswer{request.method == "DELETE" ? 204 : 200, "ETag: \"e\"\r\n", ""};

@@ -335,6 +335,99 @@ TEST_F(S3Integrity, H7AnIgnoredConditionIsReplacedByALook) {
   EXPECT_EQ(logged("ignores If-None-Match"), 1U);
 }
 
+// H7: copies and the completion of uploads have conditions of their own, which a store may ignore though it heeds those
+// of PUT. What appeared since the listing stays.
+TEST_F(S3Integrity, H7ConditionsThatOnlyCopiesIgnoreAreFoundOut) {
+  for (const bool is_ignored : {true, false}) {
+    change("to", [&](auto& settings) {
+      settings.unconditional = is_ignored ? std::set<std::string>{"CopyObject"} : std::set<std::string>{};
+    });
+    open();
+    const std::string folder = is_ignored ? "ignored/" : "heeded/";
+    const auto copy = [&](const Key& key) {
+      server_.put("from", folder + key, "content of " + key);
+      const Item from = item(folder + key);
+      std::optional<Locator> locator = source_->locator(from);
+      locator->attributes = source_->read(from, 0, {}, context_).attributes;
+      locator->storage_class = "";
+      return destination_->copy(folder + key, *locator, absent(), context_);
+    };
+    server_.put("to", folder + "first", "theirs");
+    EXPECT_FALSE(copy("first")) << "nothing is known yet";
+    ASSERT_TRUE(copy("second"));
+    server_.put("to", folder + "third", "theirs");
+    server_.clear_log();
+    EXPECT_FALSE(copy("third"));
+    EXPECT_EQ(requests("CopyObject"), is_ignored ? 0U : 1U);
+    ASSERT_TRUE(copy("fourth"));
+    for (const char* key : {"first", "third"}) EXPECT_EQ(content_at("to", folder + key), "theirs");
+    for (const char* key : {"second", "fourth"}) EXPECT_EQ(content_at("to", folder + key), "content of " + std::string(key));
+  }
+  EXPECT_EQ(logged("ignores If-None-Match of copies"), 1U);
+}
+
+// H7: the same of If-Match, which a store may ignore though it heeds If-None-Match.
+TEST_F(S3Integrity, H7AnIgnoredIfMatchIsReplacedByALook) {
+  for (const bool is_ignored : {true, false}) {
+    const std::string folder = is_ignored ? "ignored/" : "heeded/";
+    open();
+    change("to", [&](auto& settings) { settings.unconditional.clear(); });
+    put(folder + "new", "heeded", absent());
+    WriteOptions options;
+    options.condition.kind = Condition::Kind::unchanged;
+    const auto replace = [&](const std::string& key) {
+      options.condition.etag = put(folder + key, "old").etag;
+      if (is_ignored) change("to", [&](auto& settings) { settings.unconditional = {"PutObject"}; });
+    };
+    replace("first");
+    put(folder + "first", "ours", options);
+    EXPECT_EQ(content_at("to", folder + "first"), "ours");
+    replace("second");
+    server_.put("to", folder + "second", "theirs");
+    const auto error = error_of([&] { put(folder + "second", "ours", options); });
+    ASSERT_TRUE(error) << folder;
+    EXPECT_EQ(error->error_class(), ErrorClass::conflict);
+    EXPECT_EQ(content_at("to", folder + "second"), "theirs");
+  }
+  EXPECT_EQ(logged("ignores If-Match"), 1U);
+}
+
+TEST_F(S3Integrity, H7TheCompletionOfAnUploadIsLookedAtFirst) {
+  for (const bool is_ignored : {true, false}) {
+    change("to", [&](auto& settings) {
+      settings.unconditional = is_ignored ? std::set<std::string>{"CompleteMultipartUpload"} : std::set<std::string>{};
+    });
+    open();
+    put("small" + std::to_string(is_ignored), "heeded", absent());
+    const auto upload = destination_->begin_parts("large", PartPlan{5, 5, ""}, absent(), context_);
+    const std::vector<PartInfo> parts = {upload->write(1, 0, Body(internal::as_bytes("hello"), {}), context_)};
+    server_.put("to", "large", "theirs");
+    const auto error = error_of([&] { upload->complete(parts, context_); });
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->error_class(), ErrorClass::conflict) << error->message();
+    EXPECT_EQ(content_at("to", "large"), "theirs");
+    upload->abort(context_);
+  }
+}
+
+// H7: a body that is not cheap to repeat waits for a look, until looks have cost more than one repetition.
+TEST_F(S3Integrity, H7LargeBodiesAreLookedAtUntilOneIsRepeated) {
+  for (const char* mode : {"ignored", "yes"}) {
+    change("to", [&](auto& settings) { settings.conditional_writes = mode; });
+    open();
+    const std::string folder = std::string(mode) + "/";
+    const std::string body(100'000, 'x');
+    server_.put("to", folder + "theirs", "theirs");
+    EXPECT_EQ(error_of([&] { put(folder + "theirs", body, absent()); })->error_class(), ErrorClass::conflict);
+    server_.clear_log();
+    for (int n = 0; n < 20; ++n) put(folder + std::to_string(n), body, absent());
+    EXPECT_EQ(requests("PutObject"), 21U) << mode;
+    EXPECT_EQ(requests("HeadObject"), mode == std::string("yes") ? 7U : 19U) << mode;
+    EXPECT_EQ(error_of([&] { put(folder + "theirs", body, absent()); })->error_class(), ErrorClass::conflict);
+    EXPECT_EQ(content_at("to", folder + "theirs"), "theirs");
+  }
+}
+
 // H6, H7: a conflict of two writes at once is worth another try, which then succeeds.
 TEST_F(S3Integrity, H7AConflictInFlightCanBeTriedAgain) {
   server_.add_rule({.op = "PutObject", .times = 1, .status = 409, .code = "ConditionalRequestConflict"});

@@ -344,6 +344,25 @@ TEST_F(S3Store, TheStoreItselfChecksTheContent) {
   EXPECT_FALSE(destination_->stat("object", context_));
 }
 
+// The server ignores the conditions of copies, though it heeds those of PUT.
+TEST_F(S3Store, ACopyReplacesNobodysObject) {
+  const auto copies = s3_connector().open_destination(server_.url(bucket_, "copies"));
+  WriteOptions absent;
+  absent.condition.kind = Condition::Kind::absent;
+  const auto copy = [&](const Key& key) {
+    put(key, "content of " + key);
+    const Item from = item(key);
+    std::optional<Locator> locator = source_->locator(from);
+    locator->attributes = source_->read(from, 0, {}, context_).attributes;
+    return copies->copy(key, *locator, absent, context_);
+  };
+  ASSERT_TRUE(copy("first"));
+  EXPECT_EQ(get("copies/first"), "content of first");
+  put("copies/second", "theirs");
+  EXPECT_FALSE(copy("second"));
+  EXPECT_EQ(get("copies/second"), "theirs");
+}
+
 TEST_F(S3Store, ConditionsAreTheStores) {
   WriteOptions absent;
   absent.condition.kind = Condition::Kind::absent;

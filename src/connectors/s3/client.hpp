@@ -40,17 +40,24 @@ struct Learnt {
   enum class ListVersion : int { unknown, one, two };
   enum class Plus : int { unknown, space, itself };         ///< what a '+' in an encoded key means
   enum class Proof : int { crc64nvme, crc32c, sha256, md5 };  ///< that goes with an unsigned body (writing.hpp)
-  enum class Conditions : int { unknown, being_asked, heeded };
+  enum class Heeded : int { unknown, being_asked, yes, no };
   enum class Tags : int { unknown, counted, uncounted };  ///< whether a GET says that there are any
   enum class Copies : int { unknown, being_asked, whole, lossy };  ///< whether they keep all attributes (copying.hpp)
   enum class Website : int { unknown, being_asked, none, maybe };  ///< that the bucket is (website.hpp)
 
+  /// Whether one operation heeds what a header requires of what is there; no: it refuses the header, or ignores it.
+  struct Conditions {
+    std::atomic<Heeded> if_none_match{Heeded::unknown};
+    std::atomic<Heeded> if_match{Heeded::unknown};
+  };
+
+  Conditions put_conditions;
+  Conditions copy_conditions;
+  Conditions complete_conditions;
+  std::atomic<unsigned> looks{0};  ///< at what is there before a write (guard.hpp)
   std::atomic<bool> refuses_checksum_headers{false};  ///< at the beginning of an upload
   std::atomic<Proof> proof{Proof::crc64nvme};
   std::atomic<bool> has_proved{false};  ///< a body was taken with this proof
-  std::atomic<bool> refuses_conditions{false};  ///< or ignores them
-  std::atomic<bool> refuses_copy_conditions{false};
-  std::atomic<Conditions> conditions{Conditions::unknown};
   std::atomic<bool> refuses_storage_classes{false};
   std::atomic<Tags> tags{Tags::unknown};
   std::timed_mutex tags_being_asked;

@@ -8,6 +8,7 @@
 
 #include "base/uri.hpp"
 #include "connectors/s3/checksums.hpp"
+#include "connectors/s3/guard.hpp"
 #include "connectors/s3/reading.hpp"
 #include "connectors/s3/writing.hpp"
 
@@ -18,6 +19,8 @@ namespace {
 constexpr int copy_timeout_ms = 10 * 60 * 1000;
 // Of copies before the first one that succeeds: then this store, or these credentials, copy nothing.
 constexpr unsigned most_refused_copies = 3;
+// The most that is copied a second time only to see whether a condition is heeded.
+constexpr uint64_t most_repeated_bytes = uint64_t{64} << 20;
 
 bool is_copyable(const Client& client, const Locator& from) {
   return may_copy(client) && from.scheme == "s3" && from.endpoint == client.config().endpoint() && !from.etag.empty() &&
@@ -58,12 +61,6 @@ std::optional<Completed> outcome(Client& client, const Client::Request& request,
   return std::nullopt;
 }
 
-bool holds(const Condition& condition, const std::optional<ObjectHead>& there) {
-  if (condition.kind == Condition::Kind::absent) return !there;
-  return there && (condition.etag.empty() || there->etag == condition.etag) &&
-         (!condition.size || there->size == *condition.size);
-}
-
 // What the copy is to have besides the bytes. The store keeps the attributes, or is told all of them; where a website
 // leads to, its storage class and the ACL it is told in any case.
 void add_attributes(Client& client, const std::string& key, const Locator& from, bool is_told,
@@ -85,27 +82,24 @@ std::optional<Stored> copy_once(Client& client, const std::string& key, const Lo
   request.is_sent_once = true;
   add_attributes(client, key, from, is_told, request);
   const size_t plain_headers = request.headers.size();
-  const bool has_condition = condition.kind == Condition::Kind::absent || !condition.etag.empty();
-  internal::HttpResponse response;
-  const bool asks = has_condition && !client.learnt().refuses_copy_conditions;
-  if (asks) {
-    if (condition.kind == Condition::Kind::absent)
-      request.headers.emplace_back("If-None-Match", "*");
-    else
-      request.headers.emplace_back("If-Match", "\"" + condition.etag + "\"");
-    response = client.send(request, context);
+  const Guard guard(client, key, condition, client.learnt().copy_conditions);
+  const auto send = [&](const std::vector<internal::HttpHeader>& conditions) {
     request.headers.resize(plain_headers);
-  }
-  if (!asks || refuses_header(response)) {
-    // It knows no conditions of copies, or no copies: a look, and the copy without one.
-    if (condition.kind != Condition::Kind::none && !holds(condition, head_object(client, key, context))) return std::nullopt;
-    response = client.send(request, context);
-    if (asks && response.status < 300) client.learnt().refuses_copy_conditions = true;
+    request.headers.insert(request.headers.end(), conditions.begin(), conditions.end());
+    return client.send(request, context);
+  };
+  internal::HttpResponse response = guard.run(Guard::Unproved::look, send, context);
+  std::optional<Completed> completed = outcome(client, request, response);
+  if (!completed) return std::nullopt;
+  if (*from.size <= most_repeated_bytes) {
+    if (auto again = guard.probe(completed->etag, send, context)) {
+      response = std::move(*again);
+      completed = outcome(client, request, response);
+      if (!completed) return std::nullopt;
+    }
   }
   Stored stored;
   stored.size = *from.size;
-  std::optional<Completed> completed = outcome(client, request, response);
-  if (!completed) return std::nullopt;
   stored.etag = std::move(completed->etag);
   stored.version = response.header("x-amz-version-id");
   stored.digest.crc64nvme = completed->crc64nvme;

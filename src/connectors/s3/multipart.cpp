@@ -11,6 +11,7 @@
 #include "base/uri.hpp"
 #include "connectors/s3/checksums.hpp"
 #include "connectors/s3/copying.hpp"
+#include "connectors/s3/guard.hpp"
 #include "connectors/s3/reading.hpp"
 #include "connectors/s3/writing.hpp"
 
@@ -180,13 +181,14 @@ Stored Upload::complete(std::span<const PartInfo> parts, Context& context) {
   request.stall_timeout_ms = complete_timeout_ms;
   request.headers.emplace_back("Content-Type", "application/xml");
   const size_t plain_headers = request.headers.size();
-  Guard guard(*client_, key_, condition_);
+  // It cannot be repeated, so that nothing proves that its condition is heeded.
+  const Guard guard(*client_, key_, condition_, client_->learnt().complete_conditions);
   const auto send = [&](const std::vector<internal::HttpHeader>& conditions) {
     request.headers.resize(plain_headers);
     request.headers.insert(request.headers.end(), conditions.begin(), conditions.end());
     return client_->send(request, context);
   };
-  internal::HttpResponse response = guard.run(send, context);
+  internal::HttpResponse response = guard.run(Guard::Unproved::look, send, context);
 
   std::optional<ServiceError> error;
   if (response.status == 200) {

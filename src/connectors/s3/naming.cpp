@@ -9,8 +9,8 @@
 
 #include "base/random.hpp"
 #include "base/text.hpp"
+#include "connectors/s3/guard.hpp"
 #include "connectors/s3/listing.hpp"
-#include "connectors/s3/writing.hpp"
 
 namespace waybill::s3 {
 namespace {
@@ -101,13 +101,13 @@ void prove_key(Client& client, const std::string& full, Context& context) {
 
   const std::string probe = probe_key(client.config().prefix, shapes);
   const Condition absent{Condition::Kind::absent, {}, {}, {}};
-  const Guard guard(client, probe, absent);
+  const Guard guard(client, probe, absent, client.learnt().put_conditions);
   Client::Request request{.method = "PUT", .key = probe};
   const auto send = [&](const std::vector<internal::HttpHeader>& conditions) {
     request.headers = conditions;
     return client.send(request, context);
   };
-  const internal::HttpResponse response = guard.run(send, context);
+  const internal::HttpResponse response = guard.run(Guard::Unproved::look, send, context);
   bool is_kept = false;
   if (!guard.is_failed(response)) {
     request.key = full;  // the one that the answer is about for whoever reads it

@@ -4,6 +4,7 @@
 #include "connectors/s3/s3_destination.hpp"
 
 #include "connectors/s3/copying.hpp"
+#include "connectors/s3/guard.hpp"
 #include "connectors/s3/listing.hpp"
 #include "connectors/s3/multipart.hpp"
 #include "connectors/s3/naming.hpp"
@@ -16,6 +17,11 @@ namespace {
 constexpr uint64_t mib = 1024 * 1024;
 constexpr uint64_t gib = 1024 * mib;
 constexpr uint64_t max_put_bytes = 5 * gib;
+// The most that is sent a second time only to see whether a condition is heeded; and what may be sent so where looking
+// before each write has cost so many requests already.
+constexpr uint64_t most_probed_bytes = 64 * 1024;
+constexpr uint64_t most_probed_late_bytes = 64 * mib;
+constexpr unsigned many_looks = 8;
 
 }  // namespace
 
@@ -78,7 +84,9 @@ Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& 
   BodyDigest digest = digest_of(body, *client_, context);
   Client::Request request{.method = "PUT", .key = full};
   size_t plain_headers = 0;
-  const Guard guard(*client_, full, options.condition);
+  const Guard guard(*client_, full, options.condition, client_->learnt().put_conditions);
+  const bool may_repeat = body.size() <= most_probed_bytes ||
+                          (client_->learnt().looks >= many_looks && body.is_contiguous() && body.size() <= most_probed_late_bytes);
   const auto send = [&](const std::vector<internal::HttpHeader>& conditions) {
     request.headers.resize(plain_headers);
     request.headers.insert(request.headers.end(), conditions.begin(), conditions.end());
@@ -88,7 +96,7 @@ Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& 
   do {
     request.headers = object_headers(*client_, full, options.attributes, digest.crc64nvme);
     plain_headers = request.headers.size();
-    response = guard.run(send, context);
+    response = guard.run(may_repeat ? Guard::Unproved::send : Guard::Unproved::look, send, context);
   } while (forgoes_storage_class(*client_, request, response, context));
 
   Stored stored;
@@ -105,7 +113,10 @@ Stored S3Destination::put(const Key& key, const Body& body, const WriteOptions& 
     return stored;
   }
   if (response.status < 200 || response.status > 299) throw refused_write(*client_, request, response);
-  guard.probe(body.size(), send, response, context);
+  if (may_repeat) {
+    const std::string etag(unquote_etag(response.header("etag")));
+    if (auto again = guard.probe(etag, send, context)) response = std::move(*again);
+  }
   stored.etag = check_written(*client_, full, response, digest.crc64nvme);
   stored.version = response.header("x-amz-version-id");
   note_replaced(*client_, options.condition, stored.version, context);

@@ -10,7 +10,7 @@
 #include "base/hash.hpp"
 #include "connectors/s3/attributes.hpp"
 #include "connectors/s3/checksums.hpp"
-#include "connectors/s3/reading.hpp"
+#include "connectors/s3/guard.hpp"
 #include "connectors/s3/tags.hpp"
 
 namespace waybill::s3 {
@@ -19,9 +19,6 @@ namespace {
 constexpr size_t window_bytes = 256 * 1024;
 constexpr std::string_view storage_class_header = "x-amz-storage-class";
 constexpr std::string_view tagging_header = "x-amz-tagging";
-
-// The most that is sent a second time only to see whether a condition is heeded.
-constexpr uint64_t most_probed_bytes = 64 * 1024;
 
 bool is_signed(const Client& client) {
   return client.signs_bodies() || (client.learnt().proof == Learnt::Proof::sha256 && !client.config().anonymous);
@@ -160,7 +157,7 @@ class Sending {
       return header.first == "If-None-Match" || header.first == "If-Match";
     });
     plain_headers_ = request_.headers.size();
-    if (request_.query.empty() && !etag.empty() && !client_.learnt().refuses_conditions) {
+    if (request_.query.empty() && !etag.empty() && client_.learnt().put_conditions.if_match != Learnt::Heeded::no) {
       request_.headers.emplace_back("If-Match", "\"" + etag + "\"");
       ++plain_headers_;
     }
@@ -308,66 +305,6 @@ Error refused_write(const Client& client, const Client::Request& request, const 
   return with_hint(error,
                    "the object has tags, which need s3:PutObjectTagging and a store that keeps them; tags=false "
                    "in the destination's URL leaves them out");
-}
-
-bool refuses_header(const internal::HttpResponse& response) {
-  if (response.status == 501) return true;
-  if (response.status != 400) return false;
-  const std::string code = parse_error(response.text).code;
-  return code.empty() || code == "NotImplemented" || code == "InvalidRequest" || code == "InvalidArgument";
-}
-
-std::vector<internal::HttpHeader> Guard::headers() const {
-  std::vector<internal::HttpHeader> headers;
-  if (client_.learnt().refuses_conditions) return headers;
-  if (condition_.kind == Condition::Kind::absent) {
-    headers.emplace_back("If-None-Match", "*");
-  } else if (condition_.kind == Condition::Kind::unchanged && !condition_.etag.empty() &&
-             !client_.learnt().has_weak_etags) {
-    headers.emplace_back("If-Match", "\"" + condition_.etag + "\"");
-  }
-  return headers;
-}
-
-void Guard::look(Context& context) const {
-  if (condition_.kind == Condition::Kind::none) return;
-  const std::optional<ObjectHead> head = head_object(client_, key_, context);
-  if (condition_.kind == Condition::Kind::absent) {
-    if (head) throw conflict();
-    return;
-  }
-  if (!head || (!condition_.etag.empty() && head->etag != condition_.etag) ||
-      (condition_.size && head->size != *condition_.size)) {
-    throw conflict();
-  }
-}
-
-bool Guard::begins_probe(uint64_t body_bytes) const {
-  if (condition_.kind != Condition::Kind::absent || body_bytes > most_probed_bytes) return false;
-  Learnt& learnt = client_.learnt();
-  Learnt::Conditions expected = Learnt::Conditions::unknown;
-  return !learnt.refuses_conditions &&
-         learnt.conditions.compare_exchange_strong(expected, Learnt::Conditions::being_asked);
-}
-
-void Guard::ignored(Context& context) const {
-  client_.learnt().refuses_conditions = true;
-  context.log(LogLevel::warning, client_.config().shown() +
-                                     ": the store ignores If-None-Match; what is there is looked at before each write "
-                                     "instead, with a request more and without certainty if others write too");
-}
-
-bool Guard::is_failed(const internal::HttpResponse& response) const {
-  if (response.status == 412) return true;
-  // If-Match on an object that is gone.
-  return response.status == 404 && condition_.kind == Condition::Kind::unchanged &&
-         parse_error(response.text).code == "NoSuchKey";
-}
-
-Error Guard::conflict() const {
-  const char* why = condition_.kind == Condition::Kind::absent ? ": there is an object now, and there was to be none"
-                                                               : ": the object is not the one that was to be replaced";
-  return Error(ErrorCode::failed_precondition, ErrorClass::conflict, client_.name(key_) + why);
 }
 
 }  // namespace waybill::s3

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a single PUT and the parts of a large object have in common: the proof of the content that goes with a body, the
-// conditions of a write, and the headers that a store may not know; each with its fallback.
+// What a single PUT and the parts of a large object have in common: the proof of the content that goes with a body, and
+// the headers that a store may not know; each with its fallback.
 //
 // Proof: over plain http the body's SHA-256 is signed. Over https, and without credentials, it is a header: of
 // CRC-64/NVME, or where the store refuses that, of CRC-32C, then the signed SHA-256 (a header of it where nothing can
@@ -42,9 +42,6 @@ std::string check_written(const Client& client, std::string_view key, const inte
 /// once, and counts it ("noncurrent_versions"): the old one stays, and is paid for.
 void note_replaced(Client& client, const Condition& condition, std::string_view version, Context& context);
 
-/// Whether an answer may mean that a store does not know a header of ours.
-bool refuses_header(const internal::HttpResponse& response);
-
 /// The encryption of what is written, as the URL wants it; a key of the user's own is not among it (Client sends that).
 void add_encryption(const Config& config, std::vector<internal::HttpHeader>& headers);
 
@@ -60,69 +57,5 @@ bool forgoes_storage_class(Client& client, const Client::Request& request, const
 
 /// The Error for a write that was refused, which says so if the object's tags may be why.
 Error refused_write(const Client& client, const Client::Request& request, const internal::HttpResponse& response);
-
-/// The condition of a write, as a header where the store knows it, and otherwise as a look just before the write.
-///
-/// A store may also ignore the header. So the first object that was written under "there must be nothing" is written
-/// once more in the same way: a sound store refuses that, one that ignores the header writes the same bytes again, and
-/// from then on there is a look before each write. What was under way by then was guarded by the listing alone.
-class Guard {
- public:
-  Guard(Client& client, const std::string& key, const Condition& condition)
-      : client_(client), key_(key), condition_(condition) {}
-
-  /// Calls `send(headers)` with the headers to add, at most twice. Errors: conflict (the look before the write finds
-  /// something else); what `send` throws.
-  template <typename Send>
-  internal::HttpResponse run(Send&& send, Context& context) const {
-    std::vector<internal::HttpHeader> headers = this->headers();
-    if (headers.empty()) {
-      look(context);
-      return send(headers);
-    }
-    internal::HttpResponse response = send(headers);
-    if (!refuses_header(response)) return response;
-    look(context);
-    response = send({});
-    if (response.status < 300) client_.learnt().refuses_conditions = true;
-    return response;
-  }
-
-  /// After `response`, a success of run(): finds out whether the store heeds the condition, unless that is known or the
-  /// body of `body_bytes` is too large to be sent for it. `response` becomes that of the last success.
-  template <typename Send>
-  void probe(uint64_t body_bytes, Send&& send, internal::HttpResponse& response, Context& context) const {
-    if (!begins_probe(body_bytes)) return;
-    Learnt::Conditions found = Learnt::Conditions::unknown;
-    try {
-      internal::HttpResponse again = send(headers());
-      // Whatever the refusal is, nothing was replaced; a store that is busy says nothing.
-      const bool is_refused = again.status >= 400 && again.status < 500 && again.status != 409 && again.status != 429;
-      if (is_refused) found = Learnt::Conditions::heeded;
-      if (again.status < 300) {
-        ignored(context);
-        response = std::move(again);
-      }
-    } catch (const Error& error) {
-      client_.learnt().conditions = found;
-      if (error.error_class() == ErrorClass::cancelled) throw;
-    }
-    client_.learnt().conditions = found;
-  }
-
-  /// Whether the answer says that the condition does not hold.
-  bool is_failed(const internal::HttpResponse& response) const;
-  Error conflict() const;
-
- private:
-  std::vector<internal::HttpHeader> headers() const;
-  void look(Context& context) const;
-  bool begins_probe(uint64_t body_bytes) const;
-  void ignored(Context& context) const;
-
-  Client& client_;
-  const std::string& key_;
-  const Condition& condition_;
-};
 
 }  // namespace waybill::s3

@@ -159,6 +159,7 @@ void check_write_conditions(S3Context& context) {
   const auto none_match = request.header("if-none-match");
   const std::string& mode = context.bucket->settings.conditional_writes;
   if ((match.empty() && none_match.empty()) || mode == "ignored") return;
+  if (context.bucket->settings.unconditional.contains(request.op)) return;
   if (mode == "not_implemented") {
     throw S3Error{
         501, "NotImplemented", "A header you provided implies functionality that is not implemented.", {}, {}};

@@ -80,6 +80,7 @@ void BucketSettings::merge(const json& object) {
       {"empty_page_every", field(&S::empty_page_every)},
       {"list_v2", choice(&S::list_v2, {"yes", "not_implemented", "as_v1"})},
       {"conditional_writes", choice(&S::conditional_writes, {"yes", "ignored", "not_implemented"})},
+      {"unconditional", field(&S::unconditional)},
       {"checksums", choice(&S::checksums, {"yes", "ignored", "refused"})},
       {"etag", choice(&S::etag, {"md5", "opaque"})},
       {"copy", field(&S::copy)},

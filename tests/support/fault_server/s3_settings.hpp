@@ -36,6 +36,7 @@ struct BucketSettings {
   std::string list_v2 = "yes";         ///< "yes", "not_implemented" (501), "as_v1" (list-type is not looked at)
   // Writing.
   std::string conditional_writes = "yes";  ///< "yes", "ignored", "not_implemented"
+  std::set<std::string> unconditional;     ///< operations that ignore conditions where others heed them
   std::string checksums = "yes";           ///< "yes", "ignored", "refused" (400)
   std::string etag = "md5";                ///< "md5", "opaque"
   bool copy = true;                        ///< CopyObject is there (else 501)
