@@ -58,7 +58,9 @@ Counters contribution(const ItemRecord& record) noexcept {
   if (record.left) return counters;
   counters[counter_of(record)] = 1;
   if (record.state == ItemState::excluded) return counters;
-  const auto bytes = static_cast<int64_t>(record.stamp.size.value_or(0));
+  // No object is larger; what a store says beyond that must not make sums overflow.
+  constexpr uint64_t most_bytes = uint64_t{1} << 53;
+  const auto bytes = static_cast<int64_t>(std::min(record.stamp.size.value_or(0), most_bytes));
   counters[Counter::bytes_total] = bytes;
   if (is_done(record)) counters[Counter::bytes_done] = bytes;
   if (record.state == ItemState::verified) counters[Counter::verified] = 1;

@@ -9,8 +9,14 @@
 namespace waybill::internal {
 namespace {
 
-// Retries of one page for errors that blame the item rather than the endpoint; the latter are waited out.
+// Tries of one page. Failures that blame the endpoint are waited out.
 constexpr int most_page_failures = 8;
+
+// An answer that came whole and makes no sense is no outage: waiting does not mend it.
+bool is_waited_out(const Error& error) {
+  const bool is_nonsense = error.code() == ErrorCode::data_loss && error.error_class() == ErrorClass::server;
+  return blames_endpoint(error.error_class()) && !is_nonsense;
+}
 
 }  // namespace
 
@@ -38,8 +44,8 @@ std::optional<Page> ItemCursor::next_page() {
       return page;
     } catch (const Error& error) {
       ++failures;
-      if (!error.retryable() || (failures >= most_page_failures && !blames_endpoint(error.error_class()))) throw;
-      if (blames_endpoint(error.error_class())) retry_.endpoint_failed();
+      if (!error.retryable() || (failures >= most_page_failures && !is_waited_out(error))) throw;
+      if (is_waited_out(error)) retry_.endpoint_failed();
       trouble_(error, failures);
       if (!scope_.cancel.sleep(retry_.delay(failures, error))) {
         throw Error(ErrorCode::cancelled, ErrorClass::cancelled, "listing cancelled");

@@ -432,19 +432,20 @@ bool Transfer::counts_against_item(const Work& work, const Error& error, Side si
   retry.endpoint_failed();
   if (retry.succeeded_since(work.first_failure)) return true;
   std::scoped_lock lock(probe_mutex_);
+  Probe& last = side == Side::source ? source_probe_ : destination_probe_;
   const auto now = std::chrono::steady_clock::now();
-  if (now - probed_at_ < probe_pause) return probe_answered_;
+  if (now - last.at < probe_pause) return last.is_answered;
   try {
     CallContext context(scope_);
     side == Side::source ? source_.check(context) : destination_.check(context);
-    probe_answered_ = true;
+    last.is_answered = true;
   } catch (...) {
     const Error probe = current_error();
     if (probe.error_class() == ErrorClass::cancelled) throw probe;
-    probe_answered_ = !blames_endpoint(probe.error_class());
+    last.is_answered = !blames_endpoint(probe.error_class());
   }
-  probed_at_ = std::chrono::steady_clock::now();
-  return probe_answered_;
+  last.at = std::chrono::steady_clock::now();
+  return last.is_answered;
 }
 
 std::optional<milliseconds> Transfer::next_try(Work& work, const Error& error, Side side) {

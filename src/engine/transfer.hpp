@@ -142,8 +142,12 @@ class Transfer {
   std::atomic<bool> has_copied_{false};  ///< the store has copied an item by itself
 
   std::mutex probe_mutex_;
-  std::chrono::steady_clock::time_point probed_at_{};  // guarded by probe_mutex_
-  bool probe_answered_ = false;                        // guarded by probe_mutex_
+  struct Probe {
+    std::chrono::steady_clock::time_point at{};
+    bool is_answered = false;
+  };
+  Probe source_probe_;       // guarded by probe_mutex_
+  Probe destination_probe_;  // guarded by probe_mutex_
 };
 
 /// The item that a row describes, as connectors take it.

@@ -197,6 +197,8 @@ TEST_F(S3Protocol, ReadsThatAreNotWhatWasAskedAreErrors) {
   EXPECT_EQ(read(20)->error_class(), ErrorClass::server);
   serve(answer(206, "bytes 20-29/100", "other", 10));
   EXPECT_EQ(read(20)->error_class(), ErrorClass::source_changed);
+  serve(answer(206, "bytes 20-29/100", "", 10));
+  EXPECT_EQ(read(20)->error_class(), ErrorClass::server) << "nothing says that it changed";
   serve(answer(200, "", "e", 100));
   EXPECT_EQ(read(20)->error_class(), ErrorClass::server);
   EXPECT_FALSE(read(0)) << "a store that ignores ranges can be read from the beginning";

@@ -366,6 +366,47 @@ TEST_F(Copy, ListingThatBreaksItsOrderStopsTheRun) {
   EXPECT_NE(report.message.find("not in byte order"), std::string::npos) << report.message;
 }
 
+TEST_F(Copy, AListingThatMakesNoSenseEndsTheRunInsteadOfBeingWaitedFor) {
+  fill(3);
+  std::atomic<int> tries{0};
+  source_hook = [&](const std::string& operation, const Key&, Context&) {
+    if (operation != "list") return;
+    ++tries;
+    throw Error(ErrorCode::data_loss, ErrorClass::server, "the store's listing answer is not valid: a page of a proxy").set_retryable();
+  };
+  const Report report = copy();
+  EXPECT_EQ(report.exit_code, 1);
+  EXPECT_EQ(report.snapshot.state, RunState::failed);
+  EXPECT_NE(report.snapshot.reason.find("a page of a proxy"), std::string::npos) << report.snapshot.reason;
+  EXPECT_EQ(tries, 8);
+}
+
+// A source that answers says nothing of a destination that does not.
+TEST_F(Copy, OneSidesOutageIsNotMeasuredByTheOther) {
+  fill(8);
+  std::atomic<int> reads_failed{0};
+  std::atomic<int> source_checks{0};
+  std::atomic<int> puts_failed{0};
+  source_hook = [&](const std::string& operation, const Key& key, Context&) {
+    if (operation == "check" && reads_failed > 0) ++source_checks;
+    if (operation == "read" && key == "k000000" && reads_failed++ == 0)
+      throw Error(ErrorCode::unavailable, ErrorClass::server, "not now").set_retryable();
+  };
+  destination_hook = [&](const std::string& operation, const Key&, Context& context) {
+    if (operation == "put") {
+      while (source_checks == 0) context.sleep(std::chrono::milliseconds(1));  // the source was asked, and answered
+      if (puts_failed++ < 80) throw Error(ErrorCode::unavailable, ErrorClass::network, "nobody is there").set_retryable();
+    }
+    if (operation == "check" && source_checks > 0 && puts_failed < 80)
+      throw Error(ErrorCode::unavailable, ErrorClass::network, "nobody is there").set_retryable();
+  };
+  Options options = quick();
+  options.max_attempts = 4;
+  const Report report = copy(options);
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_GT(report.snapshot.attempts_failed, 80u);
+}
+
 TEST_F(Copy, DestinationInsideTheSourceIsRefused) {
   TemporaryFolder tree;
   std::filesystem::create_directories(tree.path("a"));

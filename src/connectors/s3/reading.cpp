@@ -141,6 +141,9 @@ class Reading {
   ReadResult describe(const internal::HttpResponse& response) const {
     ReadResult result;
     result.stamp.etag = unquote_etag(response.header("etag"));
+    if (!stamp_.etag.empty() && result.stamp.etag.empty()) {
+      throw not_asked("the answer has no ETag, so that nothing tells whether it is of the object that was listed");
+    }
     if (!stamp_.etag.empty() && is_same_etag(result.stamp.etag, stamp_.etag)) {
       result.stamp.etag = stamp_.etag;
     } else if (!stamp_.etag.empty()) {
