@@ -165,6 +165,11 @@ class Destination {
   /// Removes the object; no error if it is gone. The default throws unimplemented.
   virtual void remove(const Key& key, Context& context);
 
+  /// Removes the object if it is still the one that `item`, an answer of stat(), describes. The look and the removal are
+  /// one step where the store can (S3: If-Match). The default looks, compares size, ETag and time, and calls remove().
+  /// Errors: conflict (something else is there now); those of remove().
+  virtual Removal remove_unchanged(const Item& item, Context& context);
+
   /// Removes what earlier processes of this migration (Context::migration) left behind: temporary files, and unfinished
   /// uploads that are not in `known`. An upload in `known` without an id may have begun at its key, unseen: what is open
   /// at exactly that key and not known by its id is removed. Nothing else of anybody's is touched. Called with the lease

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -52,6 +53,53 @@ struct Plan {
 
 /// The plan as a JSON object, one line.
 std::string to_json(const Plan& plan);
+
+/// What is deleted after a verification.
+enum class RemovalKind : int {
+  extra = 0,   ///< at the destination: objects that neither the source nor the ledger knows
+  source = 1,  ///< at the source: items whose content was read back at the destination and is the same
+};
+const char* to_string(RemovalKind kind) noexcept;
+
+struct RemovalOptions {
+  RemovalKind kind = RemovalKind::extra;
+  /// Optional. If more extra objects than this, or than this share of the destination's objects, would be deleted, none
+  /// is. Defaults 1,000 and 0.1; ranges from 0, and 0 to 1. Items of the source have no such bound: each of them is known.
+  int64_t max_items = 1'000;
+  double max_share = 0.1;
+};
+
+/// What Migration::remove would delete, as far as the ledger tells: no store is asked about an item yet.
+struct RemovalPlan {
+  RemovalKind kind = RemovalKind::extra;
+  uint64_t verify_run = 0;       ///< the newest verify run, on which it rests
+  std::string hash;              ///< 16 hexadecimal digits over what would be deleted; remove() wants it
+  int64_t items = 0;             ///< that would be deleted
+  uint64_t bytes = 0;            ///< of them; of extra objects it is not known before they are looked at: 0
+  int64_t at_destination = 0;    ///< objects that the verification saw there, of which max_share is a share
+  std::map<std::string, int64_t> kept;  ///< items of the source that would not be deleted, by why
+  struct Example {
+    ItemId id;
+    std::string detail;
+  };
+  std::vector<Example> examples;  ///< the first 1,000 that would be deleted
+  std::string refusal;            ///< why remove() would refuse it: over the bounds; "" if it would not
+};
+
+/// The plan as a JSON object, one line.
+std::string to_json(const RemovalPlan& plan);
+
+/// What became of a plan.
+struct RemovalReport {
+  int64_t removed = 0;  ///< gone for good
+  int64_t hidden = 0;   ///< behind a delete marker: the store keeps versions, and the bytes are paid for until they expire
+  int64_t gone = 0;     ///< were not there any more
+  int64_t kept = 0;     ///< had changed since the verification, or could not be deleted: each has an audit event that says why
+  std::map<std::string, int64_t> kept_by_class;
+  bool is_stopped = false;  ///< by the caller, before the end
+
+  int64_t total() const noexcept { return removed + hidden + gone + kept; }
+};
 
 /// A live or ended run.
 ///
@@ -111,6 +159,22 @@ class Migration {
   /// and as an audit event. Returns how many; items that are waived already, done, or pending are none of them.
   /// Errors: locked (a run is under way); configuration (`why` is empty; the ledger is of another migration); tracker.
   int64_t waive(const Options& selected, std::string_view who, std::string_view why);
+
+  /// What remove() would delete. It rests on the ledger alone; only that the stores answer is checked. Errors:
+  /// failed_precondition/locked where there is no ground to delete on. For extra objects that is a verify run that came to
+  /// its end, with nothing run since, and a source that has anything at all. For the source: verify runs since the last
+  /// copy, all at their end, among them one at level content. Further: out of range (configuration); those of start.
+  RemovalPlan plan_removal(const RemovalOptions& options);
+
+  /// Deletes what the plan with `hash` says; blocks until that is done. Before each item is deleted both stores are asked
+  /// about it once more: an extra object has to be as the verification saw it, unknown to the source and the ledger still;
+  /// of an item of the source both the source's revision and the destination's object have to be the verified ones. What
+  /// is not so is kept. No deletion is without an audit event that names `who` and is on disk before it. `on_progress` is
+  /// called in this thread after each few items; where it returns false, no more are deleted.
+  /// Errors: failed_precondition/locked (no ground; the plan is another one by now; more than the bounds of `options`
+  /// allow); permission (of the first items none could be deleted); fenced; those of start.
+  RemovalReport remove(const RemovalOptions& options, std::string_view hash, std::string_view who,
+                       const std::function<bool(const RemovalReport&)>& on_progress = {});
 
   /// What a copy would do. Records nothing, moves nothing; needs no ledger to be there yet (a tracker URL that does not
   /// exist is not made). Errors: as start.

@@ -87,6 +87,14 @@ struct Locator {
   bool requester_pays = false;             ///< whoever copies agrees to pay for it
 };
 
+/// What a removal did.
+enum class Removal : int {
+  gone = 0,     ///< nothing was there any more
+  removed = 1,
+  hidden = 2,   ///< the store keeps versions: a delete marker stands before the object, whose bytes stay and are paid for
+};
+const char* to_string(Removal removal) noexcept;
+
 /// Source: any store that can be listed and read.
 ///
 /// *Thread safety:* every method may be called from many threads at once. *Lifetime:* outlives every Lister and Stream
@@ -132,6 +140,12 @@ class Source {
   /// The item as it is now, or nothing if it is gone. Used to look again at an item that changed while it was read.
   /// The default reads zero bytes at offset 0.
   virtual std::optional<Item> stat(const ItemId& id, Context& context);
+
+  /// Removes the item if it is still the revision that `item.stamp` names, and nothing beside it: no folder that holds
+  /// something, no folder above it. The look and the removal are one step where the store can (S3: If-Match), elsewhere
+  /// the one comes right before the other. Asked for by Migration::remove alone. The default throws unimplemented.
+  /// Errors: conflict (it is another revision now, or a folder that is not empty); permission, auth, network, …
+  virtual Removal remove(const Item& item, Context& context);
 
   /// Where the item lives, for copies inside the store. The default is nowhere.
   virtual std::optional<Locator> locator(const Item& item);

@@ -46,6 +46,8 @@ py::dict to_dict(const PartitionSummary& summary);
 py::dict to_dict(const RateSample& sample);
 py::dict to_dict(const MigrationInfo& info);
 py::dict to_dict(const Plan& plan);
+py::dict to_dict(const RemovalPlan& plan);
+py::dict to_dict(const RemovalReport& report);
 py::dict to_dict(const Report& report);
 py::dict to_dict(const Options& options);
 /// Only the fields that are there are set. Errors: configuration, naming the field (unknown, of the wrong type, out of

@@ -5,6 +5,7 @@
 // Ctrl-C is seen. A Job that nobody waits for any more ends by itself, and takes a run that it began with it.
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -118,6 +119,33 @@ class RunHandle {
 };
 
 using PlanJob = Job<Plan>;
+using RemovalPlanJob = Job<RemovalPlan>;
+
+RemovalOptions removal_options(const std::string& kind, int64_t max_items, double max_share) {
+  if (kind != "extra" && kind != "source") {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, "kind: \"" + printable(kind) + "\" is not one of extra, source");
+  }
+  return {kind == "extra" ? RemovalKind::extra : RemovalKind::source, max_items, max_share};
+}
+
+/// A removal under way. stop() ends it after the items that are being deleted.
+class RemovalJob {
+ public:
+  RemovalJob(std::shared_ptr<SharedMigration> owner, const RemovalOptions& options, const std::string& hash, const std::string& who)
+      : is_stopped_(std::make_shared<std::atomic<bool>>(false)),
+        job_([owner = std::move(owner), is_stopped = is_stopped_, options, hash, who] {
+          const std::lock_guard lock(owner->mutex);
+          return owner->migration.remove(options, hash, who, [&](const RemovalReport&) { return !*is_stopped; });
+        }) {}
+
+  bool wait(int64_t timeout_ms) const { return job_.wait(timeout_ms); }
+  RemovalReport take() { return job_.take(); }
+  void stop() const { *is_stopped_ = true; }
+
+ private:
+  std::shared_ptr<std::atomic<bool>> is_stopped_;
+  Job<RemovalReport> job_;
+};
 using StartJob = Job<std::unique_ptr<RunHandle>>;
 
 class MigrationHandle {
@@ -159,6 +187,18 @@ class MigrationHandle {
     });
   }
 
+  RemovalPlanJob plan_removal(const std::string& kind, int64_t max_items, double max_share) const {
+    return RemovalPlanJob([shared = shared_, options = removal_options(kind, max_items, max_share)] {
+      const std::lock_guard lock(shared->mutex);
+      return shared->migration.plan_removal(options);
+    });
+  }
+
+  RemovalJob remove(const std::string& kind, int64_t max_items, double max_share, const std::string& hash,
+                    const std::string& who) const {
+    return RemovalJob(shared_, removal_options(kind, max_items, max_share), hash, who);
+  }
+
  private:
   std::shared_ptr<SharedMigration> shared_;
 };
@@ -170,6 +210,13 @@ void add_migration(py::module_& module) {
   py::class_<PlanJob>(module, "PlanJob")
       .def("wait", &PlanJob::wait, py::arg("timeout_ms"), Guard())
       .def("take", [](PlanJob& job) { return to_dict(job.take()); });
+  py::class_<RemovalPlanJob>(module, "RemovalPlanJob")
+      .def("wait", &RemovalPlanJob::wait, py::arg("timeout_ms"), Guard())
+      .def("take", [](RemovalPlanJob& job) { return to_dict(job.take()); });
+  py::class_<RemovalJob>(module, "RemovalJob")
+      .def("wait", &RemovalJob::wait, py::arg("timeout_ms"), Guard())
+      .def("stop", &RemovalJob::stop, Guard())
+      .def("take", [](RemovalJob& job) { return to_dict(job.take()); });
   py::class_<StartJob>(module, "StartJob")
       .def("wait", &StartJob::wait, py::arg("timeout_ms"), Guard())
       .def("take", &StartJob::take);
@@ -203,6 +250,9 @@ void add_migration(py::module_& module) {
       .def("plan", &MigrationHandle::plan, py::arg("options"))
       .def("start", &MigrationHandle::start, py::arg("options"))
       .def("waive", &MigrationHandle::waive, py::arg("options"), py::arg("who"), py::arg("why"))
+      .def("plan_removal", &MigrationHandle::plan_removal, py::arg("kind"), py::arg("max_items"), py::arg("max_share"))
+      .def("remove", &MigrationHandle::remove, py::arg("kind"), py::arg("max_items"), py::arg("max_share"), py::arg("hash"),
+           py::arg("who"))
       .def("start_verify", &MigrationHandle::start_verify, py::arg("level"), py::arg("options"));
 }
 

@@ -298,6 +298,39 @@ py::dict to_dict(const Plan& plan) {
   return out;
 }
 
+py::dict to_dict(const RemovalPlan& plan) {
+  py::list examples;
+  for (const RemovalPlan::Example& example : plan.examples) {
+    py::dict entry;
+    put_id(entry, example.id);
+    entry["detail"] = to_text(example.detail);
+    examples.append(entry);
+  }
+  py::dict out;
+  out["kind"] = to_string(plan.kind);
+  out["verify_run"] = plan.verify_run;
+  out["hash"] = to_text(plan.hash);
+  out["items"] = plan.items;
+  out["bytes"] = plan.bytes;
+  out["at_destination"] = plan.at_destination;
+  out["kept"] = counts(plan.kept);
+  out["refusal"] = to_text(plan.refusal);
+  out["examples"] = examples;
+  out["json"] = to_text(to_json(plan));
+  return out;
+}
+
+py::dict to_dict(const RemovalReport& report) {
+  py::dict out;
+  out["removed"] = report.removed;
+  out["hidden"] = report.hidden;
+  out["gone"] = report.gone;
+  out["kept"] = report.kept;
+  out["kept_by_class"] = counts(report.kept_by_class);
+  out["is_stopped"] = report.is_stopped;
+  return out;
+}
+
 py::dict to_dict(const Report& report) {
   py::dict out;
   out["snapshot"] = to_dict(report.snapshot);

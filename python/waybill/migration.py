@@ -15,11 +15,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from waybill import _core
 from waybill.options import Options, VerifyLevel
-from waybill.records import Event, Plan, Report, Snapshot, make_plan, make_report, make_snapshot
+from waybill.records import (
+    Event,
+    Plan,
+    RemovalPlan,
+    RemovalReport,
+    Report,
+    Snapshot,
+    make_plan,
+    make_removal_plan,
+    make_report,
+    make_snapshot,
+)
 
 __all__ = ["Migration", "PathOrUrl", "Progress", "Run", "this_user"]
 
@@ -313,6 +324,74 @@ class Migration:
             The ledger is not there, or has no item of one of the keys; nothing was waived.
         """
         return self._core.waive(self._options, this_user() if who is None else who, why)
+
+    def plan_removal(
+        self, kind: Literal["extra", "source"], *, max_items: int = 1000, max_share: float = 0.1
+    ) -> RemovalPlan:
+        """What `remove` would delete. Deletes nothing.
+
+        Parameters
+        ----------
+        kind : {"extra", "source"}
+            At the destination, objects that neither the source nor the ledger knows; or at the source, items whose content
+            was read back at the destination and is the same.
+        max_items, max_share : int and float, optional
+            If more extra objects than this, or than this share of the destination's objects, would be deleted, none is.
+
+        Raises
+        ------
+        LockedError
+            No ground to delete on. For extra objects: a verify run at its end, nothing run since, and a source that
+            has anything at all. For the source: verify runs at level content since the last copy.
+        Error
+            As `start`.
+        """
+        job = self._core.plan_removal(kind, max_items, max_share)
+        while not job.wait(_SLICE_MS):
+            pass
+        return make_removal_plan(job.take())
+
+    def remove(
+        self,
+        kind: Literal["extra", "source"],
+        plan: RemovalPlan | str,
+        *,
+        max_items: int = 1000,
+        max_share: float = 0.1,
+        who: str | None = None,
+    ) -> RemovalReport:
+        """Delete what a plan says.
+
+        Both stores are asked about each item once more: what is not as it was verified is kept. Each deletion is on disk as
+        an audit event before it happens.
+
+        Parameters
+        ----------
+        plan : RemovalPlan or str
+            Of the same kind, or its hash; what would be deleted must not have changed since.
+        who : str, optional
+            ``user@host`` of this process by default.
+
+        Raises
+        ------
+        LockedError
+            As `plan_removal`; the plan is another one by now; more than `max_items` or `max_share` allow.
+        PermissionDeniedError
+            Nothing of what was tried first could be deleted.
+        KeyboardInterrupt
+            After Ctrl-C, when the deletions under way have ended.
+        """
+        wanted = plan if isinstance(plan, str) else plan.hash
+        job = self._core.remove(kind, max_items, max_share, wanted, this_user() if who is None else who)
+        try:
+            while not job.wait(_SLICE_MS):
+                pass
+        except KeyboardInterrupt:
+            job.stop()
+            while not job.wait(_SLICE_MS):
+                pass
+            raise
+        return RemovalReport(**job.take())
 
     def plan(self) -> Plan:
         """What a copy would do. Records nothing and moves nothing; the ledger need not exist and is not made.

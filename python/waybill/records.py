@@ -30,6 +30,9 @@ __all__ = [
     "Plan",
     "PlanExample",
     "RateSample",
+    "RemovalExample",
+    "RemovalPlan",
+    "RemovalReport",
     "Report",
     "RunRecord",
     "RunState",
@@ -371,6 +374,81 @@ class MigrationInfo:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RemovalExample:
+    """Something that would be deleted."""
+
+    partition: str
+    key: bytes
+    version: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemovalPlan:
+    """What `Migration.remove` would delete, as far as the ledger tells.
+
+    Attributes
+    ----------
+    kind : {"extra", "source"}
+        Extra objects at the destination, or verified items at the source.
+    verify_run : int
+        The newest verify run, on which it rests.
+    hash : str
+        Over what would be deleted; `Migration.remove` wants it.
+    bytes : int
+        Of the source's items; of extra objects it is not known: 0.
+    at_destination : int
+        Objects that the verification saw there; of extra objects only.
+    kept : mapping of str to int
+        Items of the source that would stay, by why: ``"not_copied"``, ``"not_verified"``, ``"matched_weak"``,
+        ``"not_read"``, ``"finding"``.
+    refusal : str
+        Why it would be refused; empty if it would not.
+    examples : tuple of RemovalExample
+        The first 1,000.
+    """
+
+    kind: Literal["extra", "source"]
+    verify_run: int
+    hash: str
+    items: int
+    bytes: int
+    at_destination: int
+    kept: Mapping[str, int]
+    refusal: str
+    examples: tuple[RemovalExample, ...]
+    json: str = field(repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """The plan as a JSON object, one line."""
+        return self.json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemovalReport:
+    """What became of a plan.
+
+    Attributes
+    ----------
+    removed, gone : int
+        Gone for good; not there any more.
+    hidden : int
+        Behind a delete marker: the store keeps versions, and their bytes are paid for until they expire.
+    kept : int
+        Had changed since the verification, or could not be deleted; each has an audit event that says why.
+    is_stopped : bool
+        By Ctrl-C, before the end.
+    """
+
+    removed: int
+    hidden: int
+    gone: int
+    kept: int
+    kept_by_class: Mapping[str, int]
+    is_stopped: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlanExample:
     """An item that would not move."""
 
@@ -477,3 +555,7 @@ def make_report(fields: dict[str, Any]) -> Report:
 
 def make_plan(fields: dict[str, Any]) -> Plan:
     return Plan(**(fields | {"examples": tuple(PlanExample(**entry) for entry in fields["examples"])}))
+
+
+def make_removal_plan(fields: dict[str, Any]) -> RemovalPlan:
+    return RemovalPlan(**(fields | {"examples": tuple(RemovalExample(**entry) for entry in fields["examples"])}))

@@ -123,7 +123,18 @@ std::optional<Item> Source::stat(const ItemId& id, Context& context) {
   return item;
 }
 
+Removal Source::remove(const Item&, Context&) { throw unimplemented(identity(), "removal"); }
+
 std::optional<Locator> Source::locator(const Item&) { return std::nullopt; }
+
+const char* to_string(Removal removal) noexcept {
+  switch (removal) {
+    case Removal::gone: return "gone";
+    case Removal::removed: return "removed";
+    case Removal::hidden: return "hidden";
+  }
+  return "unknown";
+}
 
 void Destination::check(Context&) {}
 
@@ -142,6 +153,16 @@ ReadResult Destination::read(const Item&, uint64_t, std::span<std::byte>, Contex
 void Destination::flush(Context&) {}
 
 void Destination::remove(const Key&, Context&) { throw unimplemented(identity(), "removal"); }
+
+Removal Destination::remove_unchanged(const Item& item, Context& context) {
+  const std::optional<Item> there = stat(item.key(), context);
+  if (!there) return Removal::gone;
+  if (there->refused != item.refused || !(there->stamp == item.stamp)) {
+    throw Error(ErrorCode::failed_precondition, ErrorClass::conflict, "\"" + printable(item.key()) + "\" has changed");
+  }
+  remove(item.key(), context);
+  return Removal::removed;
+}
 
 void Destination::sweep(std::span<const OpenUpload>, Context&) {}
 

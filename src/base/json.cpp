@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <string>
 
+#include "base/json.hpp"
 #include "base/options.hpp"
 #include "base/text.hpp"
 #include "waybill/migration.hpp"
@@ -203,6 +205,29 @@ std::string to_json(const Options& options) {
   return dump(json);
 }
 
+std::string to_json(const RemovalPlan& plan) {
+  Json kept = Json::object();
+  for (const auto& [why, count] : plan.kept) kept[why] = count;
+  Json examples = Json::array();
+  for (const RemovalPlan::Example& example : plan.examples) {
+    examples.push_back({{"partition", printable(example.id.partition)},
+                        {"key", printable(example.id.key)},
+                        {"version", printable(example.id.version)},
+                        {"detail", example.detail}});
+  }
+  Json json;
+  json["kind"] = to_string(plan.kind);
+  json["verify_run"] = plan.verify_run;
+  json["hash"] = plan.hash;
+  json["items"] = plan.items;
+  json["bytes"] = plan.kind == RemovalKind::source ? Json(plan.bytes) : Json(nullptr);
+  json["at_destination"] = plan.kind == RemovalKind::extra ? Json(plan.at_destination) : Json(nullptr);
+  json["kept"] = std::move(kept);
+  json["refusal"] = plan.refusal.empty() ? Json(nullptr) : Json(plan.refusal);
+  json["examples"] = std::move(examples);
+  return dump(json);
+}
+
 std::string to_json(const Plan& plan) {
   Json histogram = Json::object();
   for (const auto& [log2_size, count] : plan.size_histogram) histogram[std::to_string(log2_size)] = count;
@@ -276,6 +301,16 @@ void validate(const Options& options) {
 }
 
 namespace internal {
+namespace {
+
+constexpr std::array verify_levels = {VerifyLevel::listing, VerifyLevel::checksum, VerifyLevel::content};
+
+const char* level_word(VerifyLevel level) noexcept {
+  constexpr std::array words = {"listing", "checksum", "content"};
+  return words.at(static_cast<size_t>(level));
+}
+
+}  // namespace
 
 bool selects_items(const Options& options) noexcept {
   return !options.keys.empty() || options.failed_only || options.findings_of != 0;
@@ -286,6 +321,28 @@ bool selected_items(const std::string& recorded) {
   if (!json.is_object()) return false;
   const Json keys = json.value("keys", Json::array());
   return !keys.empty() || json.value("failed_only", false) || json.value("findings_of", 0) != 0;
+}
+
+std::string json_object(std::initializer_list<std::pair<std::string_view, std::string>> fields) {
+  Json json = Json::object();
+  for (const auto& [name, value] : fields) json[std::string(name)] = value;
+  return dump(json);
+}
+
+std::string to_json(const Options& options, VerifyLevel level) {
+  Json json = Json::parse(waybill::to_json(options));
+  json["level"] = level_word(level);
+  return dump(json);
+}
+
+std::optional<VerifiedPart> verified_part(const std::string& recorded) {
+  const Json json = Json::parse(recorded, nullptr, false);
+  const std::string word = json.is_object() ? json.value("level", "") : "";
+  for (const VerifyLevel level : verify_levels) {
+    if (word != level_word(level)) continue;
+    return VerifiedPart{level, json.value("sample_part", uint64_t{1}), json.value("sample_of", uint64_t{1})};
+  }
+  return std::nullopt;
 }
 
 }  // namespace internal

@@ -3,6 +3,8 @@
 // What the engine asks of options, given or recorded.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "waybill/options.hpp"
@@ -13,5 +15,16 @@ namespace waybill::internal {
 bool selects_items(const Options& options) noexcept;
 /// The same of a RunRecord's options.
 bool selected_items(const std::string& recorded);
+
+/// What a verify run looked at: its level and, of content, which part.
+struct VerifiedPart {
+  VerifyLevel level = VerifyLevel::listing;
+  uint64_t part = 1;
+  uint64_t of = 1;
+};
+/// Options as a verify run is recorded with them.
+std::string to_json(const Options& options, VerifyLevel level);
+/// The same read back; nothing where a run was recorded without a level.
+std::optional<VerifiedPart> verified_part(const std::string& recorded);
 
 }  // namespace waybill::internal

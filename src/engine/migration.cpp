@@ -15,6 +15,7 @@
 #include "base/uri.hpp"
 #include "engine/copy_run.hpp"
 #include "engine/plan.hpp"
+#include "engine/removal.hpp"
 #include "engine/verify_run.hpp"
 #include "engine/waive.hpp"
 #include "waybill/connectors.hpp"
@@ -55,6 +56,17 @@ struct Migration::Impl {
       if (error.error_class() != ErrorClass::missing) throw;
       return nullptr;
     }
+  }
+
+  /// The ledger that is there, once it is known to be this migration's. Errors: missing; configuration.
+  Tracker& open_known(const Migration& migration) {
+    if (!tracker) tracker = open_tracker(tracker_url, OpenMode::existing);
+    if (!tracker->migration()) {
+      throw Error(ErrorCode::failed_precondition, ErrorClass::locked,
+                  "nothing has been copied with this ledger; begin with: waybill run");
+    }
+    tracker->bind(identity(migration));
+    return *tracker;
   }
 
   MigrationInfo wanted(const Migration& migration) const {
@@ -284,6 +296,7 @@ std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& o
                                    : "the copy did not come to its end; carry on with: waybill run");
   }
   RunRecord record = new_record(runs.front().run + 1, Phase::verify, options);
+  record.options = internal::to_json(options, level);
   open_record(tracker, lease.epoch(), record);
 
   internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
@@ -308,6 +321,19 @@ int64_t Migration::waive(const Options& selected, std::string_view who, std::str
   tracker.bind(impl_->identity(*this));
   const HeldLease lease(tracker, selected);
   return internal::waive_items(tracker, lease.epoch(), selected, Waiver{std::string(who), std::string(why), internal::now_ms()});
+}
+
+RemovalPlan Migration::plan_removal(const RemovalOptions& options) {
+  impl_->open_known(*this);
+  check_stores(*this);
+  return internal::RemovalGround(*this, options).plan();
+}
+
+RemovalReport Migration::remove(const RemovalOptions& options, std::string_view hash, std::string_view who,
+                                const std::function<bool(const RemovalReport&)>& on_progress) {
+  const HeldLease lease(impl_->open_known(*this), Options{});
+  check_stores(*this);
+  return internal::RemovalGround(*this, options).remove(lease.epoch(), hash, who, on_progress);
 }
 
 Plan Migration::plan(const Options& options) {

@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "engine/decide.hpp"
 #include "engine/destination_key.hpp"
+#include "engine/removal.hpp"
 #include "engine/transfer.hpp"
 
 namespace waybill::internal {
@@ -44,6 +45,11 @@ class RecordCursor {
 };
 
 }  // namespace
+
+bool is_in_sample(const ItemId& id, uint64_t part, uint64_t of) {
+  const Crc64 place = crc64nvme(as_bytes(id.key), crc64nvme(as_bytes(id.partition)));
+  return place % of == part - 1;
+}
 
 VerifyRun::VerifyRun(RunSetup setup, VerifyLevel level)
     : RunBase(std::move(setup)),
@@ -167,7 +173,7 @@ bool VerifyRun::judge(const Triple& triple) {
       // An item that the ledger has never seen came after the copy; it is missing at the destination, or not ours there.
       find(FindingKind::missing, triple.source->id, "new at the source since the last copy; never copied by this ledger");
     } else {
-      find(FindingKind::extra, triple.there->id, bytes_text(triple.there->stamp.size) + " that neither the source nor the ledger knows");
+      find(FindingKind::extra, triple.there->id, extra_detail(*triple.there));
     }
     return false;
   }
@@ -304,11 +310,9 @@ void VerifyRun::read_back(const Triple& triple, CallContext& context) {
   settle(record, lost.empty());
 }
 
-// Parts of a sample are told by the key alone: the same item is in the same part of every run.
 bool VerifyRun::is_read(const ItemId& id) const {
-  if (level_ != VerifyLevel::content) return false;
-  const Crc64 place = crc64nvme(as_bytes(id.key), crc64nvme(as_bytes(id.partition)));
-  return place % static_cast<uint64_t>(setup_.options.sample_of) == static_cast<uint64_t>(setup_.options.sample_part - 1);
+  return level_ == VerifyLevel::content &&
+         is_in_sample(id, static_cast<uint64_t>(setup_.options.sample_part), static_cast<uint64_t>(setup_.options.sample_of));
 }
 
 std::string VerifyRun::attribute_difference(const Triple& triple, const Attributes& there, CallContext& context) {

@@ -16,6 +16,10 @@
 
 namespace waybill::internal {
 
+/// Whether an item is in the `part`-th of `of` parts of a sample. Told by the key alone: the same item is in the same part
+/// of every run.
+bool is_in_sample(const ItemId& id, uint64_t part, uint64_t of);
+
 class VerifyRun final : public RunBase {
  public:
   VerifyRun(RunSetup setup, VerifyLevel level);

@@ -45,6 +45,10 @@ class ScriptedSource : public Source {
     hook_("stat", id.key, context);
     return inner_->stat(id, context);
   }
+  Removal remove(const Item& item, Context& context) override {
+    hook_("remove", item.key(), context);
+    return inner_->remove(item, context);
+  }
 
  private:
   std::shared_ptr<Source> inner_;
@@ -121,6 +125,10 @@ class ScriptedDestination : public Destination {
     inner_->flush(context);
   }
   void remove(const Key& key, Context& context) override { inner_->remove(key, context); }
+  Removal remove_unchanged(const Item& item, Context& context) override {
+    hook_("remove", item.key(), context);
+    return inner_->remove_unchanged(item, context);
+  }
   void sweep(std::span<const OpenUpload> known, Context& context) override { inner_->sweep(known, context); }
 
  private:

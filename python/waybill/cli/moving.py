@@ -28,7 +28,7 @@ from waybill.options import DigestChoice, Overwrite, VerifyLevel, recorded_optio
 from waybill.records import Finding
 from waybill.text import count, duration, item_name, safe, size
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "command_line", "open_migration"]
 
 RESUMABLE = ("paused", "interrupted", "running", "cancelling")
 
@@ -245,7 +245,7 @@ def _with_spec(path: str | None, said: dict[str, Any]) -> dict[str, Any]:
 def _migration_of(values: dict[str, Any]) -> Migration:
     places = [values.pop(key, None) for key in ("from", "to", "tracker", "name")]
     source, destination, tracker, name = places
-    return _open(source, destination, tracker, name, Options(**values))
+    return open_migration(source, destination, tracker, name, Options(**values))
 
 
 def _retry(
@@ -289,7 +289,7 @@ def _retry(
         concurrency=parse_concurrency(concurrency or "auto"),
         take_over=take_over,
     )
-    _follow_copy(_open(None, None, tracker, None, options), tracker, json, progress)
+    _follow_copy(open_migration(None, None, tracker, None, options), tracker, json, progress)
 
 
 def _waive(
@@ -314,7 +314,7 @@ def _waive(
     options = Options(
         keys=item or (), failed_only=not item, error_classes=error_class or (), partitions=partition or ()
     )
-    number = _open(None, None, tracker, None, options).waive(why)
+    number = open_migration(None, None, tracker, None, options).waive(why)
     Output().line(f"{count(number)} {'item' if number == 1 else 'items'} waived")
 
 
@@ -322,7 +322,7 @@ def _last_verify_run(tracker: str) -> int:
     with Tracker(tracker) as ledger:
         found = next((record.run for record in ledger.runs() if record.phase == "verify"), 0)
     if found == 0:
-        raise _wrong(f"the ledger {tracker} has no verify run; begin one with: {_command('verify', tracker)}")
+        raise _wrong(f"the ledger {tracker} has no verify run; begin one with: {command_line('verify', tracker)}")
     return found
 
 
@@ -337,7 +337,7 @@ def _resume(
     waybill resume --tracker photos.db
     """
     options = replace(_options_to_resume(tracker), resume_paused=True, take_over=take_over)
-    migration = _open(None, None, tracker, None, options)
+    migration = open_migration(None, None, tracker, None, options)
     _follow_copy(migration, tracker, json, progress)
 
 
@@ -362,7 +362,7 @@ def _verify(
     waybill verify --tracker photos.db --level checksum
     """
     part, of = parse_sample(sample)
-    migration = _open(None, None, tracker, None, Options(sample_part=part, sample_of=of))
+    migration = open_migration(None, None, tracker, None, Options(sample_part=part, sample_of=of))
     report = follow(lambda: migration.start_verify(level), _mode(progress, json), None)
     output = Output()
     with Tracker(tracker) as ledger:
@@ -376,7 +376,9 @@ def _verify(
     raise typer.Exit(report.exit_code)
 
 
-def _open(source: str | None, destination: str | None, tracker: str, name: str | None, options: Options) -> Migration:
+def open_migration(
+    source: str | None, destination: str | None, tracker: str, name: str | None, options: Options
+) -> Migration:
     """The migration of the command, with the stores it names or those of the ledger."""
     if source is None and destination is None:
         with Tracker(tracker) as ledger:
@@ -400,7 +402,7 @@ def _options_to_resume(tracker: str) -> Options:
     if last is not None and snapshot.phase == "copy" and snapshot.state in RESUMABLE:
         return recorded_options(last.options)
     why = f"run {snapshot.run} has ended ({snapshot.state})" if snapshot.run else "nothing has been run yet"
-    raise _wrong(f"there is nothing to resume in {tracker}: {why}; begin a run with: {_command('run', tracker)}")
+    raise _wrong(f"there is nothing to resume in {tracker}: {why}; begin a run with: {command_line('run', tracker)}")
 
 
 def _wrong(message: str) -> InvalidArgumentError:
@@ -437,7 +439,7 @@ def _finding_line(finding: Finding, json: bool) -> str:
     )
 
 
-def _command(words: str, tracker: str) -> str:
+def command_line(words: str, tracker: str) -> str:
     return f"waybill {words}" + ("" if tracker == DEFAULT_TRACKER else f" --tracker {safe(shlex.quote(tracker))}")
 
 
@@ -465,11 +467,11 @@ def _show_report(report: Report, tracker: str, output: Output, spec: str | None 
     if snapshot.failed_by_class and not is_verify:
         lines.append("what did not move:")
         for word, number in sorted(snapshot.failed_by_class.items(), key=lambda entry: -entry[1]):
-            lines.append(f"  {count(number):>9}  {word:<14}  {_command(f'failed --class {word}', tracker)}")
+            lines.append(f"  {count(number):>9}  {word:<14}  {command_line(f'failed --class {word}', tracker)}")
     for words in _next_commands(report):
         is_spec = words == "run" and spec is not None
         lines.append(
-            f"next: waybill run {safe(shlex.quote(str(spec)))}" if is_spec else f"next: {_command(words, tracker)}"
+            f"next: waybill run {safe(shlex.quote(str(spec)))}" if is_spec else f"next: {command_line(words, tracker)}"
         )
     for line in lines:
         output.line(line)

@@ -40,4 +40,21 @@ std::optional<Item> FilesystemSource::stat(const ItemId& id, Context& context) {
   return stat_item(root_, id.key, context);
 }
 
+Removal FilesystemSource::remove(const Item& item, Context& context) {
+  const Key& key = item.key();
+  const std::optional<Item> now = stat_item(root_, key, context);
+  if (!now) return Removal::gone;
+  const auto conflict = [&](const char* what) {
+    return Error(ErrorCode::failed_precondition, ErrorClass::conflict, root_.name(key) + what);
+  };
+  if (now->refused != ErrorClass::none || !(now->stamp == item.stamp)) throw conflict(" has changed");
+  const bool is_folder = key.ends_with('/');
+  const Split split = split_key(key);
+  const Fd parent = root_.open_beneath(split.parent, O_PATH | O_DIRECTORY);
+  if (parent && unlinkat(parent.get(), split.leaf.c_str(), is_folder ? AT_REMOVEDIR : 0) == 0) return Removal::removed;
+  if (errno == ENOENT) return Removal::gone;
+  if (errno == ENOTEMPTY || errno == EEXIST) throw conflict(" holds something now");
+  throw system_error(errno, "cannot remove " + root_.name(key));
+}
+
 }  // namespace waybill::filesystem

@@ -20,6 +20,7 @@ class FilesystemSource final : public Source {
   std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   std::optional<Item> stat(const ItemId& id, Context& context) override;
+  Removal remove(const Item& item, Context& context) override;
 
  private:
   Root root_;

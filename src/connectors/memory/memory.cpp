@@ -168,6 +168,11 @@ std::optional<Item> MemorySource::stat(const ItemId& id, Context& context) {
   return stat_object(*store_, id.key, context);
 }
 
+Removal MemorySource::remove(const Item& item, Context& context) {
+  context.check();
+  return store_->remove_unchanged(item);
+}
+
 std::optional<Locator> MemorySource::locator(const Item& item) {
   Locator locator;
   locator.scheme = "memory";
@@ -243,6 +248,11 @@ ReadResult MemoryDestination::read(const Item& item, uint64_t offset, std::span<
 void MemoryDestination::remove(const Key& key, Context& context) {
   context.check();
   store_->remove(key);
+}
+
+Removal MemoryDestination::remove_unchanged(const Item& item, Context& context) {
+  context.check();
+  return store_->remove_unchanged(item);
 }
 
 void MemoryDestination::sweep(std::span<const OpenUpload> known, Context& context) {

@@ -25,6 +25,7 @@ class MemorySource final : public Source {
   std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   std::optional<Item> stat(const ItemId& id, Context& context) override;
+  Removal remove(const Item& item, Context& context) override;
   std::optional<Locator> locator(const Item& item) override;
 
  private:
@@ -48,6 +49,7 @@ class MemoryDestination final : public Destination {
                              Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   void remove(const Key& key, Context& context) override;
+  Removal remove_unchanged(const Item& item, Context& context) override;
   void sweep(std::span<const OpenUpload> known, Context& context) override;
 
  private:

@@ -89,6 +89,17 @@ void Store::remove(const Key& key) {
   objects_.erase(key);
 }
 
+Removal Store::remove_unchanged(const Item& item) {
+  const std::lock_guard lock(mutex_);
+  const auto found = objects_.find(item.key());
+  if (found == objects_.end()) return Removal::gone;
+  if (!(describe(found->first, *found->second).stamp == item.stamp)) {
+    throw Error(ErrorCode::failed_precondition, ErrorClass::conflict, "\"" + printable(item.key()) + "\" has changed");
+  }
+  objects_.erase(found);
+  return Removal::removed;
+}
+
 void Store::clear() {
   const std::lock_guard lock(mutex_);
   objects_.clear();

@@ -42,6 +42,8 @@ class Store {
   /// Errors: conflict, and those of check_key().
   std::shared_ptr<const Object> put(const Key& key, std::string content, const WriteOptions& options);
   void remove(const Key& key);
+  /// Errors: conflict (the object is not the one of `item.stamp`).
+  Removal remove_unchanged(const Item& item);
   void clear();
 
   std::string begin_upload(std::string_view migration);

@@ -9,6 +9,7 @@
 #include "connectors/s3/multipart.hpp"
 #include "connectors/s3/naming.hpp"
 #include "connectors/s3/reading.hpp"
+#include "connectors/s3/removal.hpp"
 #include "connectors/s3/writing.hpp"
 
 namespace waybill::s3 {
@@ -150,6 +151,10 @@ void S3Destination::remove(const Key& key, Context& context) {
   if (response.status >= 200 && response.status <= 299) return;
   if (response.status == 404 && parse_error(response.text).code != "NoSuchBucket") return;
   throw client_->error(request, response);
+}
+
+Removal S3Destination::remove_unchanged(const Item& item, Context& context) {
+  return remove_object(*client_, object_key(item.key()), item.stamp, "", context);
 }
 
 }  // namespace waybill::s3

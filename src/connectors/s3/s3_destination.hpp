@@ -28,6 +28,7 @@ class S3Destination final : public Destination {
   std::optional<Stored> copy(const Key& key, const Locator& from, const WriteOptions& options, Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   void remove(const Key& key, Context& context) override;
+  Removal remove_unchanged(const Item& item, Context& context) override;
   void sweep(std::span<const OpenUpload> known, Context& context) override;
 
  private:

@@ -5,6 +5,7 @@
 
 #include "connectors/s3/listing.hpp"
 #include "connectors/s3/reading.hpp"
+#include "connectors/s3/removal.hpp"
 #include "connectors/s3/website.hpp"
 
 namespace waybill::s3 {
@@ -43,6 +44,10 @@ std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
   item.stamp.etag = head->etag;
   item.digest.crc64nvme = head->crc64nvme;
   return item;
+}
+
+Removal S3Source::remove(const Item& item, Context& context) {
+  return remove_object(*client_, client_->config().prefix + item.id.key, item.stamp, item.id.version, context);
 }
 
 std::optional<Locator> S3Source::locator(const Item& item) {

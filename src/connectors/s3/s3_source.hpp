@@ -27,6 +27,8 @@ class S3Source final : public Source {
   std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   std::optional<Item> stat(const ItemId& id, Context& context) override;
+  /// A version is removed for good; without one, a bucket that keeps versions gets a delete marker.
+  Removal remove(const Item& item, Context& context) override;
   std::optional<Locator> locator(const Item& item) override;
 
  private:

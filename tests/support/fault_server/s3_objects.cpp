@@ -189,16 +189,18 @@ void add_checksum_headers(const Object& object, Answer& answer) {
   }
 }
 
+Object swapped(const Object& object) {
+  Object other = object;
+  other.content = inverted_content(object.content);
+  other.etag = to_hex(digest("md5", "swapped " + object.etag));
+  other.checksums.clear();
+  return other;
+}
+
 Answer get_object(S3Context& context) {
   const S3Request& request = context.request;
   ObjectPtr object = require_object(*context.bucket, request.key, request.parameter("versionId"));
-  if (context.is_swapped) {
-    auto other = std::make_shared<Object>(*object);
-    other->content = inverted_content(object->content);
-    other->etag = to_hex(digest("md5", "swapped " + object->etag));
-    other->checksums.clear();
-    object = std::move(other);
-  }
+  if (context.is_swapped) object = std::make_shared<Object>(swapped(*object));
   check_customer_key(request, "x-amz-", object->encryption);
   check_read_conditions(request, "", *object);
   if (request.op == "GetObject" && object->is_archived()) {
@@ -257,7 +259,12 @@ Answer delete_object(S3Context& context) {
     const ObjectPtr gone = context.bucket->remove_version(key, version_id);
     answer.headers.emplace_back("x-amz-version-id", version_id);
     if (gone && gone->is_delete_marker) answer.headers.emplace_back("x-amz-delete-marker", "true");
-  } else if (const ObjectPtr marker = context.bucket->remove(key)) {
+    return answer;
+  }
+  const ObjectPtr object = context.bucket->find(key);
+  if (context.is_swapped && object) context.bucket->put(key, swapped(*object));
+  check_write_conditions(context);
+  if (const ObjectPtr marker = context.bucket->remove(key)) {
     answer.headers.emplace_back("x-amz-version-id", marker->version_id);
     answer.headers.emplace_back("x-amz-delete-marker", "true");
   }
