@@ -3,9 +3,9 @@
 // See removal.hpp.
 #include "connectors/s3/removal.hpp"
 
+#include "connectors/s3/guard.hpp"
 #include "connectors/s3/naming.hpp"
 #include "connectors/s3/reading.hpp"
-#include "connectors/s3/writing.hpp"
 
 namespace waybill::s3 {
 
