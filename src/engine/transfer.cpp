@@ -36,9 +36,9 @@ Failure failure_of(const Error& error, uint32_t attempts) {
   return failure;
 }
 
-bool is_folder(const ItemRecord& record) { return record.id.key.ends_with('/') && record.stamp.size == uint64_t{0}; }
-
 }  // namespace
+
+bool is_folder(const ItemRecord& record) { return record.id.key.ends_with('/') && record.stamp.size == uint64_t{0}; }
 
 Item item_of(const ItemRecord& record) {
   Item item;

@@ -150,6 +150,9 @@ class Transfer {
   Probe destination_probe_;  // guarded by probe_mutex_
 };
 
+/// Whether the item stands for a folder: a key that ends in a slash, without content.
+bool is_folder(const ItemRecord& record);
+
 /// The item that a row describes, as connectors take it.
 Item item_of(const ItemRecord& record);
 

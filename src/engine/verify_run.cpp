@@ -19,6 +19,12 @@ constexpr int most_tries = 5;
 
 bool is_done(const ItemRecord& record) { return record.state == ItemState::copied || record.state == ItemState::verified; }
 
+std::string octal(uint32_t mode) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%04o", mode);
+  return text;
+}
+
 std::string bytes_text(const std::optional<uint64_t>& size) { return size ? std::to_string(*size) + " bytes" : "unknown size"; }
 
 // Rows of the ledger in key order.
@@ -294,6 +300,7 @@ void VerifyRun::read_back(const Triple& triple, CallContext& context) {
       return result;
     };
     found = crc_by_reading(read, size);
+    if (size == 0 && is_read(record.id) && !is_folder(record)) read(0, {});  // for its attributes
   }
   if (*found != *expected) {
     char text[64];
@@ -316,11 +323,12 @@ bool VerifyRun::is_read(const ItemId& id) const {
 }
 
 std::string VerifyRun::attribute_difference(const Triple& triple, const Attributes& there, CallContext& context) {
-  // A store that keeps attributes always tells a type.
-  if (there.content_type.empty() || !triple.source || setup_.transform != nullptr) return {};
+  if (!triple.source || setup_.transform != nullptr) return {};
   std::byte first{};
   const Attributes here = setup_.source->read(item_of(*triple.record), 0, {&first, 1}, context).attributes;
-  if (here.content_type.empty()) return {};
+  if (here.mode && there.mode && *here.mode != *there.mode) return "the permission bits " + octal(*there.mode);
+  // A store that keeps the others always tells a type.
+  if (there.content_type.empty() || here.content_type.empty()) return {};
   if (here.content_type != there.content_type) return "Content-Type " + printable(there.content_type);
   if (here.content_encoding != there.content_encoding) return "Content-Encoding " + printable(there.content_encoding);
   if (here.content_language != there.content_language) return "Content-Language " + printable(there.content_language);
