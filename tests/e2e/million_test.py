@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs over many objects that have not changed: no request per item, and memory that does not grow with their number."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fault_server import FaultServer
+from process import Waybill, check_accounts, open_folder
+
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "keys", "AWS_SECRET_ACCESS_KEY": "keys-secret", "AWS_REGION": "us-east-1"}
+PAGE = 1_000
+# Of a whole process with its Python; what ten times the items may add is pages of SQLite's cache and the allocator's rest.
+MOST_MIB = 160
+MOST_GROWTH_MIB = 24
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with open_folder("waybill-million-") as path:
+        yield path
+
+
+@dataclass(frozen=True)
+class Spent:
+    seconds: float
+    peak_mib: float
+
+
+def spend(waybill: Waybill, *words: str) -> Spent:
+    """Runs a command to its end, and tells its time and the most memory it had."""
+    begin = time.monotonic()
+    process = waybill.start(*words)
+    assert process.stdout is not None and process.stderr is not None
+    with process.stdout, process.stderr:
+        said = process.stdout.read() + process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, said.decode(errors="replace")
+    return Spent(time.monotonic() - begin, usage.ru_maxrss / 1024)
+
+
+def go_through(folder: Path, count: int) -> dict[str, Spent]:
+    """A copy inside one store of `count` objects, the same again, and a verification."""
+    folder.mkdir()
+    with FaultServer("from", "to") as server:
+        server.generate("from", shape="padded", count=count, size=100)
+        waybill = Waybill(folder, environment=ENVIRONMENT)
+        spent = {}
+        ways = {
+            "first": ("run", "--from", server.url("from"), "--to", server.url("to"), "--progress", "none"),
+            "incremental": ("run", "--progress", "none"),
+            "verify": ("verify",),
+        }
+        for name, words in ways.items():
+            server.clear_log()
+            spent[name] = spend(waybill, *words)
+            items = waybill.status()["items"]
+            assert (items["done"], items["failed"]) == (count, 0), name
+            if name == "first":
+                continue
+            assert items["unchanged"] == count, name
+            requests = server.counts()
+            assert requests.keys() == {"ListObjectsV2"}, (name, requests)
+            assert requests["ListObjectsV2"]["requests"] <= 2.4 * count / PAGE + 100, (name, requests)
+        check_accounts(waybill.status())
+        assert not any(waybill.status()["findings"].values())
+    return spent
+
+
+@pytest.mark.parametrize(
+    "count", [10_000, pytest.param(1_000_000, marks=[pytest.mark.long, pytest.mark.timeout(1200)])]
+)
+def test_what_has_not_changed_costs_a_listing_and_no_memory(folder: Path, count: int) -> None:
+    few = go_through(folder / "few", count // 10)
+    many = go_through(folder / "many", count)
+    for name, spent in many.items():
+        print(f"{name}: {count} items, {spent.seconds:.1f} s, {spent.peak_mib:.0f} MiB")
+        assert spent.peak_mib <= MOST_MIB, name
+        assert spent.peak_mib - few[name].peak_mib <= MOST_GROWTH_MIB, name
+    assert many["incremental"].seconds < 60
