@@ -117,6 +117,9 @@ class Run {
   virtual void pause() = 0;
   /// As cancel(), but the run is left `interrupted`: the next start carries it on. What a host calls from its Ctrl-C.
   virtual void interrupt() = 0;
+  /// As cancel(), but the run ends `failed`, with the error class `callback` and this reason. What a host calls whose own
+  /// code, run beside the run, has thrown; callbacks that throw do this by themselves.
+  virtual void fail(const std::string& why) = 0;
   /// Waits for the end, at most `timeout`; nothing if it has not come. Errors: what a callback threw; whatever kept the
   /// run from its end is not thrown but in the report; failed_precondition from a callback.
   virtual std::optional<Report> wait(std::chrono::milliseconds timeout) = 0;

@@ -234,6 +234,7 @@ void add_migration(py::module_& module) {
       .def("cancel", [](const RunHandle& handle) { handle.run().cancel(); }, Guard())
       .def("pause", [](const RunHandle& handle) { handle.run().pause(); }, Guard())
       .def("interrupt", [](const RunHandle& handle) { handle.run().interrupt(); }, Guard())
+      .def("fail", [](const RunHandle& handle, const std::string& why) { handle.run().fail(why); }, py::arg("why"), Guard())
       .def("wait",
            [](const RunHandle& handle, int64_t timeout_ms) -> py::object {
              const auto report =

@@ -190,8 +190,11 @@ class Run:
     def _tell(self, progress: Callable[[Snapshot], object], snapshot: Snapshot) -> None:
         try:
             progress(snapshot)
-        except BaseException:
-            self.interrupt()
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._core.fail(f"{type(error).__name__}: {error}")
+            else:
+                self.interrupt()
             self.wait()
             raise
 
@@ -260,8 +263,8 @@ class Migration:
         ----------
         progress : bool or callable, optional
             True shows progress on stderr. A callable is given a `Snapshot` about twice a second and once at the end, in
-            the calling thread: however slow it is, it slows no transfer. If it raises, the run is interrupted and the
-            exception goes on to the caller.
+            the calling thread: however slow it is, it slows no transfer. If it raises, the run ends ``"failed"``
+            (Ctrl-C interrupts it), and the exception goes on to the caller.
 
         Raises
         ------

@@ -80,6 +80,10 @@ void Notifier::deliver(bool is_last) {
       }
       if (events.size() < page) break;
     }
+    if (held && !is_last && held->kind == EventKind::run && is_ended(snapshot_().state)) {
+      after_seq_ = held->seq - 1;  // it may be the end, which comes after the last progress
+      return;
+    }
     if (held && !is_last) {
       callbacks_.on_event(*held);
       held.reset();

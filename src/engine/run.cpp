@@ -104,7 +104,7 @@ RunBase::RunBase(RunSetup setup)
           std::scoped_lock lock(mutex_);
           callback_error_ = error;
         }
-        stop(Stop::failure, std::string(to_string(ErrorClass::callback)) + ": " + text_of(error), error);
+        fail(text_of(error));
       });
 }
 
@@ -160,6 +160,10 @@ void RunBase::stop(Stop how, std::string reason, std::exception_ptr error) {
   error_ = std::move(error);
   stop_at_ = Clock::now();
   ended_.notify_all();
+}
+
+void RunBase::fail(const std::string& why) {
+  fail(std::make_exception_ptr(Error(ErrorCode::aborted, ErrorClass::callback, std::string(to_string(ErrorClass::callback)) + ": " + why)));
 }
 
 void RunBase::fail(std::exception_ptr error) {
@@ -426,6 +430,7 @@ class RunHandle final : public Run {
   void cancel() override { own().cancel(); }
   void pause() override { own().pause(); }
   void interrupt() override { own().interrupt(); }
+  void fail(const std::string& why) override { own().fail(why); }
   std::optional<Report> wait(std::chrono::milliseconds timeout) override { return run_->wait(timeout); }
 
  private:

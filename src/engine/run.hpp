@@ -47,6 +47,7 @@ class RunBase : public Run {
   void cancel() override { stop(Stop::cancel, "cancelled"); }
   void pause() override { stop(Stop::pause, "paused"); }
   void interrupt() override { stop(Stop::interrupt, "interrupted by a signal or by its host"); }
+  void fail(const std::string& why) override;
   std::optional<Report> wait(std::chrono::milliseconds timeout) override;
   using Run::wait;
 

@@ -123,23 +123,6 @@ def test_a_second_process_is_refused_and_told_who_holds_the_ledger(
     assert contents(server.objects("target")) == contents(folder / "source")
 
 
-def stop_between_writes(process: subprocess.Popen[bytes], folder: Path) -> None:
-    """SIGSTOP outside of a transaction: inside of one it holds SQLite's lock until it goes on or dies."""
-    for _ in range(200):
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(0.02)
-        with closing(sqlite3.connect(folder / "ledger.db", timeout=0, isolation_level=None)) as ledger:
-            try:
-                ledger.execute("BEGIN IMMEDIATE")
-                ledger.execute("ROLLBACK")
-                return
-            except sqlite3.OperationalError:
-                pass
-        process.send_signal(signal.SIGCONT)
-        time.sleep(0.005)
-    raise AssertionError("the owner writes all the time")
-
-
 def test_a_stopped_owner_that_was_taken_over_commits_nothing_when_it_wakes(
     folder: Path, server: S3Server, proxy: StallProxy
 ) -> None:
@@ -147,7 +130,7 @@ def test_a_stopped_owner_that_was_taken_over_commits_nothing_when_it_wakes(
     command = to_s3(folder, server, proxy)
     first = start_and_hold(waybill, proxy, command)
     try:
-        stop_between_writes(first, folder)
+        waybill.halt_between_writes(first)
         proxy.thaw()
         refused = waybill.run(*command)
         assert refused.returncode == 4, "a stopped owner is not dead: it is taken over only when asked for"

@@ -100,7 +100,7 @@ def test_progress_is_told_in_this_thread_and_never_falls(live_run: Callable[...,
         assert items.outstanding == items.eligible - items.done
 
 
-def test_an_exception_of_the_callback_interrupts_and_is_raised(live_run: Callable[..., waybill.Run]) -> None:
+def test_an_exception_of_the_callback_fails_the_run_and_is_raised(live_run: Callable[..., waybill.Run]) -> None:
     run = live_run()
 
     def fail(snapshot: waybill.Snapshot) -> None:
@@ -109,7 +109,8 @@ def test_an_exception_of_the_callback_interrupts_and_is_raised(live_run: Callabl
     with pytest.raises(LookupError, match="own"):
         run._follow(fail)
     assert run.report is not None
-    assert run.report.state == "interrupted"
+    assert run.report.state == "failed"
+    assert run.report.snapshot.reason == "callback: LookupError: the callback's own"
 
 
 def test_a_sleeping_callback_slows_nothing(live_run: Callable[..., waybill.Run]) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -152,6 +153,23 @@ class Waybill:
         assert done.returncode == 0, done.stderr.decode(errors="replace")
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         return {unescape(row["key"]): row for row in rows}
+
+    def halt_between_writes(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGSTOP outside of a transaction: inside of one it holds SQLite's lock until it goes on or dies."""
+        for _ in range(200):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.02)
+            path = self.folder / self.tracker
+            with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as ledger:
+                try:
+                    ledger.execute("BEGIN IMMEDIATE")
+                    ledger.execute("ROLLBACK")
+                    return
+                except sqlite3.OperationalError:
+                    pass
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.005)
+        raise AssertionError("the owner writes all the time")
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """Ends a process that a test has left behind."""
