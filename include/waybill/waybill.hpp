@@ -9,6 +9,7 @@
 #include "waybill/destination.hpp"
 #include "waybill/error.hpp"
 #include "waybill/item.hpp"
+#include "waybill/maintenance.hpp"
 #include "waybill/migration.hpp"
 #include "waybill/options.hpp"
 #include "waybill/progress.hpp"

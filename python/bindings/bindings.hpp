@@ -61,5 +61,6 @@ void add_records(py::module_& module);
 void add_options(py::module_& module);
 void add_tracker(py::module_& module);
 void add_migration(py::module_& module);
+void add_maintenance(py::module_& module);
 
 }  // namespace waybill::python

@@ -27,6 +27,18 @@ from waybill.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from waybill.maintenance import (
+    LedgerBackup,
+    LedgerCheck,
+    LedgerVacuum,
+    RecoveredTable,
+    Recovery,
+    backup_ledger,
+    check_ledger,
+    prune_events,
+    recover_ledger,
+    vacuum_ledger,
+)
 from waybill.migration import Migration, Run
 from waybill.options import Options
 from waybill.records import (
@@ -71,6 +83,9 @@ __all__ = [
     "InvalidArgumentError",
     "Item",
     "ItemAccounts",
+    "LedgerBackup",
+    "LedgerCheck",
+    "LedgerVacuum",
     "LiveState",
     "LockedError",
     "Migration",
@@ -84,6 +99,8 @@ __all__ = [
     "Plan",
     "PlanExample",
     "RateSample",
+    "RecoveredTable",
+    "Recovery",
     "RemovalExample",
     "RemovalPlan",
     "RemovalReport",
@@ -99,5 +116,10 @@ __all__ = [
     "UnavailableError",
     "UnimplementedError",
     "__version__",
+    "backup_ledger",
+    "check_ledger",
     "printable",
+    "prune_events",
+    "recover_ledger",
+    "vacuum_ledger",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import waybill
+from waybill.quantities import parse_moment
 from waybill.spec import SPEC_KEYS, commented_spec, to_toml
 
 CommandLine = Any  # the class of conftest.py, which has no name that tests can import
@@ -200,6 +201,15 @@ def test_human_forms_become_the_units_of_the_options() -> None:
     assert values.retry_cap_ms == 30_000
     assert values.lease_ms == 60_000
     assert values.modified_since_ms == 86_400_000
+
+
+def test_ages_are_real_durations_on_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in range(366 * 4):
+        now = 1_700_000_000 + day * 86_400
+        monkeypatch.setattr("waybill.quantities.time.time", lambda now=now: float(now))
+        assert parse_moment("31d") == (now - 31 * 86_400) * 1000
+        assert parse_moment("5w") == (now - 35 * 86_400) * 1000
+        assert parse_moment("36h") == (now - 36 * 3600) * 1000
 
 
 def test_references_are_looked_up_late_and_named_when_they_are_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,10 @@ std::optional<int64_t> Statement::optional_integer(int column) const noexcept {
   return integer(column);
 }
 
+void Statement::bind_to(Statement& other, int index, int column) const noexcept {
+  sqlite3_bind_value(other.statement_, index, sqlite3_column_value(statement_, column));
+}
+
 // Called by SQLite each time it finds the file locked; 0 ends the wait.
 int Database::wait_for_others(void* self, int tries) noexcept {
   Database& database = *static_cast<Database*>(self);

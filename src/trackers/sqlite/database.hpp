@@ -59,6 +59,8 @@ class Statement {
   std::string text(int column) const { return std::string(bytes(column)); }
   bool is_blob(int column) const noexcept;
   std::optional<int64_t> optional_integer(int column) const noexcept;
+  /// Binds a column, whatever it is, to a parameter of another statement; valid until the next step or reset of this one.
+  void bind_to(Statement& other, int index, int column) const noexcept;
 
  private:
   Database& database_;

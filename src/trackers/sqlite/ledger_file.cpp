@@ -10,6 +10,7 @@
 
 #include <cerrno>
 
+#include "waybill/connectors.hpp"
 #include "waybill/error.hpp"
 
 namespace waybill::internal {
@@ -108,6 +109,13 @@ const char* network_filesystem(int64_t type) noexcept {
     default:
       return nullptr;
   }
+}
+
+std::string ledger_path(std::string_view ledger) {
+  if (ledger.starts_with("sqlite://")) return Url::parse(ledger).path;
+  if (ledger != "memory:" && ledger.find("://") == std::string_view::npos) return std::string(ledger);
+  throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+              printable(ledger) + " is no ledger in a file; a path or sqlite:///path is one");
 }
 
 void prepare_ledger_file(const std::string& path, OpenMode mode) {

@@ -7,10 +7,14 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "waybill/connectors.hpp"
 
 namespace waybill::internal {
+
+/// The path in the name of a ledger, a path or sqlite:///path. Errors: configuration (any other URL, memory:).
+std::string ledger_path(std::string_view ledger);
 
 /// Checks the file at `path`, and makes an empty one where `mode` is create and there is none.
 /// Errors: missing, permission, tracker; each names the path and the remedy.

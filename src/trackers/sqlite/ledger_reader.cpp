@@ -62,17 +62,6 @@ UploadRecord decode_upload(const Statement& row) {
   return upload;
 }
 
-Counters read_counters(Database& database, uint64_t frame, int64_t partition = 0) {
-  Statement& row = database.prepared(
-      "SELECT excluded, pending, created, updated, unchanged, verified, failed, waived, vanished, bytes_total, "
-      "bytes_done, attempts_total, attempts_failed FROM counters WHERE frame = ? AND partition = ?");
-  row.bind(1, static_cast<int64_t>(frame)).bind(2, partition);
-  Counters counters;
-  if (!row.step()) return counters;
-  for (size_t i = 0; i < n_counters; ++i) counters.values[i] = row.integer(static_cast<int>(i));
-  return counters;
-}
-
 LiveState read_live(Database& database) {
   LiveState live;
   Statement& row = database.prepared(
@@ -136,6 +125,17 @@ std::map<std::string, int64_t> read_finding_counts(Database& database, uint64_t 
 }
 
 }  // namespace
+
+Counters read_counters(Database& database, uint64_t frame, int64_t partition) {
+  Statement& row = database.prepared(
+      "SELECT excluded, pending, created, updated, unchanged, verified, failed, waived, vanished, bytes_total, "
+      "bytes_done, attempts_total, attempts_failed FROM counters WHERE frame = ? AND partition = ?");
+  row.bind(1, static_cast<int64_t>(frame)).bind(2, partition);
+  Counters counters;
+  if (!row.step()) return counters;
+  for (size_t i = 0; i < n_counters; ++i) counters.values[i] = row.integer(static_cast<int>(i));
+  return counters;
+}
 
 TimeBase read_time_base(Database& database) {
   Statement& row = database.prepared("SELECT time_base_s FROM ledger");

@@ -19,6 +19,8 @@
 namespace waybill::internal {
 
 TimeBase read_time_base(Database& database);
+/// Of a frame (0: the migration's; else a run's) and a partition (0: all); zero where there are none.
+Counters read_counters(Database& database, uint64_t frame, int64_t partition = 0);
 std::optional<MigrationInfo> read_migration(Database& database);
 
 std::vector<std::optional<ItemRecord>> read_items(Database& database, TimeBase base, std::span<const ItemId> ids);
