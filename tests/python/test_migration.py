@@ -3,13 +3,21 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import json
 import os
+import re
+import sqlite3
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fault_server import FaultServer
 
 import waybill
 
@@ -257,15 +265,85 @@ def test_an_exception_in_the_block_interrupts(large_tree: Path, tmp_path: Path) 
         again.cancel()
 
 
-def test_the_same_seq_shows_the_same_numbers(live_run: Callable[..., waybill.Run], tmp_path: Path) -> None:
-    run = live_run(heartbeat_ms=200)
-    compared = 0
-    with waybill.Tracker(tmp_path / "live.db") as tracker:
-        end = time.monotonic() + 20
-        while compared < 5 and time.monotonic() < end:
-            ours, theirs = run.snapshot, tracker.snapshot()
+def of_the_views(ledger: Path) -> dict[str, int]:
+    """The accounts of the newest run by the SQL views, in one transaction, without our code."""
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, isolation_level=None)) as database:
+        database.row_factory = sqlite3.Row
+        database.execute("BEGIN")
+        seq = database.execute("SELECT seq FROM ledger").fetchone()["seq"]
+        row = database.execute("SELECT * FROM run_view ORDER BY run DESC LIMIT 1").fetchone()
+        return {"seq": seq, **{name: row[name] for name in VIEWED}, "open": row["pending_and_in_progress"]}
+
+
+VIEWED = (
+    *("discovered", "excluded", "eligible", "done", "new", "updated", "unchanged", "failed", "waived", "vanished"),
+    *("outstanding", "bytes_total", "bytes_done", "attempts_total", "attempts_failed"),
+)
+
+
+def of_a_snapshot(status: dict[str, Any]) -> dict[str, int]:
+    """The same, of what ``waybill status --json`` and `Snapshot.to_json` show."""
+    items = status["items"]
+    flat = items | {f"bytes_{name}": value for name, value in status["bytes"].items()}
+    flat |= {f"attempts_{name}": value for name, value in status["attempts"].items()}
+    return {
+        "seq": status["seq"],
+        **{name: flat[name] for name in VIEWED},
+        "open": items["pending"] + items["in_progress"],
+    }
+
+
+def test_the_same_seq_shows_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run itself, a Tracker beside it, the command line in another process, and the SQL views."""
+    for name, value in {"ACCESS_KEY_ID": "keys", "SECRET_ACCESS_KEY": "keys-secret", "REGION": "us-east-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    ledger = tmp_path / "live.db"
+    with FaultServer("from") as store:
+        store.generate("from", shape="padded", count=2_000, size=100)
+        store.rule(op="GetObject", every=10, action="status", status=403, code="AccessDenied")
+        store.latency(50)
+        # Commits are far enough apart for all four to read between two of them.
+        options = waybill.Options(concurrency=2, heartbeat_ms=1_000, commit_interval_ms=1_500)
+        with waybill.Migration(store.url("from"), tmp_path / "to", ledger, options=options).start() as run:
+            compare_while_live(run, ledger)
+            run.interrupt()
+
+
+def compare_while_live(run: waybill.Run, ledger: Path) -> None:
+    compared = {"tracker": 0, "views": 0, "command line": 0}
+    command = [sys.executable, "-m", "waybill", "status", "--json", "--tracker", str(ledger)]
+    with waybill.Tracker(ledger) as tracker:
+        end = time.monotonic() + 60
+        while min(compared.values()) < 3 and time.monotonic() < end:
+            ours, theirs, views = run.snapshot, tracker.snapshot(), of_the_views(ledger)
+            shown = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+            expected = of_a_snapshot(json.loads(ours.to_json()))
             if ours.seq == theirs.seq:
                 assert ours == theirs
                 assert ours.to_json() == theirs.to_json()
-                compared += 1
-    assert compared == 5
+                compared["tracker"] += 1
+            if views["seq"] == ours.seq:
+                assert views == expected
+                compared["views"] += 1
+            if shown["seq"] == ours.seq:
+                assert of_a_snapshot(shown) == expected
+                compared["command line"] += 1
+    assert min(compared.values()) >= 3, compared
+
+
+def test_the_views_have_the_columns_that_the_docs_name(tree: Path, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.db"
+    waybill.Migration(tree, tmp_path / "to", ledger).run()
+    text = (Path(__file__).parents[2] / "docs/ledger.md").read_text()
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    documented = {re.findall("`([^`]+)`", row[1])[0]: set(re.findall("`([^`]+)`", row[3])) for row in rows}
+    accounts = {"discovered", "excluded", "eligible", "pending_and_in_progress", "done", "verified", *VIEWED}
+    documented["account_view"] |= accounts
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as database:
+        views = [row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'view'")]
+        columns = {view: {row[1] for row in database.execute(f"PRAGMA table_info({view})")} for view in views}
+    for view, there in columns.items():
+        assert there <= documented[view], view
+        # Words of values stand among the columns in the text.
+        assert documented[view] - there <= {"run", "migration", "is_total 1"}, view
+    assert columns.keys() == documented.keys()

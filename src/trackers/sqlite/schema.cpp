@@ -210,8 +210,13 @@ CREATE VIEW run_view AS SELECT
   strftime('%Y-%m-%dT%H:%M:%S', r.started_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.started_at_ms % 1000) AS started_at,
   strftime('%Y-%m-%dT%H:%M:%S', r.ended_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.ended_at_ms % 1000) AS ended_at,
   r.active_seconds, r.listing_complete, r.options, r.engine_version, r.host, r.pid,
-  a.discovered, a.excluded, a.eligible, a.pending_and_in_progress, a.done, a.new, a.updated, a.unchanged, a.verified,
-  a.failed, a.waived, a.vanished, a.outstanding, a.bytes_total, a.bytes_done, a.attempts_total, a.attempts_failed
+  coalesce(a.discovered, 0) AS discovered, coalesce(a.excluded, 0) AS excluded, coalesce(a.eligible, 0) AS eligible,
+  coalesce(a.pending_and_in_progress, 0) AS pending_and_in_progress, coalesce(a.done, 0) AS done,
+  coalesce(a.new, 0) AS new, coalesce(a.updated, 0) AS updated, coalesce(a.unchanged, 0) AS unchanged,
+  coalesce(a.verified, 0) AS verified, coalesce(a.failed, 0) AS failed, coalesce(a.waived, 0) AS waived,
+  coalesce(a.vanished, 0) AS vanished, coalesce(a.outstanding, 0) AS outstanding,
+  coalesce(a.bytes_total, 0) AS bytes_total, coalesce(a.bytes_done, 0) AS bytes_done,
+  coalesce(a.attempts_total, 0) AS attempts_total, coalesce(a.attempts_failed, 0) AS attempts_failed
   FROM runs r LEFT JOIN account_view a ON a.run = r.run AND a.is_total
   LEFT JOIN words p ON p.vocabulary = 'phase' AND p.number = r.phase
   LEFT JOIN words s ON s.vocabulary = 'run_state' AND s.number = r.state;
