@@ -172,7 +172,7 @@ struct RateSample {
   int64_t at_ms = 0;    ///< when it began
   double seconds = 0;   ///< how long it was; active time only
   uint64_t items = 0;   ///< that came to an end
-  uint64_t bytes = 0;   ///< of these
+  uint64_t bytes = 0;   ///< of those of these that were moved, or compared by a verify run
   uint64_t attempts_failed = 0;
   int64_t concurrency = 0;  ///< transfers allowed at once, at its end
 };

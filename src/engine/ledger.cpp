@@ -294,7 +294,9 @@ void Ledger::outcome(ItemChange change) {
   changed_.wait(lock, [&] { return must_not_wait() || batch.items.size() < most_waiting; });
   ++activity_.records;
   ++activity_.items;
-  activity_.bytes += change.record.stamp.size.value_or(0);
+  // What failed, or was found to be there already, was not moved.
+  const bool is_moved = change.record.state == ItemState::copied && change.record.basis == Basis::written;
+  if (is_moved) activity_.bytes += change.record.stamp.size.value_or(0);
   activity_.attempts_failed += change.attempts_failed;
   if (batch.items.empty()) batch.items.reserve(early_commit);  // to grow is to move half a kilobyte an item
   batch.items.push_back(std::move(change));

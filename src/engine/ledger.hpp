@@ -87,7 +87,7 @@ class Ledger {
   bool is_drained() const;
   struct Activity {
     uint64_t items = 0;    ///< outcomes handed in
-    uint64_t bytes = 0;    ///< of their items
+    uint64_t bytes = 0;    ///< of those of their items that were moved, or compared by a verify run
     uint64_t attempts_failed = 0;
     uint64_t records = 0;  ///< anything handed in: rows, outcomes, parts, findings
   };

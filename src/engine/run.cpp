@@ -273,11 +273,6 @@ void RunBase::measure(Clock::time_point now) {
 
 // The minute under way is written with every commit anew, so that a process that dies leaves it as it was.
 void RunBase::sample_minute(Clock::time_point now, const Ledger::Activity& activity) {
-  if (now - minute_start_ >= rate_interval) {
-    minute_start_ = now;
-    minute_at_ms_ = now_ms();
-    minute_base_ = activity;
-  }
   LiveState live;
   fill_live(live);
   RateSample sample;
@@ -288,6 +283,12 @@ void RunBase::sample_minute(Clock::time_point now, const Ledger::Activity& activ
   sample.attempts_failed = activity.attempts_failed - minute_base_.attempts_failed;
   sample.concurrency = live.concurrency;
   ledger_->rate(sample);
+  // The next minute begins where this one was written to: nothing falls between the two.
+  if (now - minute_start_ >= rate_interval) {
+    minute_start_ = now;
+    minute_at_ms_ = now_ms();
+    minute_base_ = activity;
+  }
 }
 
 LiveState RunBase::live() const {

@@ -293,6 +293,8 @@ TEST_F(Selection, HistoryKeepsEachRunWithItsAccountsOwnerAndRates) {
   ASSERT_EQ(rates.size(), 1u);
   EXPECT_EQ(rates[0].items, 12u);
   EXPECT_EQ(rates[0].attempts_failed, 1u);
+  EXPECT_GT(runs[2].bytes_done, 0u);
+  EXPECT_EQ(rates[0].bytes, runs[2].bytes_done) << "what failed was not moved";
   EXPECT_GT(rates[0].seconds, 0);
   const std::vector<PartitionSummary> partitions = tracker->partitions(std::nullopt, 10);
   ASSERT_EQ(partitions.size(), 1u);
