@@ -39,6 +39,7 @@ py::dict to_dict(const Event& event);
 py::dict to_dict(const ItemRecord& record);
 /// A failure with the item it belongs to.
 py::dict to_dict(const ScanRow& row, const Failure& failure);
+py::dict to_outcome(const ScanRow& row);
 py::dict to_dict(const Finding& finding);
 py::dict to_dict(const RunRecord& run);
 py::dict to_dict(const RunSummary& summary);

@@ -168,6 +168,7 @@ py::dict to_dict(const ItemRecord& record) {
   out["sha256"] = to_bytes(record.digest.sha256);
   out["stored_size"] = record.stored ? py::cast(record.stored->size) : py::none();
   out["stored_etag"] = to_text(record.stored ? record.stored->etag : std::string());
+  out["stored_version"] = to_text(record.stored ? record.stored->version : std::string());
   out["copied_at_ms"] = to_optional(record.copied_at_ms);
   out["verified_at_ms"] = to_optional(record.verified_at_ms);
   return out;
@@ -191,6 +192,14 @@ py::dict to_dict(const ScanRow& row, const Failure& failure) {
   out["waived_by"] = to_text(row.waiver ? row.waiver->who : std::string());
   out["waived_because"] = to_text(row.waiver ? row.waiver->why : std::string());
   out["waived_at_ms"] = row.waiver ? py::cast(row.waiver->at_ms) : py::none();
+  return out;
+}
+
+py::dict to_outcome(const ScanRow& row) {
+  py::dict out;
+  out["item"] = to_dict(row.record);
+  out["failure"] = row.failure ? py::object(to_dict(row, *row.failure)) : py::none();
+  out["left"] = row.record.left;
   return out;
 }
 

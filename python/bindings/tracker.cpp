@@ -48,14 +48,16 @@ Query make_query(const std::vector<std::string>& states, const std::optional<std
 
 py::tuple scan(const TrackerHandle& handle, const std::vector<std::string>& states,
                const std::optional<std::string>& error_class, const std::string& prefix, const std::string& resume,
-               size_t limit, bool want_failures) {
+               size_t limit, const std::string& want) {
   const Query query = make_query(states, error_class, prefix);
   Tracker& tracker = handle.get();
   const ScanPage page = unlocked([&] { return tracker.scan(query, resume, limit); });
   py::list rows;
   for (const ScanRow& row : page.rows) {
-    if (!want_failures) {
+    if (want == "items") {
       rows.append(to_dict(row.record));
+    } else if (want == "outcomes") {
+      rows.append(to_outcome(row));
     } else if (row.failure && !row.record.left) {
       rows.append(to_dict(row, *row.failure));
     }
@@ -86,7 +88,7 @@ void add_tracker(py::module_& module) {
       .def("snapshot",
            [](const TrackerHandle& handle) { return to_dict(unlocked([&] { return handle.get().snapshot(); })); })
       .def("scan", &scan, py::arg("states"), py::arg("error_class"), py::arg("prefix"), py::arg("resume"),
-           py::arg("limit"), py::arg("want_failures"))
+           py::arg("limit"), py::arg("want"))
       .def("findings",
            [](const TrackerHandle& handle, uint64_t run, uint64_t offset, size_t limit) {
              return to_list(unlocked([&] { return handle.get().findings(run, offset, limit); }));

@@ -18,12 +18,14 @@ __all__ = [
     "Event",
     "Failure",
     "Finding",
+    "FindingKind",
     "InFlight",
     "Item",
     "ItemAccounts",
     "ItemState",
     "LiveState",
     "MigrationInfo",
+    "Outcome",
     "Owner",
     "PartitionSummary",
     "Phase",
@@ -53,6 +55,7 @@ RunState = Literal[
     "cancelled",
     "interrupted",
 ]
+FindingKind = Literal["missing", "extra", "size", "checksum", "metadata", "unknown"]
 ItemState = Literal["pending", "copied", "verified", "failed", "excluded", "vanished"]
 
 
@@ -209,7 +212,7 @@ class Item:
         What the run did to a done item.
     crc64nvme, sha256
         Digests of the source's content as it was copied; None where not computed.
-    stored_size, stored_etag
+    stored_size, stored_etag, stored_version
         What the destination acknowledged.
     """
 
@@ -231,6 +234,7 @@ class Item:
     sha256: bytes | None
     stored_size: int | None
     stored_etag: str
+    stored_version: str
     copied_at_ms: int | None
     verified_at_ms: int | None
 
@@ -272,11 +276,28 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """A row of the ledger with everything that is known of it.
+
+    Attributes
+    ----------
+    failure : Failure or None
+        Why a failed or vanished item did not move, and who waived it; of an excluded one, the rule (its message).
+    left : bool
+        It vanished, and a later run has passed: it is in no account any more.
+    """
+
+    item: Item
+    failure: Failure | None
+    left: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """One difference that a verify run found."""
 
     run: int
-    kind: Literal["missing", "extra", "size", "checksum", "metadata", "unknown", "changed_at_source"]
+    kind: FindingKind
     partition: str
     key: bytes
     version: str
@@ -344,8 +365,10 @@ class RateSample:
         When the stretch began.
     seconds : float
         How long it was, active time only.
-    items, bytes, attempts_failed : int
-        What came to an end in it.
+    items, attempts_failed : int
+        What came to an end in it, well or not.
+    bytes : int
+        Of those items that were moved, or compared by a verify run.
     concurrency : int
         Transfers allowed at once, at its end.
     """
@@ -537,6 +560,13 @@ def make_snapshot(fields: dict[str, Any]) -> Snapshot:
         "live": LiveState(**(live | {"in_flight": in_flight})),
     }
     return Snapshot(**(fields | parts))
+
+
+def make_outcome(fields: dict[str, Any]) -> Outcome:
+    failure = fields["failure"]
+    return Outcome(
+        item=Item(**fields["item"]), failure=Failure(**failure) if failure is not None else None, left=fields["left"]
+    )
 
 
 def make_run_summary(fields: dict[str, Any]) -> RunSummary:

@@ -17,11 +17,13 @@ from waybill.records import (
     Item,
     ItemState,
     MigrationInfo,
+    Outcome,
     PartitionSummary,
     RateSample,
     RunRecord,
     RunSummary,
     Snapshot,
+    make_outcome,
     make_partition_summary,
     make_run_summary,
     make_snapshot,
@@ -89,9 +91,15 @@ class Tracker:
         prefix : bytes or str
             Only keys that begin so.
         """
-        states = [] if state is None else [state] if isinstance(state, str) else list(state)
-        for fields in self._scan(states, None, prefix, False):
+        for fields in self._scan(_words(state), None, prefix, "items"):
             yield Item(**fields)
+
+    def outcomes(
+        self, state: ItemState | Iterable[ItemState] | None = None, *, prefix: bytes | str = b""
+    ) -> Iterator[Outcome]:
+        """Rows as `items`, each with its failure and waiver: what reports and audits are made of."""
+        for fields in self._scan(_words(state), None, prefix, "outcomes"):
+            yield make_outcome(fields)
 
     def failures(self, error_class: str | None = None, *, prefix: bytes | str = b"") -> Iterator[Failure]:
         """Items that did not move (failed or vanished) and why, in order of partition, key and version.
@@ -103,7 +111,7 @@ class Tracker:
         prefix : bytes or str
             Only keys that begin so.
         """
-        for fields in self._scan(["failed", "vanished"], error_class, prefix, True):
+        for fields in self._scan(["failed", "vanished"], error_class, prefix, "failures"):
             yield Failure(**fields)
 
     def findings(self, run: int | None = None) -> Iterator[Finding]:
@@ -166,11 +174,15 @@ class Tracker:
         self._core.request("cancel", this_user())
 
     def _scan(
-        self, states: list[ItemState], error_class: str | None, prefix: bytes | str, want_failures: bool
+        self, states: list[ItemState], error_class: str | None, prefix: bytes | str, want: str
     ) -> Iterator[dict[str, Any]]:
         resume, is_last = b"", False
         while not is_last:
-            rows, resume, is_last = self._core.scan(
-                states, error_class, os.fsencode(prefix), resume, _PAGE, want_failures
-            )
+            rows, resume, is_last = self._core.scan(states, error_class, os.fsencode(prefix), resume, _PAGE, want)
             yield from rows
+
+
+def _words(state: ItemState | Iterable[ItemState] | None) -> list[ItemState]:
+    if state is None:
+        return []
+    return [state] if isinstance(state, str) else list(state)
