@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from waybill.records import Failure, Finding, InFlight, Item, Snapshot, printable
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # What could move a terminal's cursor, break a line or turn the reading direction.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -21,6 +25,21 @@ def safe(text: str) -> str:
 def safe_json(text: str) -> str:
     """JSON that shows none of these characters either: they stand inside of strings, where they have escapes."""
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON on one line."""
+    return safe_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def key_fields(key: bytes) -> dict[str, str]:
+    """A key in JSON: printable text, and its bytes where they are not UTF-8."""
+    fields = {"key": printable(key)}
+    try:
+        key.decode("utf-8")
+    except UnicodeDecodeError:
+        fields["key_base64"] = base64.b64encode(key).decode("ascii")
+    return fields
 
 
 def item_name(item: Item | Failure | Finding | InFlight) -> str:
@@ -59,8 +78,17 @@ def duration(seconds: float) -> str:
 
 
 def moment(ms: int) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """RFC 3339 in UTC, to the second; the number itself where no calendar reaches."""
+    try:
+        return (_EPOCH + timedelta(seconds=ms // 1000)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        return f"{ms} ms"
+
+
+def moment_ms(ms: int) -> str:
+    """As `moment`, to the millisecond."""
+    text = moment(ms)
+    return f"{text[:-1]}.{ms % 1000:03}Z" if text.endswith("Z") else text
 
 
 def percent(ratio: float) -> str:

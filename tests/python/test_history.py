@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 import waybill
 from waybill.advice import what_to_do
+from waybill.cli.history import run_stats
+from waybill.text import size
 
 CommandLine = Any  # the class of conftest.py, which has no name that tests can import
 
@@ -94,6 +97,100 @@ def test_history_sums_up(ran: CommandLine) -> None:
         assert [run.record.run for run in tracker.history()] == [3, 2, 1]
         assert sum(sample.items for sample in tracker.rates(1)) == 11, "what was refused came to no transfer"
         assert [part.name for part in tracker.partitions()] == [""]
+
+
+def run_of(state: Any, seconds: float, attempts: tuple[int, int], phase: Any = "copy") -> waybill.RunSummary:
+    record = waybill.RunRecord(
+        run=1, phase=phase, state=state, reason="", started_at_ms=0, ended_at_ms=1, active_seconds=seconds,
+        listing_complete=True, options="{}", engine_version="0", host="", pid=0,
+    )  # fmt: skip
+    nothing = waybill.ItemAccounts(
+        **dict.fromkeys((field.name for field in dataclasses.fields(waybill.ItemAccounts)), 0)
+    )
+    return waybill.RunSummary(
+        record=record, items=nothing, bytes_total=0, bytes_done=0, attempts_total=attempts[0],
+        attempts_failed=attempts[1], failed_by_class={}, findings={},
+    )  # fmt: skip
+
+
+def test_stats_by_hand() -> None:
+    runs = [
+        run_of("completed", 100.0, (10, 0)),
+        run_of("completed_with_differences", 10.0, (20, 5)),
+        run_of("completed", 7.0, (0, 0), "verify"),
+        run_of("failed", 0.0, (3, 3)),
+        run_of("cancelled", 40.0, (0, 0)),
+        run_of("interrupted", 50.0, (7, 1)),
+        run_of("running", 0.0, (1, 0)),
+    ]
+    stats = run_stats(runs, bytes_moved=5000)
+    assert stats["states"] == {
+        "completed": 2, "completed_with_differences": 1, "failed": 1, "cancelled": 1, "interrupted": 1, "running": 1,
+    }  # fmt: skip
+    assert sum(stats["states"].values()) == sum(stats["phases"].values()) == stats["runs"] == 7
+    assert stats["active_seconds"] == 200.0, "of copies"
+    assert stats["bytes_per_second"] == 25.0, "all bytes ÷ all seconds, not a mean of means"
+    assert (stats["attempts_total"], stats["attempts_failed"]) == (41, 9)
+    assert (stats["ended"], stats["success"]) == (5, 3 / 5), "what still runs is in no denominator"
+    nothing = run_stats([], 0)
+    assert (nothing["bytes_per_second"], nothing["success"], nothing["states"]) == (None, None, {})
+
+
+def test_what_was_there_already_took_no_transfer(ran: CommandLine) -> None:
+    first = json.loads(ran("history", "--stats", "--json").stdout)
+    moved = sum(number * 100 for number in range(12) if number != 3)
+    assert first["bytes_moved"] == moved
+    assert first["bytes_per_second"] == pytest.approx(moved / first["active_seconds"])
+    ran("run")
+    ran("run")
+    assert json.loads(ran("history", "--stats", "--json").stdout)["bytes_moved"] == moved
+    assert f"{size(moved)} moved" in ran("history", "--stats").stdout
+
+
+def test_findings_by_kind_and_run(ran: CommandLine) -> None:
+    before = ran("findings")
+    assert (before.returncode, before.stdout) == (2, "")
+    assert before.stderr == "waybill: the ledger waybill.db has no verify run; begin one with: waybill verify\n"
+    ran("verify")
+    (ran.folder / "to" / "folder 1" / "file-04.txt").write_text("short")
+    (ran.folder / "to" / "folder 1" / "file-01.txt").write_text("short")
+    (ran.folder / "to" / "folder 2" / "file-05.txt").unlink()
+    verified = ran("verify", "--json")
+    assert verified.returncode == 3
+    shown = ran("findings", "--json")
+    assert shown.returncode == 0
+    assert shown.stdout.splitlines() == verified.stdout.splitlines()[:-1], "as verify printed them"
+    kinds = [row["kind"] for row in lines_of(shown.stdout)]
+    assert sorted(kinds) == ["missing", "size", "size"]
+    assert [row["key"] for row in lines_of(ran("findings", "--kind", "missing", "--json").stdout)] == [
+        "folder 2/file-05.txt"
+    ]
+    assert len(ran("findings", "--kind", "missing", "--kind", "size").stdout.splitlines()) == 3
+    assert len(ran("findings", "--limit", "2").stdout.splitlines()) == 2
+    assert ran("findings", "--run", "2").stdout == "verify run 2 found nothing\n"
+    assert ran("findings", "--kind", "extra").stdout == "verify run 3 found none of these\n"
+    assert ran("findings", "--run", "2", "--json").stdout == ""
+    for words, said in (
+        (("--run", "1"), "run 1 of waybill.db is a copy run"),
+        (("--run", "9"), "has no run 9"),
+        (("--kind", "lost"), "'lost' is not one of missing, extra"),
+    ):
+        refused = ran("findings", *words)
+        assert refused.returncode == 2
+        assert said in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+
+
+def test_the_last_errors_are_the_last(ran: CommandLine) -> None:
+    everything = lines_of(ran("errors", "--last", "99", "--json").stdout)
+    assert len(everything) == 2
+    assert [row["at_ms"] for row in everything] == sorted(row["at_ms"] for row in everything)
+    assert ran("retry", "--class", "occupied").returncode == 3
+    assert [row["key"] for row in lines_of(ran("errors", "--last", "1", "--json").stdout)] == ["folder 0/file-03.txt"]
+    assert [row["key"] for row in lines_of(ran("errors", "--last", "2", "--json").stdout)] == [
+        "pipe",
+        "folder 0/file-03.txt",
+    ]
 
 
 def test_errors_are_grouped_with_what_to_do(ran: CommandLine) -> None:

@@ -13,9 +13,9 @@ import typer
 
 import waybill
 from waybill.cli.exit_codes import FAILED
-from waybill.cli.output import Output, to_line
+from waybill.cli.output import Output
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, parse_time
-from waybill.text import count, safe, size
+from waybill.text import count, json_line, safe, size
 
 __all__ = ["add_commands"]
 
@@ -41,7 +41,7 @@ def _check(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> No
     found = _patiently(lambda: waybill.check_ledger(tracker))
     output = Output()
     if json:
-        output.line(to_line(dataclasses.asdict(found)))
+        output.line(json_line(dataclasses.asdict(found)))
     else:
         for problem in found.problems:
             output.line(safe(problem))
@@ -70,7 +70,7 @@ def _backup(
     made = _patiently(lambda: waybill.backup_ledger(tracker, folder, keep=keep))
     output = Output()
     if json:
-        output.line(to_line(dataclasses.asdict(made)))
+        output.line(json_line(dataclasses.asdict(made)))
         return
     output.line(f"backed up to {safe(made.path)}, {size(made.file_bytes)}")
     for path in made.removed:
@@ -84,7 +84,7 @@ def _vacuum(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> N
     """
     result = _patiently(lambda: waybill.vacuum_ledger(tracker))
     if json:
-        Output().line(to_line(dataclasses.asdict(result)))
+        Output().line(json_line(dataclasses.asdict(result)))
     else:
         Output().line(f"{size(result.bytes_before)} before, {size(result.bytes_after)} now")
 
@@ -108,7 +108,7 @@ def _prune(
     since_ms = parse_time(before, "--before") if before is not None else None
     number = _patiently(lambda: waybill.prune_events(tracker, since_ms=since_ms, last=last))
     if json:
-        Output().line(to_line({"removed": number}))
+        Output().line(json_line({"removed": number}))
     else:
         Output().line(f"{count(number)} {'event' if number == 1 else 'events'} removed")
 
@@ -125,7 +125,7 @@ def _recover(
     recovery = _patiently(lambda: waybill.recover_ledger(tracker, into))
     output = Output()
     if json:
-        output.line(to_line(dataclasses.asdict(recovery)))
+        output.line(json_line(dataclasses.asdict(recovery)))
         return
     expected = f" of {count(recovery.items_expected)}" if recovery.items_expected is not None else ""
     output.line(f"{count(recovery.items)}{expected} items are in {safe(into)}")

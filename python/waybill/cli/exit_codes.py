@@ -7,11 +7,26 @@
 from __future__ import annotations
 
 from waybill.errors import Error
+from waybill.records import RunState
 
 FAILED = 1
 USAGE = 2
+DIFFERENCES = 3
 REFUSED = 4
 INTERRUPTED = 130
+
+# Of a run, by its state: as Report.exit_code.
+BY_STATE: dict[RunState, int] = {
+    "created": FAILED,
+    "running": FAILED,
+    "paused": INTERRUPTED,
+    "cancelling": FAILED,
+    "completed": 0,
+    "completed_with_differences": DIFFERENCES,
+    "failed": FAILED,
+    "cancelled": INTERRUPTED,
+    "interrupted": INTERRUPTED,
+}
 
 BY_CLASS = {
     "none": FAILED,

@@ -7,22 +7,27 @@ at once; before there is a run, the first one does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from waybill.cli.exit_codes import INTERRUPTED
 from waybill.cli.output import Output, complain
+from waybill.cli.values import wrong
+from waybill.errors import Error
 from waybill.live import Mode, View, make_view
 from waybill.migration import Run
 from waybill.records import Report
 from waybill.text import safe_json
+from waybill.tracker import Tracker
 
-__all__ = ["Interrupts", "follow"]
+__all__ = ["Interrupts", "LogFile", "follow"]
 
 _POLL_SECONDS = 0.2
 _JSON_PROGRESS_SECONDS = 0.5
@@ -61,9 +66,9 @@ class Interrupts:
         os._exit(INTERRUPTED)
 
 
-def follow(start: Callable[[], Run], mode: Mode, output: Output | None) -> Report:
+def follow(start: Callable[[], Run], mode: Mode, output: Output | None, log: LogFile | None = None) -> Report:
     """Start a run and wait for its end; with `output`, events and progress go there as JSON lines."""
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, log if log is not None else contextlib.nullcontext():
         run = start()
         interrupts.run = run
         with run, make_view(mode) as view:
@@ -73,10 +78,64 @@ def follow(start: Callable[[], Run], mode: Mode, output: Output | None) -> Repor
                 view.update(run.snapshot)
                 if stream is not None:
                     stream.advance()
+                if log is not None:
+                    log.advance(run)
             view.update(report.snapshot)
             if stream is not None:
                 stream.finish(report)
+            if log is not None:
+                log.advance(run)
         return report
+
+
+class LogFile:
+    """Appends the durable events of a run to a file, as ``waybill logs --json`` prints them.
+
+    The ledger is the source and this a copy: a file that cannot be written any more is complained of once, and the run
+    goes on. Made before the run, so that what it is carried on from is not written again, and a path that cannot be
+    used is refused before anything moves.
+    """
+
+    def __init__(self, path: Path, tracker: str) -> None:
+        try:
+            # A file of its owner alone: names of items and hosts are in it. A pipe that nobody reads is not waited for.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+            self._descriptor = os.open(path, flags, 0o600)
+            os.set_blocking(self._descriptor, True)
+        except OSError as error:
+            raise wrong(f"the log file {path} cannot be written: {error.strerror}") from None
+        self._path = path
+        self._after = 0
+        with contextlib.suppress(Error), Tracker(tracker) as ledger:
+            self._after = ledger.snapshot().seq
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def advance(self, run: Run) -> None:
+        """Write the events that have come since."""
+        for event in run.events(self._after, follow=False):
+            self._after = event.seq
+            if event.kind != "progress":
+                self._write(f"{event.to_json()}\n".encode("utf-8", "backslashreplace"))
+
+    def _write(self, line: bytes) -> None:
+        try:
+            while self._descriptor >= 0 and line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError as error:
+            complain(f"the log file {self._path} is not written any more: {error.strerror} (the ledger has all events)")
+            self._close()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class _JsonStream:

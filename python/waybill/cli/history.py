@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -14,12 +15,13 @@ import typer
 
 from waybill import Event, PartitionSummary, RunSummary, Tracker
 from waybill.advice import what_to_do
-from waybill.cli.output import Output, key_fields, to_line
+from waybill.cli.output import Output
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath
 from waybill.records import printable
-from waybill.text import count, duration, moment, percent, safe, size
+from waybill.reports.summary import observed_history
+from waybill.text import count, duration, json_line, key_fields, moment, percent, safe, size
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "run_stats"]
 
 Level = Literal["debug", "info", "warning", "error"]
 _LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
@@ -46,19 +48,16 @@ def _history(
     """
     output = Output()
     with Tracker(tracker) as ledger:
-        # The newest run may be live: what the ledger has stored of it does not say whether its owner is.
-        now = ledger.snapshot()
-        runs = (
-            dataclasses.replace(run, record=dataclasses.replace(run.record, state=now.state, reason=now.reason))
-            if run.record.run == now.run
-            else run
-            for run in ledger.history(limit if limit is not None else 1_000_000)
-        )
+        runs = observed_history(ledger, limit)
         if stats:
-            _show_stats(list(runs), output, json)
+            kept = list(runs)
+            moved = sum(
+                rate.bytes for run in kept if run.record.phase == "copy" for rate in ledger.rates(run.record.run)
+            )
+            _show_stats(run_stats(kept, moved), output, json)
             return
         for run in runs:
-            if not output.line(to_line(dataclasses.asdict(run)) if json else _run_text(run)):
+            if not output.line(json_line(dataclasses.asdict(run)) if json else _run_text(run)):
                 return
 
 
@@ -81,40 +80,44 @@ def _run_text(run: RunSummary) -> str:
     return "  ".join(parts)
 
 
-def _show_stats(runs: list[RunSummary], output: Output, json: bool) -> None:
-    """State counts sum to the total; speed is of active time; success is over runs that have ended."""
-    states = Counter(run.record.state for run in runs)
+def run_stats(runs: list[RunSummary], bytes_moved: int) -> dict[str, Any]:
+    """What runs come to, of which the copies moved so many bytes.
+
+    State counts sum to the total. Speed is all bytes moved ÷ all active seconds of copies: what was there already took
+    no transfer, and a mean of means would weigh a second of one run as much as a day of another. Success is over runs
+    that have ended: the share that reached its end, with differences or without.
+    """
     copies = [run for run in runs if run.record.phase == "copy"]
     seconds = sum(run.record.active_seconds for run in copies)
-    # What was found to be there already took no transfer.
-    moved = sum(run.bytes_done for run in copies)
-    ended = [
-        run for run in runs if run.record.state in ("completed", "completed_with_differences", "failed", "cancelled")
-    ]
-    good = sum(run.record.state in ("completed", "completed_with_differences") for run in ended)
-    stats = {
+    states = Counter(run.record.state for run in runs)
+    good = states["completed"] + states["completed_with_differences"]
+    ended = good + states["failed"] + states["cancelled"]
+    return {
         "runs": len(runs),
-        "states": dict(states),
+        "states": {state: number for state, number in states.items() if number},
         "phases": dict(Counter(run.record.phase for run in runs)),
         "active_seconds": seconds,
-        "bytes_done": moved,
-        "bytes_per_second": moved / seconds if seconds > 0 else None,
+        "bytes_moved": bytes_moved,
+        "bytes_per_second": bytes_moved / seconds if seconds > 0 else None,
         "attempts_total": sum(run.attempts_total for run in runs),
         "attempts_failed": sum(run.attempts_failed for run in runs),
-        "success": good / len(ended) if ended else None,
+        "ended": ended,
+        "success": good / ended if ended else None,
     }
+
+
+def _show_stats(stats: dict[str, Any], output: Output, json: bool) -> None:
     if json:
-        output.line(to_line(stats))
+        output.line(json_line(stats))
         return
-    output.line(
-        f"runs       {count(len(runs))}: {', '.join(f'{count(n)} {state}' for state, n in states.most_common())}"
-    )
-    output.line(f"time       {duration(seconds)} at work on copies")
-    rate = f", {size(moved / seconds)}/s" if seconds > 0 else ""
-    output.line(f"bytes      {size(moved)}{rate}")
-    output.line(f"attempts   {count(stats['attempts_total'])}, of which {count(stats['attempts_failed'])} failed")  # type: ignore[arg-type]
-    if ended:
-        output.line(f"success    {percent(good / len(ended))} of {count(len(ended))} runs that have ended")
+    states = sorted(stats["states"].items(), key=lambda entry: -entry[1])
+    output.line(f"runs       {count(stats['runs'])}: {', '.join(f'{count(n)} {state}' for state, n in states) or '-'}")
+    output.line(f"time       {duration(stats['active_seconds'])} at work on copies")
+    rate = f", {size(stats['bytes_per_second'])}/s" if stats["bytes_per_second"] is not None else ""
+    output.line(f"bytes      {size(stats['bytes_moved'])} moved{rate}")
+    output.line(f"attempts   {count(stats['attempts_total'])}, of which {count(stats['attempts_failed'])} failed")
+    if stats["success"] is not None:
+        output.line(f"success    {percent(stats['success'])} of {count(stats['ended'])} runs that have ended")
 
 
 def _logs(
@@ -137,10 +140,7 @@ def _logs(
             event for event in _events(ledger, follow) if event.level in levels and run in (None, event.run)
         )
         if last is not None and not follow:
-            kept: list[Event] = []
-            for event in wanted:
-                kept = [*kept[-(last - 1) :], event] if last > 1 else [event]
-            wanted = iter(kept)
+            wanted = iter(deque(wanted, maxlen=last))
         for event in wanted:
             if not output.line(event.to_json() if json else _event_text(event)):
                 return
@@ -183,10 +183,11 @@ def _errors(
     output = Output()
     with Tracker(tracker) as ledger:
         if last is not None:
-            failed = sorted(ledger.failures(), key=lambda failure: failure.at_ms)[-last:]
-            for failure in failed:
+            # As many are held as are shown, of however many there are.
+            newest = heapq.nlargest(last, ledger.failures(), key=lambda failure: failure.at_ms)
+            for failure in reversed(newest):
                 line = (
-                    to_line(dataclasses.asdict(failure) | key_fields(failure.key))
+                    json_line(dataclasses.asdict(failure) | key_fields(failure.key))
                     if json
                     else f"{moment(failure.at_ms)}  {failure.error_class:<14}  {printable(failure.key)}  "
                     f"{safe(failure.message)}"
@@ -215,7 +216,7 @@ def _errors(
             group["retryable"] += failure.retryable
     for group in sorted(groups.values(), key=lambda group: -group["items"]):
         if json:
-            output.line(to_line(group))
+            output.line(json_line(group))
             continue
         output.line(f"{count(group['items']):>9}  {safe(group[group_by]) or '-':<16}  e.g. {safe(group['example'])}")
         output.line(f"           {safe(group['message'])}")
@@ -247,7 +248,7 @@ def _partitions(
         if sort != "name":
             rows = iter(sorted(rows, key=order[sort]))
         for row in islice(rows, top):
-            if not output.line(to_line(dataclasses.asdict(row)) if json else _partition_text(row)):
+            if not output.line(json_line(dataclasses.asdict(row)) if json else _partition_text(row)):
                 return
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that read a ledger, also beside a live run: status, items, failed."""
+"""Commands that read a ledger, also beside a live run: status, items, failed, findings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated, get_args
 
 import typer
 
-from waybill import Failure, Item, Snapshot, Tracker
-from waybill.cli.output import Output, key_fields, to_line
-from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath
-from waybill.records import ItemState
-from waybill.text import count, duration, eta, item_name, moment, percent, safe, size
+from waybill import Failure, Finding, Item, Snapshot, Tracker
+from waybill.cli.output import Output
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line, wrong
+from waybill.records import FindingKind, ItemState
+from waybill.text import count, duration, eta, item_name, json_line, key_fields, moment, percent, safe, size
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "finding_line", "last_verify_run", "status_lines"]
 
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many lines.")]
 
@@ -24,6 +24,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("status")(_status)
     app.command("items")(_items)
     app.command("failed")(_failed)
+    app.command("findings")(_findings)
 
 
 def _status(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> None:
@@ -37,7 +38,7 @@ def _status(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> N
     if json:
         output.line(snapshot.to_json())
     else:
-        for line in _card(snapshot):
+        for line in status_lines(snapshot):
             output.line(line)
 
 
@@ -54,8 +55,7 @@ def _items(
     waybill items --tracker photos.db --state pending --limit 20
     """
     known: tuple[ItemState, ...] = get_args(ItemState)
-    if unknown := set(states or ()).difference(known):
-        raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(known)}", param_hint="--state")
+    _check_words(states, known, "--state")
     wanted = [word for word in known if word in (states or ())]
     output = Output()
     with Tracker(tracker) as ledger:
@@ -86,7 +86,72 @@ def _failed(
                 return
 
 
-def _card(snapshot: Snapshot) -> list[str]:
+def _findings(
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    run: Annotated[int | None, typer.Option("--run", min=1, help="Of this verify run, not of the last one.")] = None,
+    kinds: Annotated[list[str] | None, typer.Option("--kind", help="Only this kind (may be repeated).")] = None,
+    limit: Limit = None,
+    json: JsonFlag = False,
+) -> None:
+    """List what a verify run found.
+
+    Kind, key and detail, or with --json an object a line, as verify prints them.
+
+    waybill findings --tracker photos.db --kind missing
+    """
+    _check_words(kinds, get_args(FindingKind), "--kind")
+    output = Output()
+    run = last_verify_run(tracker, run)
+    is_any = False
+    with Tracker(tracker) as ledger:
+        wanted = (finding for finding in ledger.findings(run) if not kinds or finding.kind in kinds)
+        for finding in islice(wanted, limit):
+            is_any = True
+            if not output.line(finding_line(finding, json)):
+                return
+    if not (is_any or json):
+        output.line(f"verify run {run} found {'none of these' if kinds else 'nothing'}")
+
+
+def _check_words(words: list[str] | None, known: tuple[str, ...], hint: str) -> None:
+    if unknown := set(words or ()).difference(known):
+        raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(known)}", param_hint=hint)
+
+
+def last_verify_run(tracker: str, wanted: int | None = None) -> int:
+    """The number of the last verify run, or `wanted` if it is one."""
+    with Tracker(tracker) as ledger:
+        for record in ledger.runs():
+            if record.run == wanted and record.phase != "verify":
+                raise wrong(f"run {wanted} of {tracker} is a {record.phase} run: findings come from verify runs")
+            if record.phase == "verify" and wanted in (None, record.run):
+                return record.run
+    if wanted is not None:
+        raise wrong(
+            f"the ledger {tracker} has no run {wanted}; its runs are listed by: {command_line('history', tracker)}"
+        )
+    raise wrong(f"the ledger {tracker} has no verify run; begin one with: {command_line('verify', tracker)}")
+
+
+def finding_line(finding: Finding, json: bool) -> str:
+    """A finding as a line for people, or as one of JSON."""
+    if not json:
+        return f"{finding.kind:<8}  {item_name(finding)}  {safe(finding.detail)}"
+    return json_line(
+        {
+            "type": "finding",
+            "run": finding.run,
+            "kind": finding.kind,
+            "partition": finding.partition,
+            **key_fields(finding.key),
+            "version": finding.version,
+            "detail": finding.detail,
+        }
+    )
+
+
+def status_lines(snapshot: Snapshot) -> list[str]:
+    """The accounts of a migration and its run, for people."""
     items = snapshot.items
     name = f" {safe(snapshot.name)}" if snapshot.name else ""
     lines = [
@@ -140,7 +205,7 @@ def _item_text(item: Item) -> str:
 
 
 def _item_json(item: Item) -> str:
-    return to_line(
+    return json_line(
         {
             "partition": item.partition,
             **key_fields(item.key),
@@ -160,6 +225,7 @@ def _item_json(item: Item) -> str:
             "sha256": item.sha256.hex() if item.sha256 is not None else None,
             "stored_size": item.stored_size,
             "stored_etag": item.stored_etag,
+            "stored_version": item.stored_version,
             "copied_at_ms": item.copied_at_ms,
             "verified_at_ms": item.verified_at_ms,
         }
@@ -172,7 +238,7 @@ def _failure_text(failure: Failure) -> str:
 
 
 def _failure_json(failure: Failure) -> str:
-    return to_line(
+    return json_line(
         {
             "partition": failure.partition,
             **key_fields(failure.key),

@@ -10,25 +10,27 @@ from typing import Annotated, Any
 
 import typer
 
-from waybill import InvalidArgumentError, Migration, Options, Plan, Report, Spec, Tracker
-from waybill.cli.follow import follow, report_line
-from waybill.cli.output import Output, complain, key_fields, to_line
+from waybill import Migration, Options, Plan, Report, Spec, Tracker
+from waybill.cli.follow import LogFile, follow, report_line
+from waybill.cli.inspection import finding_line, last_verify_run
+from waybill.cli.output import Output, complain
 from waybill.cli.values import (
     DEFAULT_TRACKER,
     JsonFlag,
     ProgressMode,
     TrackerPath,
+    command_line,
     parse_concurrency,
     parse_sample,
     parse_size,
     parse_time,
+    wrong,
 )
 from waybill.live import Mode
 from waybill.options import DigestChoice, Overwrite, VerifyLevel, recorded_options
-from waybill.records import Finding
-from waybill.text import count, duration, item_name, safe, size
+from waybill.text import count, duration, key_fields, safe, size
 
-__all__ = ["add_commands", "command_line", "open_migration"]
+__all__ = ["add_commands", "open_migration"]
 
 RESUMABLE = ("paused", "interrupted", "running", "cancelling")
 
@@ -82,6 +84,9 @@ ServerSideCopy = Annotated[
 DigestWord = Annotated[
     DigestChoice | None, typer.Option("--digest", show_default="crc64nvme", help="Digest kept of each item.")
 ]
+LogPath = Annotated[
+    Path | None, typer.Option("--log-file", metavar="FILE", help="Append the run's events to it, as JSON Lines.")
+]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Take the ledger from a stopped process, after watching it.")
 ]
@@ -123,6 +128,7 @@ def _run(
     digest: DigestWord = None,
     server_side_copy: ServerSideCopy = None,
     take_over: TakeOver = False,
+    log_file: LogPath = None,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
@@ -160,7 +166,7 @@ def _run(
     if dry_run:
         _show_plan(migration.plan(), json)
         return
-    _follow_copy(migration, tracker, json, progress, spec)
+    _follow_copy(migration, tracker, log_file=log_file, json=json, progress=progress, spec=spec)
 
 
 def _plan(
@@ -266,6 +272,7 @@ def _retry(
     overwrite: OverwriteWord = None,
     concurrency: Concurrency = None,
     take_over: TakeOver = False,
+    log_file: LogPath = None,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
@@ -280,7 +287,7 @@ def _retry(
             raise typer.BadParameter(f"{str(items_from)!r} names no key", param_hint="--items-from")
     options = Options(
         keys=keys,
-        findings_of=_last_verify_run(tracker) if findings else 0,
+        findings_of=last_verify_run(tracker) if findings else 0,
         failed_only=not keys and not findings,
         error_classes=error_class or (),
         partitions=partition or (),
@@ -289,7 +296,9 @@ def _retry(
         concurrency=parse_concurrency(concurrency or "auto"),
         take_over=take_over,
     )
-    _follow_copy(open_migration(None, None, tracker, None, options), tracker, json, progress)
+    _follow_copy(
+        open_migration(None, None, tracker, None, options), tracker, log_file=log_file, json=json, progress=progress
+    )
 
 
 def _waive(
@@ -318,17 +327,10 @@ def _waive(
     Output().line(f"{count(number)} {'item' if number == 1 else 'items'} waived")
 
 
-def _last_verify_run(tracker: str) -> int:
-    with Tracker(tracker) as ledger:
-        found = next((record.run for record in ledger.runs() if record.phase == "verify"), 0)
-    if found == 0:
-        raise _wrong(f"the ledger {tracker} has no verify run; begin one with: {command_line('verify', tracker)}")
-    return found
-
-
 def _resume(
     tracker: TrackerPath = DEFAULT_TRACKER,
     take_over: TakeOver = False,
+    log_file: LogPath = None,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
@@ -338,10 +340,11 @@ def _resume(
     """
     options = replace(_options_to_resume(tracker), resume_paused=True, take_over=take_over)
     migration = open_migration(None, None, tracker, None, options)
-    _follow_copy(migration, tracker, json, progress)
+    _follow_copy(migration, tracker, log_file=log_file, json=json, progress=progress)
 
 
 def _verify(
+    *,
     tracker: TrackerPath = DEFAULT_TRACKER,
     level: Annotated[
         VerifyLevel,
@@ -352,6 +355,7 @@ def _verify(
     sample: Annotated[
         str, typer.Option("--sample", metavar="K/N", help="With content, read the K-th of N parts.")
     ] = "1/1",
+    log_file: LogPath = None,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
@@ -363,11 +367,12 @@ def _verify(
     """
     part, of = parse_sample(sample)
     migration = open_migration(None, None, tracker, None, Options(sample_part=part, sample_of=of))
-    report = follow(lambda: migration.start_verify(level), _mode(progress, json), None)
+    log = LogFile(log_file, tracker) if log_file is not None else None
+    report = follow(lambda: migration.start_verify(level), _mode(progress, json), None, log)
     output = Output()
     with Tracker(tracker) as ledger:
         for finding in ledger.findings(report.run):
-            if not output.line(_finding_line(finding, json)):
+            if not output.line(finding_line(finding, json)):
                 break
     if json:
         output.line(report_line(report, "summary"))
@@ -384,10 +389,10 @@ def open_migration(
         with Tracker(tracker) as ledger:
             info = ledger.migration()
         if info is None or not info.source_url or not info.destination_url:
-            raise _wrong(f"the ledger {tracker} names no stores: give --from and --to")
+            raise wrong(f"the ledger {tracker} names no stores: give --from and --to")
         source, destination = info.source_url, info.destination_url
     if source is None or destination is None:
-        raise _wrong("--from and --to go together")
+        raise wrong("--from and --to go together")
     return Migration(source, destination, tracker, name=name, options=options)
 
 
@@ -402,45 +407,30 @@ def _options_to_resume(tracker: str) -> Options:
     if last is not None and snapshot.phase == "copy" and snapshot.state in RESUMABLE:
         return recorded_options(last.options)
     why = f"run {snapshot.run} has ended ({snapshot.state})" if snapshot.run else "nothing has been run yet"
-    raise _wrong(f"there is nothing to resume in {tracker}: {why}; begin a run with: {command_line('run', tracker)}")
-
-
-def _wrong(message: str) -> InvalidArgumentError:
-    return InvalidArgumentError(message, code="invalid_argument", error_class="configuration")
+    raise wrong(f"there is nothing to resume in {tracker}: {why}; begin a run with: {command_line('run', tracker)}")
 
 
 def _mode(progress: Mode, json: bool) -> Mode:
     return "none" if json and progress == "auto" else progress
 
 
-def _follow_copy(migration: Migration, tracker: str, json: bool, progress: Mode, spec: str | None = None) -> None:
+def _follow_copy(
+    migration: Migration,
+    tracker: str,
+    *,
+    log_file: Path | None,
+    json: bool,
+    progress: Mode,
+    spec: str | None = None,
+) -> None:
     output = Output()
-    report = follow(migration.start, _mode(progress, json), output if json else None)
+    log = LogFile(log_file, tracker) if log_file is not None else None
+    report = follow(migration.start, _mode(progress, json), output if json else None, log)
     if not json:
         _show_report(report, tracker, output, spec)
     elif report.exit_code == 1:
         complain(report.message)
     raise typer.Exit(report.exit_code)
-
-
-def _finding_line(finding: Finding, json: bool) -> str:
-    if not json:
-        return f"{finding.kind:<17}  {item_name(finding)}  {safe(finding.detail)}"
-    return to_line(
-        {
-            "type": "finding",
-            "run": finding.run,
-            "kind": finding.kind,
-            "partition": finding.partition,
-            **key_fields(finding.key),
-            "version": finding.version,
-            "detail": finding.detail,
-        }
-    )
-
-
-def command_line(words: str, tracker: str) -> str:
-    return f"waybill {words}" + ("" if tracker == DEFAULT_TRACKER else f" --tracker {safe(shlex.quote(tracker))}")
 
 
 def _show_report(report: Report, tracker: str, output: Output, spec: str | None = None) -> None:

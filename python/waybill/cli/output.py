@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
-import json
 import os
 import sys
 from typing import Any
 
-from waybill.records import printable
-from waybill.text import safe, safe_json
+from waybill.text import safe
 
-__all__ = ["Output", "complain", "key_fields", "prepare_streams", "to_line"]
+__all__ = ["Output", "complain", "prepare_streams"]
 
 
 def prepare_streams() -> None:
@@ -39,7 +36,11 @@ class Output:
 
     def line(self, text: str) -> bool:
         """Write a line. False if nobody reads any more."""
-        return self._guarded(lambda: sys.stdout.write(text + "\n"))
+        return self.write(text + "\n")
+
+    def write(self, text: str) -> bool:
+        """Write `text` as it is. False if nobody reads any more."""
+        return self._guarded(lambda: sys.stdout.write(text))
 
     def flush(self) -> bool:
         """Hand over what is buffered. False if nobody reads any more."""
@@ -56,18 +57,3 @@ class Output:
                 os.dup2(sink, sys.stdout.fileno())
                 os.close(sink)
         return self.is_open
-
-
-def key_fields(key: bytes) -> dict[str, str]:
-    """A key in JSON: printable text, and its bytes where they are not UTF-8."""
-    fields = {"key": printable(key)}
-    try:
-        key.decode("utf-8")
-    except UnicodeDecodeError:
-        fields["key_base64"] = base64.b64encode(key).decode("ascii")
-    return fields
-
-
-def to_line(fields: dict[str, Any]) -> str:
-    """A JSON object on one line."""
-    return safe_json(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))

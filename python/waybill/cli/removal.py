@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 import typer
 
 from waybill import Options, RemovalPlan, RemovalReport
-from waybill.cli.moving import command_line, open_migration
-from waybill.cli.output import Output, key_fields, to_line
-from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath
-from waybill.text import count, safe, size
+from waybill.cli.moving import open_migration
+from waybill.cli.output import Output
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line
+from waybill.text import count, json_line, key_fields, safe, size
 
 __all__ = ["add_commands"]
 
@@ -117,7 +117,7 @@ def _show_plan(plan: RemovalPlan, tracker: str, json: bool) -> None:
 def _show_report(report: RemovalReport, tracker: str, json: bool) -> None:
     output = Output()
     if json:
-        output.line(to_line(dataclasses.asdict(report)))
+        output.line(json_line(dataclasses.asdict(report)))
         return
     output.line(f"deleted    {count(report.removed):>11}")
     if report.hidden:

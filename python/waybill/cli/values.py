@@ -4,22 +4,27 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Annotated
 
 import typer
 
 from waybill import quantities
+from waybill.errors import InvalidArgumentError
 from waybill.live import Mode
+from waybill.text import safe
 
 __all__ = [
     "DEFAULT_TRACKER",
     "JsonFlag",
     "ProgressMode",
     "TrackerPath",
+    "command_line",
     "parse_concurrency",
     "parse_sample",
     "parse_size",
     "parse_time",
+    "wrong",
 ]
 
 DEFAULT_TRACKER = "waybill.db"
@@ -64,3 +69,13 @@ def parse_concurrency(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= 512:
         raise typer.BadParameter(f"{text!r} is neither auto nor a number from 1 to 512", param_hint="--concurrency")
     return int(text)
+
+
+def command_line(words: str, tracker: str) -> str:
+    """A command on a ledger, as one would type it."""
+    return f"waybill {words}" + ("" if tracker == DEFAULT_TRACKER else f" --tracker {safe(shlex.quote(tracker))}")
+
+
+def wrong(message: str) -> InvalidArgumentError:
+    """What to raise where the command is not the right one for this ledger: it ends in exit code 2."""
+    return InvalidArgumentError(message, code="invalid_argument", error_class="configuration")
