@@ -18,6 +18,7 @@ import pytest
 
 import waybill
 from waybill.reports import check_audit, export_audit
+from waybill.reports.rows import destination_of
 
 CommandLine = Any  # the class of conftest.py, which has no name that tests can import
 
@@ -79,6 +80,26 @@ def test_every_item_has_a_line_with_what_became_of_it(ran: CommandLine, tree: Pa
     assert lines[-1]["record"] == "end"
     status = json.loads(ran("status", "--json").stdout)
     assert {name: lines[-1]["accounts"][name] for name in status["items"]} == status["items"]
+
+
+def test_what_was_left_out_names_its_rule(cli: CommandLine, tree: Path) -> None:
+    assert cli("run", "--from", tree, "--to", "to", "--exclude", "folder 1/**").returncode == 0
+    assert cli("report", "--audit", "audit").returncode == 0
+    lines = [line for line in lines_of(cli.folder / "audit") if line.get("outcome") == "excluded"]
+    assert {line["key"].split("/")[0] for line in lines} == {"folder 1"}
+    assert len(lines) == manifest_of(cli.folder / "audit")["accounts"]["excluded"] == 4
+    assert all("folder 1/**" in line["message"] for line in lines)
+    assert all(line["stored_size"] is None and line["copied_at"] is None for line in lines)
+
+
+def test_a_version_goes_to_a_key_of_its_own(ran: CommandLine) -> None:
+    with waybill.Tracker(ran.folder / "waybill.db") as ledger:
+        item = next(ledger.items())
+    assert destination_of(item) == item.key
+    assert (
+        destination_of(dataclasses.replace(item, key=b"\xff a", version="a/b+c.~_-"))
+        == b"\xff a?versionId=a%2Fb%2Bc.~_-"
+    )
 
 
 def test_the_chain_can_be_checked_without_waybill(audit: Path) -> None:

@@ -150,7 +150,7 @@ def test_the_page_escapes_whatever_the_ledger_says(ledger: waybill.Tracker) -> N
         group.example = group.message = evil
     page = check_page("".join(html_page(summary)))
     assert page.text.count("<script>") >= 10
-    assert "Run 1 (copy) is failed: " in page.text
+    assert "Run 1 (copy) failed: " in page.text
     assert "✗ run 1 failed" in page.text
 
 

@@ -75,7 +75,7 @@ def _accounts(summary: Summary) -> str:
     whole, run = summary.snapshot.migration_items, summary.run
     rows = [
         (
-            f"{_swatch(name)}{'new' if name == 'created' else name.replace('_', ' ')}",
+            _account(name),
             count(getattr(whole, name)),
             count(getattr(run.items, name)),
             f'<span class="muted">{_text(what)}</span>',
@@ -122,7 +122,7 @@ def _throughput(summary: Summary) -> str:
     begin, end = moment_ms(stretches[0].at_ms), moment_ms(series.ends_ms[-1])
     caption = (
         f"From {begin} to {end}, UTC. Each bar is the mean of at most {duration(longest)} of work; "
-        "a gap is time without a run at work."
+        "where none is, the run was not at work (a pause shorter than a bar is not seen)."
     )
     return _section("Throughput over time", "".join(parts) + f'<p class="caption">{caption}</p>')
 
@@ -314,6 +314,13 @@ def _legend(items: ItemAccounts | None) -> str:
 
 def _swatch(name: str) -> str:
     return f'<i class="swatch {_PART_CLASSES[name]}" aria-hidden="true"></i>' if name in _PART_CLASSES else ""
+
+
+def _account(name: str) -> str:
+    word = "new" if name == "created" else name.replace("_", " ")
+    if name in ("created", "updated", "unchanged", "verified"):
+        return f'<span class="sub">{word}</span>'
+    return f"{_swatch(name)}{word}"
 
 
 def _of_all(shown: int, whole: int, command: str) -> str:

@@ -26,6 +26,13 @@ ACCOUNTS = {
     "waived": "failed or vanished, and somebody said that they are not wanted",
     "outstanding": "not copied: eligible − done",
 }
+# Ends before everything was tried.
+_ENDS = {
+    "failed": "failed",
+    "cancelled": "was cancelled",
+    "interrupted": "was interrupted",
+    "paused": "is paused",
+}
 FINDINGS = {
     "missing": "copied once, and not at the destination any more",
     "extra": "at the destination, and not in this migration",
@@ -52,9 +59,9 @@ def verdict(summary: Summary) -> str:
         sentences.append(
             f"Run {summary.snapshot.run} is still at work: the numbers are of {moment(summary.made_at_ms)}."
         )
-    elif run.state in ("failed", "cancelled", "interrupted", "paused"):
+    elif run.state in _ENDS:
         why = f": {safe(run.reason)}" if run.reason else ""
-        sentences.append(f"Run {run.run} ({run.phase}) is {run.state}{why}.")
+        sentences.append(f"Run {run.run} ({run.phase}) {_ENDS[run.state]}{why}.")
     elif not summary.snapshot.listing_complete and run.phase == "copy":
         sentences.append("The source has not been listed to its end: there may be more.")
     return " ".join(sentences)

@@ -25,10 +25,10 @@ p{margin:0 0 8px}
 .badge{display:inline-block;border:1.5px solid currentColor;border-radius:999px;padding:2px 12px;font-weight:600;margin:0}
 .badge.good{color:var(--done)}.badge.bad{color:var(--failed)}.badge.warn{color:var(--warn)}.badge.plain{color:var(--accent)}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:18px 20px;margin:0 0 16px}
-.cards{background:none;border:0;padding:0;display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(155px,1fr))}
+.cards{background:none;border:0;padding:0;display:grid;gap:12px;grid-template-columns:repeat(auto-fit,minmax(158px,1fr))}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
 .card p{margin:0;color:var(--muted);font-size:13px}
-.card .number{color:var(--ink);font-size:25px;font-weight:650;line-height:1.35}
+.card .number{color:var(--ink);font-size:21px;font-weight:650;line-height:1.45;white-space:nowrap}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:0}
 dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere}
 .scroll{overflow-x:auto}
@@ -38,6 +38,7 @@ th,td{padding:5px 14px 5px 0;border-bottom:1px solid var(--line);vertical-align:
 tr:last-child td{border-bottom:0}
 th:last-child,td:last-child{padding-right:0}
 .n{text-align:right;white-space:nowrap}
+.sub{padding-left:34px;color:var(--muted)}
 .b{width:24%}.size{white-space:nowrap}
 code{font:13px/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 .muted,.caption,.none{color:var(--muted)}
@@ -72,5 +73,5 @@ body{font-size:11px}main,footer{max-width:none;padding:0}
 section{border:0;border-top:1px solid var(--line);border-radius:0;padding:12px 0}
 .cards{grid-template-columns:repeat(3,1fr);border:0}
 .card,figure,tr,dl{break-inside:avoid}h2{break-after:avoid}thead{display:table-header-group}
-.scroll{overflow:visible}table,code{font-size:10px}.card .number{font-size:18px}h1{font-size:22px}.verdict{font-size:14px}}
+.scroll{overflow:visible}table,code,th,.caption,.legend,.card p,figcaption{font-size:10px}.card .number{font-size:17px}h1{font-size:22px}.verdict{font-size:14px}}
 """
