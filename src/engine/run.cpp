@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "base/text.hpp"
@@ -385,6 +386,9 @@ void RunBase::end() {
     const bool was_asked = how != Stop::failure && how != Stop::none && class_of(error) == ErrorClass::tracker;
     report.snapshot.state = was_asked ? RunState::interrupted : RunState::failed;
     report.snapshot.reason = how == Stop::failure ? reason : text_of(error);
+    report.snapshot.live = {};
+    for (ItemAccounts* accounts : {&report.snapshot.items, &report.snapshot.migration_items})
+      accounts->pending += std::exchange(accounts->in_progress, 0);
     if (class_of(error) == ErrorClass::fenced) report.snapshot.reason += "; this process has stopped and changed nothing since";
   }
   report.exit_code = exit_code(report.snapshot.state);

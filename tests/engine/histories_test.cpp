@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/histories.hpp"
+
+namespace waybill::testing {
+namespace {
+
+constexpr int steps = 8;
+
+TEST(Histories, KeepTheInvariantsAndConverge) {
+  const char* one = std::getenv("WAYBILL_HISTORY");
+  one != nullptr ? try_histories(std::strtoull(one, nullptr, 10), 1, steps, 1) : try_histories(1, 60, steps, 4);
+}
+
+}  // namespace
+}  // namespace waybill::testing
