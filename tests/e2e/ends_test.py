@@ -174,6 +174,7 @@ def test_a_run_that_is_ended_by_a_signal(folder: Path, store: FaultServer, name:
         check_accounts(status)
         assert status["run"]["ended_at"] is None
         assert status["run"]["heartbeat_at"] is not None
+        assert last_run(waybill)["state"] == "interrupted"
     else:
         check_end(waybill, "interrupted", "", began * 1000 - 1, time.time() * 1000 + 1)
     store.clear_rules()
