@@ -9,7 +9,11 @@ import io
 import json
 import os
 import re
+import signal
 import stat
+import subprocess
+import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -182,6 +186,8 @@ def test_the_accounts_are_those_of_status(moved: CommandLine) -> None:
     assert {name: said["run"]["items"][name] for name in status["items"]} == status["items"]
     assert said["run"]["bytes"] == status["bytes"]
     assert said["run"]["ratios"] == status["ratios"]
+    page = check_page(made(moved, "html", "--run", "2"))
+    assert "completeness85.7 %85.7 %done ÷ eligible" in page.text.replace("\n", "")
     assert said["seq"] == status["seq"]
     assert said["verify"]["findings"]["missing"] == status["findings"]["missing"] == 1
     assert sum(said["outcomes"].values()) == said["migration"]["items"]["discovered"] == 21
@@ -304,9 +310,11 @@ def test_nothing_to_report(cli: CommandLine) -> None:
     missing = cli("report")
     assert missing.returncode == 2
     assert len(missing.stderr.splitlines()) == 1
-    both = cli("report", "--audit", "a", "--check", "b")
-    assert both.returncode == 2
-    assert "different things" in both.stderr
+    for words in (("--check", "b"), ("--out", "c"), ("--run", "1"), ("--format", "csv")):
+        both = cli("report", "--audit", "a", *words)
+        assert both.returncode == 2
+        assert "--audit and --check" in both.stderr
+        assert len(both.stderr.splitlines()) == 1
 
 
 def test_a_report_beside_a_live_run_says_so(live_run: Any, tmp_path: Path, eventually: Any) -> None:
@@ -319,6 +327,40 @@ def test_a_report_beside_a_live_run_says_so(live_run: Any, tmp_path: Path, event
     if ended is None:
         assert summary.is_live
         assert "is still at work" in page.text
+
+
+@pytest.mark.long
+def test_rates_lose_nothing_between_two_minutes(large_tree: Path, tmp_path: Path, eventually: Any) -> None:
+    program = (
+        "import sys, waybill\n"
+        "options = waybill.Options(concurrency=1, lease_ms=600_000)\n"
+        "sys.exit(waybill.Migration(*sys.argv[1:], options=options).run().exit_code)\n"
+    )
+    path = tmp_path / "t.db"
+    process = subprocess.Popen([sys.executable, "-c", program, large_tree, tmp_path / "to", path])
+    try:
+
+        def is_under_way() -> bool:
+            try:
+                with waybill.Tracker(path) as tracker:
+                    return tracker.snapshot().items.done > 1000
+            except waybill.Error:
+                return False
+
+        eventually(is_under_way)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(61)  # a minute ends meanwhile
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(120) == 0
+    finally:
+        process.kill()
+        process.wait()
+    with waybill.Tracker(path) as tracker:
+        samples = list(tracker.rates(1))
+        summary = summarize(tracker)
+    assert sum(sample.seconds for sample in samples) > 60
+    assert sum(sample.items for sample in samples) == 20_000
+    assert sum(sample.bytes for sample in samples) == summary.run.bytes_done
 
 
 class Repeating:

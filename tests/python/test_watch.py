@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ import pytest
 
 import waybill
 from waybill.cli.exit_codes import BY_STATE
+from waybill.cli.watch import follow_run
+from waybill.live import View
 
 CommandLine = Any  # the class of conftest.py, which has no name that tests can import
 
@@ -95,6 +98,30 @@ def test_watch_of_a_run_that_has_ended(cli: CommandLine, tree: Path) -> None:
     ended = cli("watch", "--json")
     assert ended.returncode == 3
     assert ended.stdout == cli("status", "--json").stdout
+
+
+class Moving:
+    """A ledger in which a run ends and the next one begins between two looks."""
+
+    def __init__(self, ledger: waybill.Tracker) -> None:
+        self._ledger = ledger
+        self._looks = 0
+
+    def snapshot(self) -> waybill.Snapshot:
+        self._looks += 1
+        ended = self._ledger.snapshot()
+        return dataclasses.replace(ended, state="running", run=ended.run if self._looks < 3 else ended.run + 1)
+
+    def runs(self) -> Iterator[waybill.RunRecord]:
+        return self._ledger.runs()
+
+
+def test_watch_of_a_run_that_another_one_follows(cli: CommandLine, tree: Path) -> None:
+    os.mkfifo(tree / "pipe")
+    assert cli("run", "--from", tree, "--to", "to").returncode == 3
+    with waybill.Tracker(cli.folder / "waybill.db") as ledger:
+        last, state = follow_run(Moving(ledger), "waybill.db", View(), None)  # type: ignore[arg-type]
+    assert (last.run, state) == (1, "completed_with_differences")
 
 
 def test_watch_of_nothing(cli: CommandLine) -> None:

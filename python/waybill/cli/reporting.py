@@ -27,9 +27,11 @@ def _report(
     *,
     tracker: TrackerPath = DEFAULT_TRACKER,
     form: Annotated[
-        Format,
-        typer.Option("--format", help="json, html, md: the whole in numbers; jsonl, csv: a line an item."),
-    ] = "md",
+        Format | None,
+        typer.Option(
+            "--format", show_default="md", help="json, html, md: the whole in numbers; jsonl, csv: a line an item."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A new file to write to, instead of stdout.")
     ] = None,
@@ -46,8 +48,11 @@ def _report(
 
     waybill report --tracker photos.db --format html --out report.html
     """
-    if (out is not None) + (audit is not None) + (check is not None) > 1:
-        raise typer.BadParameter("--out, --audit and --check are three different things to do")
+    if audit is not None and check is not None:
+        raise typer.BadParameter("--audit and --check are two different things to do")
+    if (audit is not None or check is not None) and (form is not None or out is not None or run is not None):
+        raise typer.BadParameter("--format, --out and --run are of reports: --audit and --check know none of them")
+    form = form or "md"
     if check is not None:
         _check(check)
     elif audit is not None:

@@ -16,7 +16,7 @@ from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, ProgressMode, TrackerP
 from waybill.live import Mode, View, make_view
 from waybill.records import RunState
 
-__all__ = ["add_commands"]
+__all__ = ["add_commands", "follow_run"]
 
 _POLL_SECONDS = 0.25
 _GOING_ON = ("created", "running", "cancelling")
@@ -39,7 +39,7 @@ def _watch(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False, progr
     mode: Mode = "none" if json and progress == "auto" else progress
     with Tracker(tracker) as ledger, Interrupts() as interrupts, make_view(mode) as view:
         interrupts.view = view
-        last, state = _follow(ledger, tracker, view, output if json else None)
+        last, state = follow_run(ledger, tracker, view, output if json else None)
     if not json and state == last.state:
         for line in status_lines(last):
             output.line(line)
@@ -49,7 +49,7 @@ def _watch(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False, progr
     raise typer.Exit(BY_STATE[state])
 
 
-def _follow(ledger: Tracker, tracker: str, view: View, output: Output | None) -> tuple[Snapshot, RunState]:
+def follow_run(ledger: Tracker, tracker: str, view: View, output: Output | None) -> tuple[Snapshot, RunState]:
     """The last snapshot of the run, and the state that it ended in (or is in, once nobody reads `output`)."""
     snapshot = ledger.snapshot()
     if snapshot.run == 0:

@@ -37,7 +37,8 @@ def markdown(summary: Summary) -> Iterator[str]:
                 what,
             )
             for name, what in prose.ACCOUNTS.items()
-        ],
+        ]
+        + prose.ratio_rows(summary),
     )
     if summary.tally.errors:
         yield "## What did not move\n\n"

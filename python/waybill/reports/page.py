@@ -84,6 +84,9 @@ def _accounts(summary: Summary) -> str:
     ]
     rows.append(("bytes", size(summary.bytes_total), size(run.bytes_total), _muted("of eligible items")))
     rows.append(("bytes done", size(summary.bytes_done), size(run.bytes_done), _muted("of done items")))
+    rows += [
+        (name, whole_text, run_text, _muted(what)) for name, whole_text, run_text, what in prose.ratio_rows(summary)
+    ]
     caption = (
         "The migration is every item ever seen, as it is now; the run is what it saw or owed "
         "(a run over some items has a smaller frame)."

@@ -3,10 +3,20 @@
 
 from __future__ import annotations
 
-from waybill.reports.summary import SizeClass, Summary
+from waybill.reports.summary import SizeClass, Summary, ratios
 from waybill.text import count, duration, moment, percent, safe, size
 
-__all__ = ["ACCOUNTS", "FINDINGS", "about_run", "key_numbers", "notes", "size_name", "verdict", "verification"]
+__all__ = [
+    "ACCOUNTS",
+    "FINDINGS",
+    "about_run",
+    "key_numbers",
+    "notes",
+    "ratio_rows",
+    "size_name",
+    "verdict",
+    "verification",
+]
 
 # The parts that eligible items are divided into, and the accounts around them.
 PARTS = ("done", "in_progress", "pending", "failed", "vanished", "waived")
@@ -122,6 +132,21 @@ def about_run(summary: Summary) -> list[tuple[str, str]]:
         ("On", f"{record.host}, process {record.pid}, waybill {record.engine_version}"),
     ]
     return [(name, safe(text)) for name, text in rows]
+
+
+def ratio_rows(summary: Summary) -> list[tuple[str, str, str, str]]:
+    """Name, of the migration, of the run, and what it is."""
+    items, of_run = summary.snapshot.migration_items, ratios(summary.run)
+    whole = {"progress": _share(items.settled, items.eligible), "completeness": _share(items.done, items.eligible)}
+    what = {
+        "progress": "(done + failed + vanished + waived) ÷ eligible; of a run, once the listing is complete",
+        "completeness": "done ÷ eligible; of a run, once the listing is complete",
+        "success": "attempts that succeeded ÷ attempts",
+    }
+    rows = []
+    for name, ratio in of_run.items():
+        rows.append((name, whole.get(name, "—"), percent(ratio) if ratio is not None else "—", what[name]))
+    return rows
 
 
 def notes(summary: Summary) -> list[str]:
