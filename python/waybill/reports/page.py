@@ -101,8 +101,8 @@ def _accounts(summary: Summary) -> str:
 
 def _throughput(summary: Summary) -> str:
     series = summary.series
-    if not series.stretches:
-        return _section("Throughput over time", '<p class="none">No work of this run is recorded.</p>')
+    if not any(one.items or one.attempts_failed for one in series.stretches):
+        return _section("Throughput over time", '<p class="none">Nothing came to an end in this run.</p>')
     stretches = series.stretches
     verb = "compared" if summary.run.record.phase == "verify" else "moved"
 
@@ -125,7 +125,7 @@ def _throughput(summary: Summary) -> str:
     begin, end = moment_ms(stretches[0].at_ms), moment_ms(series.ends_ms[-1])
     caption = (
         f"From {begin} to {end}, UTC. Each bar is the mean of at most {duration(longest)} of work; "
-        "where none is, the run was not at work (a pause shorter than a bar is not seen)."
+        "where none is, nothing moved or the run was not at work (a pause shorter than a bar is not seen)."
     )
     return _section("Throughput over time", "".join(parts) + f'<p class="caption">{caption}</p>')
 

@@ -137,7 +137,11 @@ def about_run(summary: Summary) -> list[tuple[str, str]]:
 def ratio_rows(summary: Summary) -> list[tuple[str, str, str, str]]:
     """Name, of the migration, of the run, and what it is."""
     items, of_run = summary.snapshot.migration_items, ratios(summary.run)
-    whole = {"progress": _share(items.settled, items.eligible), "completeness": _share(items.done, items.eligible)}
+    # Nothing to do is all done.
+    whole = {
+        "progress": percent(items.settled / items.eligible if items.eligible else 1),
+        "completeness": percent(items.done / items.eligible if items.eligible else 1),
+    }
     what = {
         "progress": "(done + failed + vanished + waived) ÷ eligible; of a run, once the listing is complete",
         "completeness": "done ÷ eligible; of a run, once the listing is complete",
