@@ -294,7 +294,11 @@ bool Transfer::settle_conflict(const Task& task, uint64_t size, std::optional<Cr
     copied(task, task->maybe_ours ? Basis::written : Basis::matched_checksum, source_digest, std::move(stored));
     return true;
   }
-  if (task->maybe_ours && (task->is_answer_lost || looks_like(task->listed_stamp, *there))) return false;
+  if (task->maybe_ours && (task->is_answer_lost || looks_like(task->listed_stamp, *there))) {
+    // Should the item fail now, the next run still knows whose it is.
+    task->record.stored = stored_from(*there);
+    return false;
+  }
   throw Error(ErrorCode::already_exists, ErrorClass::occupied, occupied_reason(*there));
 }
 

@@ -313,6 +313,15 @@ class History {
     EXPECT_EQ(kept.pending + kept.in_progress, counted.pending);
   }
 
+  std::string why_failed() const {
+    std::string text;
+    Query query;
+    query.states = {ItemState::failed};
+    for (const ScanRow& row : open_tracker(ledger_, OpenMode::read_only)->scan(query, "", 10).rows)
+      text += "\n  " + row.record.id.key + ": " + (row.failure ? row.failure->message : "?");
+    return text;
+  }
+
   void expect_everything(const std::map<Key, std::string>& there) {
     for (const auto& [key, content] : source_) {
       const auto found = there.find(key);
@@ -335,7 +344,7 @@ class History {
     copy("the last run", {});
     ASSERT_TRUE(report_);
     EXPECT_TRUE(is_ended(report_->snapshot.state)) << report_->message;
-    EXPECT_EQ(report_->snapshot.items.failed, 0) << report_->message;
+    EXPECT_EQ(report_->snapshot.items.failed, 0) << report_->message << why_failed();
     check("at the end");
     expect_everything(get_all(to_));
     const LedgerCheck ledger = check_ledger(ledger_);

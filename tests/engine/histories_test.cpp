@@ -11,5 +11,11 @@ TEST(Histories, KeepTheInvariantsAndConverge) {
   one != nullptr ? try_histories(std::strtoull(one, nullptr, 10), 1, steps, 1) : try_histories(1, 60, steps, 4);
 }
 
+// What long searches have found.
+TEST(Histories, ThatWereWrongOnce) {
+  // Left by a kill, revised at the source, and refused: what was left is ours all the same.
+  try_histories(1'228, 1, steps, 1);
+}
+
 }  // namespace
 }  // namespace waybill::testing
