@@ -5,12 +5,15 @@
 #include <map>
 #include <mutex>
 
+#include "base/hash.hpp"
 #include "connectors/filesystem/filesystem.hpp"
 #include "connectors/memory/memory.hpp"
 #include "connectors/s3/s3.hpp"
+#include "net/http_client.hpp"
 #include "trackers/memory/memory_tracker.hpp"
 #include "trackers/sqlite/sqlite_tracker.hpp"
 #include "waybill/connectors.hpp"
+#include "waybill/version.hpp"
 
 namespace waybill {
 namespace {
@@ -73,6 +76,12 @@ std::shared_ptr<Catalog> open_catalog(std::string_view url) {
   const Connector connector = find_connector(parsed);
   if (!connector.open_catalog) throw cannot(parsed, "catalog");
   return connector.open_catalog(parsed);
+}
+
+std::map<std::string, std::string> library_versions() {
+  return {{"libcurl", internal::curl_version_number()},
+          {"OpenSSL", internal::openssl_version_number()},
+          {"SQLite", internal::sqlite_version_number()}};
 }
 
 std::shared_ptr<Tracker> open_tracker(std::string_view url, OpenMode mode) {

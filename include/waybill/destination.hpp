@@ -4,6 +4,7 @@
 // copies and removal have defaults that say "cannot".
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -129,6 +130,8 @@ class Destination {
   virtual std::string identity() const = 0;
   /// As Source::endpoint.
   virtual std::string endpoint() const = 0;
+  /// As Source::clock_offset.
+  virtual std::optional<std::chrono::seconds> clock_offset() const { return std::nullopt; }
   /// Is the store reachable, and may we write? As Source::check; must not leave an object behind.
   virtual void check(Context& context);
 

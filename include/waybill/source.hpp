@@ -4,6 +4,7 @@
 // has a default. The conformance suite in tests/conformance runs on any implementation.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -121,6 +122,10 @@ class Source {
 
   /// The endpoint that retry budgets and concurrency are kept for: scheme, host and port, or "file".
   virtual std::string endpoint() const = 0;
+
+  /// How far the store's clock is ahead of this machine's, as its first good answer said, to the second; nothing where no
+  /// answer has told yet. Never blocks. The default knows nothing.
+  virtual std::optional<std::chrono::seconds> clock_offset() const { return std::nullopt; }
 
   /// Is the store reachable and readable? Called once before a run, before anything is recorded; one cheap request.
   /// Errors: configuration, missing, permission, auth, network. The default does nothing.

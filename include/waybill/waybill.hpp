@@ -12,6 +12,7 @@
 #include "waybill/maintenance.hpp"
 #include "waybill/migration.hpp"
 #include "waybill/options.hpp"
+#include "waybill/probe.hpp"
 #include "waybill/progress.hpp"
 #include "waybill/source.hpp"
 #include "waybill/tracker.hpp"

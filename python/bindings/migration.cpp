@@ -205,7 +205,31 @@ class MigrationHandle {
 
 }  // namespace
 
+py::list to_list(const std::vector<Diagnosis>& diagnoses) {
+  py::list out;
+  for (const Diagnosis& one : diagnoses) {
+    py::dict entry;
+    entry["verdict"] = to_string(one.verdict);
+    entry["subject"] = to_text(one.subject);
+    entry["text"] = to_text(one.text);
+    entry["fix"] = to_text(one.fix);
+    out.append(entry);
+  }
+  return out;
+}
+
 void add_migration(py::module_& module) {
+  module.def("probe_source",
+             [](const std::string& url) {
+               return to_list(unlocked([&] { return probe_source(*open_source(url), Context::background()); }));
+             },
+             py::arg("url"));
+  module.def("probe_destination",
+             [](const std::string& url, bool may_write) {
+               return to_list(unlocked(
+                   [&] { return probe_destination(*open_destination(url), may_write, Context::background()); }));
+             },
+             py::arg("url"), py::arg("may_write"));
   using Guard = py::call_guard<py::gil_scoped_release>;
   py::class_<PlanJob>(module, "PlanJob")
       .def("wait", &PlanJob::wait, py::arg("timeout_ms"), Guard())

@@ -6,6 +6,11 @@
 PYBIND11_MODULE(_core, module) {
   module.doc() = "Implementation of waybill; use the package instead.";
   module.attr("__version__") = waybill::version();
+  module.def("library_versions", [] {
+    pybind11::dict out;
+    for (const auto& [name, version] : waybill::library_versions()) out[waybill::python::to_text(name)] = version;
+    return out;
+  });
   waybill::python::add_errors(module);
   waybill::python::add_records(module);
   waybill::python::add_options(module);

@@ -8,6 +8,7 @@
 """
 
 from waybill._core import __version__
+from waybill.doctor import Diagnosis, diagnose, write_bundle
 from waybill.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -74,6 +75,7 @@ __all__ = [
     "CancelledError",
     "DataLossError",
     "DeadlineExceededError",
+    "Diagnosis",
     "Error",
     "Event",
     "FailedPreconditionError",
@@ -120,8 +122,10 @@ __all__ = [
     "__version__",
     "backup_ledger",
     "check_ledger",
+    "diagnose",
     "printable",
     "prune_events",
     "recover_ledger",
     "vacuum_ledger",
+    "write_bundle",
 ]

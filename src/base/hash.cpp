@@ -435,4 +435,6 @@ std::optional<Crc64> crc64_from_base64(std::string_view text) {
   return crc;
 }
 
+std::string openssl_version_number() { return OpenSSL_version(OPENSSL_VERSION_STRING); }
+
 }  // namespace waybill::internal

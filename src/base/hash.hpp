@@ -111,4 +111,7 @@ std::string crc64_to_base64(Crc64 crc);
 /// Nothing if `text` is not that.
 std::optional<Crc64> crc64_from_base64(std::string_view text);
 
+/// Of the OpenSSL in use: "3.0.11". Any thread.
+std::string openssl_version_number();
+
 }  // namespace waybill::internal

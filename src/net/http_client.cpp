@@ -1005,4 +1005,6 @@ std::string_view HttpResponse::header(std::string_view name) const noexcept {
 
 bool HttpResponse::has_header(std::string_view name) const noexcept { return find(name).has_value(); }
 
+std::string curl_version_number() { return curl_version_info(CURLVERSION_NOW)->version; }
+
 }  // namespace waybill::internal

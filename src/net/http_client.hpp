@@ -129,4 +129,7 @@ class HttpClient {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Of the libcurl in use: "7.88.1". Any thread.
+std::string curl_version_number();
+
 }  // namespace waybill::internal

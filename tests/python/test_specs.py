@@ -311,3 +311,67 @@ def test_the_environment_names_the_ledger_of_every_command(cli: CommandLine, tre
         assert "elsewhere.db" in refused.stderr, words
     assert os.listdir(cli.folder / "to")
     assert not (cli.folder / "waybill.db").exists()
+
+
+@pytest.fixture
+def kept(cli: CommandLine) -> CommandLine:
+    """With a template of the name nightly."""
+    (cli.folder / "job.toml").write_text(
+        '# of every night\nfrom = "source"\nto = "to"\nexclude = ["**/*.tmp"]\nmax_size_bytes = "1GiB"\n'
+    )
+    saved = cli("template", "save", "nightly", "job.toml")
+    assert saved.returncode == 0, saved.stderr
+    return cli
+
+
+def test_templates_are_saved_listed_and_shown_for_their_owner_alone(kept: CommandLine) -> None:
+    path = kept.folder / ".config" / "waybill" / "templates" / "nightly.toml"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert kept("template", "list").stdout == "nightly\n"
+    assert kept("template", "show", "nightly").stdout == (kept.folder / "job.toml").read_text()
+    again = kept("template", "save", "nightly", "job.toml")
+    assert again.returncode != 0
+    assert "--force" in again.stderr
+    assert kept("template", "save", "nightly", "job.toml", "--force").returncode == 0
+    elsewhere = kept("template", "list", environment={"XDG_CONFIG_HOME": str(kept.folder / "other")})
+    assert (elsewhere.returncode, elsewhere.stdout) == (0, "")
+
+
+def test_templates_become_specs_with_settings_of_their_own(kept: CommandLine, tree: Path, contents: Contents) -> None:
+    made = kept("template", "apply", "nightly", "--set", "to=other place", "--set", "limit=2", "--set",
+                "include=['folder 1/**']", "--set", 'max_size_bytes="10KiB"', "--set", "retry_cap_ms=5s")  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    assert spec_of(made.stdout).resolved() == {
+        "from": "source", "to": "other place", "exclude": ("**/*.tmp",), "max_size_bytes": 10240, "limit": 2,
+        "include": ("folder 1/**",), "retry_cap_ms": 5000,
+    }  # fmt: skip
+    (kept.folder / "made.toml").write_text(made.stdout)
+    ran = kept("run", "made.toml")
+    assert ran.returncode == 0, ran.stderr
+    assert len(contents(kept.folder / "other place")) == 2
+    for setting, expected in (
+        ("exlude=[]", "did you mean 'exclude'?"),
+        ("limit", "not of the form key=value"),
+        ("limit=many", "limit takes a number, not text"),
+        ("max_size_bytes=10 apples", "is not a size"),
+    ):
+        refused = kept("template", "apply", "nightly", "--set", setting)
+        assert refused.returncode == 2, setting
+        assert expected in refused.stderr
+        assert refused.stdout == ""
+    missing = kept("template", "apply", "daily")
+    assert missing.returncode == 2
+    assert "known are: nightly" in missing.stderr
+    assert kept("template", "show", "../../x").returncode == 2
+
+
+def test_templates_keep_no_secrets(cli: CommandLine) -> None:
+    (cli.folder / "job.toml").write_text(f'from = "s3://b/x?sse_c_key={SECRET}"\nto = "to"\n')
+    refused = cli("template", "save", "nightly", "job.toml")
+    assert refused.returncode == 2
+    assert "in clear" in refused.stderr
+    assert SECRET not in refused.stderr
+    assert SECRET.encode() not in everything_written_in(cli.folder, cli.folder / "job.toml")
+    (cli.folder / "typo.toml").write_text("exlude = []\n")
+    assert cli("template", "save", "nightly", "typo.toml").returncode == 2

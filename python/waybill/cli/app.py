@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import waybill
-from waybill.cli import control, db, history, inspection, moving, removal, reporting, specs, watch
+from waybill.cli import control, db, doctor, history, inspection, moving, removal, reporting, specs, watch
 from waybill.cli.exit_codes import FAILED, INTERRUPTED, USAGE, exit_code_of
 from waybill.cli.output import Output, complain, prepare_streams
 
@@ -54,6 +54,7 @@ specs.add_commands(app)
 db.add_commands(app)
 watch.add_commands(app)
 reporting.add_commands(app)
+doctor.add_commands(app)
 
 
 def main() -> NoReturn:

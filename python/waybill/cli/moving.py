@@ -20,6 +20,7 @@ from waybill.cli.values import (
     ProgressMode,
     TrackerPath,
     command_line,
+    is_named,
     parse_concurrency,
     parse_sample,
     parse_size,
@@ -159,7 +160,12 @@ def _run(
         "server_side_copy": server_side_copy,
         "take_over": take_over or None,
     }
-    said |= {"from": source, "to": destination, "tracker": _named_tracker(context, tracker), "name": name}
+    said |= {
+        "from": source,
+        "to": destination,
+        "tracker": tracker if is_named(context, "tracker") else None,
+        "name": name,
+    }
     values = _with_spec(spec, said)
     tracker = values.setdefault("tracker", tracker)
     migration = _migration_of(values)
@@ -201,7 +207,7 @@ def _plan(
         modified_before=modified_before,
         partition=partition,
     ) | {"overwrite": overwrite}
-    said |= {"from": source, "to": destination, "tracker": _named_tracker(context, tracker)}
+    said |= {"from": source, "to": destination, "tracker": tracker if is_named(context, "tracker") else None}
     values = _with_spec(spec, said)
     values.setdefault("tracker", tracker)
     _show_plan(_migration_of(values).plan(), json)
@@ -229,12 +235,6 @@ def _filters(
         "modified_before_ms": parse_time(modified_before, "--modified-before") if modified_before else None,
         "partitions": partition or None,
     }
-
-
-def _named_tracker(context: typer.Context, tracker: str) -> str | None:
-    """The ledger, if the command line names it: the environment's is only for where the spec names none."""
-    source = context.get_parameter_source("tracker")
-    return tracker if source is not None and source.name == "COMMANDLINE" else None
 
 
 def _with_spec(path: str | None, said: dict[str, Any]) -> dict[str, Any]:

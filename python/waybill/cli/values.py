@@ -20,6 +20,7 @@ __all__ = [
     "ProgressMode",
     "TrackerPath",
     "command_line",
+    "is_named",
     "parse_concurrency",
     "parse_sample",
     "parse_size",
@@ -79,3 +80,9 @@ def command_line(words: str, tracker: str) -> str:
 def wrong(message: str) -> InvalidArgumentError:
     """What to raise where the command is not the right one for this ledger: it ends in exit code 2."""
     return InvalidArgumentError(message, code="invalid_argument", error_class="configuration")
+
+
+def is_named(context: typer.Context, parameter: str) -> bool:
+    """Whether the command line itself names a parameter, and not the environment or the default."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"

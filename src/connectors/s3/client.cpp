@@ -82,6 +82,7 @@ void hide(std::string_view secret, std::string& text) {
 
 // What a store says in an error goes into messages and ledgers. Some repeat the request in it.
 void hide_secrets(const aws::Credentials& credentials, const internal::HttpRequest& request, std::string& text) {
+  hide(credentials.secret_access_key.reveal(), text);
   hide(credentials.session_token.reveal(), text);
   hide(internal::encode_query(credentials.session_token.reveal()), text);
   for (const auto& [name, value] : request.headers) {
@@ -256,6 +257,8 @@ void Client::meet(const internal::HttpResponse& response) {
   if (response.header("server") == "MinIO" || (id.size() == 64 && internal::hex_decode(id))) {
     learnt_.copies = Learnt::Copies::lossy;
   }
+  const auto theirs = internal::parse_http_date(response.header("date"));
+  if (theirs) clock_offset_s_ = *theirs - internal::now_ms() / 1000;
   has_worked_ = true;
 }
 

@@ -103,6 +103,11 @@ class Client {
   bool signs_bodies() const noexcept { return config_.scheme == "http" && !config_.anonymous; }
   Learnt& learnt() noexcept { return learnt_; }
   const Learnt& learnt() const noexcept { return learnt_; }
+  /// As Source::clock_offset.
+  std::optional<std::chrono::seconds> clock_offset() const noexcept {
+    const int64_t seconds = clock_offset_s_;
+    return seconds == INT64_MIN ? std::nullopt : std::optional<std::chrono::seconds>(seconds);
+  }
 
   /// The answer, whatever its status; the last one, where it had to be asked for again. Errors: network, timeout,
   /// cancelled, server; auth and others of aws::CredentialsProvider::current; what the body's reader throws.
@@ -145,6 +150,7 @@ class Client {
   std::unique_ptr<aws::CredentialsProvider> credentials_;  // nothing if anonymous
   internal::HttpClient http_;
   std::atomic<int64_t> skew_seconds_{0};  // of the store's clock, to add to ours
+  std::atomic<int64_t> clock_offset_s_{INT64_MIN};  // as the first good answer said; nothing yet
   std::atomic<bool> has_worked_{false};   // a request was accepted
   Learnt learnt_;
   mutable std::mutex mutex_;

@@ -19,6 +19,7 @@ class S3Destination final : public Destination {
   Capabilities capabilities() const override;
   std::string identity() const override { return client_->config().identity(); }
   std::string endpoint() const override { return client_->config().endpoint(); }
+  std::optional<std::chrono::seconds> clock_offset() const override { return client_->clock_offset(); }
   void check(Context& context) override;
   std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override;
   std::optional<Item> stat(const Key& key, Context& context) override;

@@ -23,6 +23,7 @@ class S3Source final : public Source {
   Capabilities capabilities() const override;
   std::string identity() const override { return client_->config().identity(); }
   std::string endpoint() const override { return client_->config().endpoint(); }
+  std::optional<std::chrono::seconds> clock_offset() const override { return client_->clock_offset(); }
   void check(Context& context) override;
   std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;

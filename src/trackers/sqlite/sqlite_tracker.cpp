@@ -389,4 +389,6 @@ std::shared_ptr<Tracker> open_sqlite_tracker(const std::string& path, OpenMode m
   return std::make_shared<SqliteTracker>(path, mode);
 }
 
+std::string sqlite_version_number() { return sqlite3_libversion(); }
+
 }  // namespace waybill::internal

@@ -16,4 +16,7 @@ namespace waybill::internal {
 /// (damaged, of a newer schema, another program's, on a network filesystem, a symbolic link, writable by others).
 std::shared_ptr<Tracker> open_sqlite_tracker(const std::string& path, OpenMode mode);
 
+/// Of the SQLite in use: "3.40.1". Any thread.
+std::string sqlite_version_number();
+
 }  // namespace waybill::internal
