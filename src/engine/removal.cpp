@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdio>
 
 #include "base/hash.hpp"
 #include "base/json.hpp"
@@ -44,10 +45,20 @@ bool came_to_its_end(const RunRecord& run) {
          (run.state == RunState::completed || run.state == RunState::completed_with_differences);
 }
 
+// RFC 3339 to the nanosecond: the text also tells one revision from the next.
+std::string time_text(int64_t ns) {
+  constexpr int64_t second = 1'000'000'000;
+  const int64_t part = ((ns % second) + second) % second;
+  char fraction[16];
+  std::snprintf(fraction, sizeof fraction, ".%09lldZ", static_cast<long long>(part));
+  const std::string whole = format_rfc3339((ns - part) / (second / 1000));
+  return whole.substr(0, whole.find('.')) + fraction;
+}
+
 std::string text_of(const SourceStamp& stamp) {
   std::string text = stamp.size ? std::to_string(*stamp.size) + " bytes" : "unknown size";
   if (!stamp.etag.empty()) return text + ", ETag " + printable(stamp.etag);
-  if (stamp.mtime_ns) text += ", of " + format_seconds_ns(*stamp.mtime_ns);
+  if (stamp.mtime_ns) text += ", of " + time_text(*stamp.mtime_ns);
   return text;
 }
 

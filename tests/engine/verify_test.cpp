@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "engine/support.hpp"
 
 namespace waybill::testing {
@@ -64,6 +66,10 @@ TEST_F(Verify, FindsEachKindOfDifference) {
                                                        {"extra", "extra"}, {"new", "missing"}, {"d/4", "size"}};
   EXPECT_EQ(findings(report), expected);
   EXPECT_EQ(report.snapshot.findings.at("missing"), 2);
+  for (const Finding& finding : open_tracker(ledger, OpenMode::read_only)->findings(report.snapshot.run, 0, 100)) {
+    if (finding.kind != FindingKind::extra) continue;
+    EXPECT_TRUE(std::regex_search(finding.detail, std::regex("^1 bytes, of 20..-..-..T..:..:..[.][0-9]{9}Z, "))) << finding.detail;
+  }
 }
 
 TEST_F(Verify, ListingLevelReadsNothingAndDoesNotSayVerified) {
