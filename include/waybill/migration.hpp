@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -101,6 +102,67 @@ struct RemovalReport {
   int64_t total() const noexcept { return removed + hidden + gone + kept; }
 };
 
+/// Another program's ledger, from which items are taken over.
+struct ImportOrigin {
+  std::string file;    ///< for people
+  std::string sha256;  ///< of the file, in 64 hexadecimal digits: what tells one import from another
+  std::string format;  ///< "s1", "s4", "s4-json", or a word of the caller's
+  std::string who;     ///< user@host
+};
+
+/// An item as another ledger has it. It is a claim: an item becomes copied only if the destination shows it.
+struct ImportedItem {
+  Key key;  ///< of the item, at both sides
+  ItemState state = ItemState::pending;  ///< copied, failed or pending
+  std::optional<uint64_t> size;          ///< in bytes; without it nothing can be said to be copied
+  /// The earliest instant at which it may have been copied, in ms since 1970 UTC: what changed at the source after it is
+  /// copied again. Empty: not known, and the item is looked at closer.
+  std::optional<int64_t> copied_at_ms;
+  ErrorClass error_class = ErrorClass::server;  ///< of a failed item, as the next three
+  std::string error;
+  std::string error_word;  ///< of the other program for this kind of failure
+  int64_t failed_at_ms = 0;
+  std::string origin;  ///< a JSON object: everything that the other ledger has of it, without secrets
+};
+
+/// Something else that the other ledger has: a run, a line of a log.
+struct ImportedNote {
+  bool is_log = false;  ///< a line of a log; otherwise kept for ever, as an audit event
+  LogLevel level = LogLevel::info;
+  std::string text;    ///< one line
+  std::string origin;  ///< a JSON object, without secrets
+};
+
+/// What became of an import. items = confirmed + refuted + failed + pending + known + unchanged.
+struct ImportReport {
+  int64_t items = 0;
+  int64_t confirmed = 0;  ///< said to be copied, and the destination shows an object of that size: copied, matched_weak
+  int64_t refuted = 0;    ///< said to be copied, but the destination does not show that: pending
+  int64_t failed = 0;
+  int64_t pending = 0;
+  int64_t known = 0;      ///< a run of this ledger has met them: they stay as they are
+  int64_t unchanged = 0;  ///< the same as at an earlier import
+  int64_t notes = 0;      ///< that were not there from an earlier import of the same file
+  bool is_repeated = false;  ///< the same file was imported to its end before: nothing was written
+};
+
+/// An import under way: it owns the ledger until it is destroyed. Used by one thread. What was added stays if the import is
+/// broken off; the same import again goes on from there.
+class Import {
+ public:
+  virtual ~Import();
+  /// Takes items over, all that the other ledger has in ascending order of keys, a thousand or so at a time. Each goes into
+  /// the ledger unless a run has met it; for those said to be copied the destination's listing is walked in step. An audit
+  /// event keeps `origin`. Errors: invalid_argument (keys do not ascend; another state); tracker, fenced; those of listing.
+  virtual void add(std::span<const ImportedItem> items) = 0;
+  /// Keeps notes as events, in the same order each time.
+  virtual void note(std::span<const ImportedNote> notes) = 0;
+  /// The end, as an audit event. Only after it the file counts as imported.
+  virtual ImportReport finish() = 0;
+  /// Whether the same file has been imported to its end before: then nothing need be added.
+  virtual bool is_repeated() const = 0;
+};
+
 /// A live or ended run.
 ///
 /// *Thread safety:* every method may be called from any thread. *Lifetime:* keeps what it needs of its Migration alive;
@@ -162,6 +224,10 @@ class Migration {
   /// and as an audit event. Returns how many; items that are waived already, done, or pending are none of them.
   /// Errors: locked (a run is under way); configuration (`why` is empty; the ledger is of another migration); tracker.
   int64_t waive(const Options& selected, std::string_view who, std::string_view why);
+
+  /// Begins to take items over from another program's ledger. The ledger is made if it is not there. Errors: as start;
+  /// configuration (`origin` without a SHA-256; the migration has a transform: sizes cannot be compared).
+  std::unique_ptr<Import> begin_import(const ImportOrigin& origin);
 
   /// What remove() would delete. It rests on the ledger alone; only that the stores answer is checked. Errors:
   /// failed_precondition/locked where there is no ground to delete on. For extra objects that is a verify run that came to

@@ -47,6 +47,7 @@ py::dict to_dict(const PartitionSummary& summary);
 py::dict to_dict(const RateSample& sample);
 py::dict to_dict(const MigrationInfo& info);
 py::dict to_dict(const Plan& plan);
+py::dict to_dict(const ImportReport& report);
 py::dict to_dict(const RemovalPlan& plan);
 py::dict to_dict(const RemovalReport& report);
 py::dict to_dict(const Report& report);

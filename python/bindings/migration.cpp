@@ -3,6 +3,7 @@
 // Migration and Run. What may take long before there is a run (checks of the stores, waiting for a lease, planning)
 // is a Job: it works on a thread of its own that never touches Python, and Python waits for it in slices, so that
 // Ctrl-C is seen. A Job that nobody waits for any more ends by itself, and takes a run that it began with it.
+#include <pybind11/stl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -148,6 +149,56 @@ class RemovalJob {
 };
 using StartJob = Job<std::unique_ptr<RunHandle>>;
 
+/// An import under way.
+class ImportHandle {
+ public:
+  ImportHandle(std::shared_ptr<SharedMigration> owner, std::unique_ptr<Import> import)
+      : owner_(std::move(owner)), import_(std::move(import)) {}
+  ImportHandle(ImportHandle&&) noexcept = default;
+  ~ImportHandle() { close(); }
+
+  Import& get() const {
+    if (!import_) throw Error(ErrorCode::failed_precondition, ErrorClass::configuration, "the import is closed");
+    return *import_;
+  }
+  void close() {
+    if (PyGILState_Check() == 0) return import_.reset();
+    const py::gil_scoped_release release;
+    import_.reset();
+  }
+
+ private:
+  std::shared_ptr<SharedMigration> owner_;
+  std::unique_ptr<Import> import_;
+};
+
+using ImportJob = Job<std::unique_ptr<ImportHandle>>;
+
+ImportedItem imported_item(const py::dict& fields) {
+  ImportedItem item;
+  item.key = fields["key"].cast<std::string>();
+  const std::string state = fields["state"].cast<std::string>();
+  item.state = item_state_from(state).value_or(ItemState::excluded);
+  item.size = fields["size"].cast<std::optional<uint64_t>>();
+  item.copied_at_ms = fields["copied_at_ms"].cast<std::optional<int64_t>>();
+  item.error_class = error_class_from(fields["error_class"].cast<std::string>()).value_or(ErrorClass::server);
+  item.error = fields["error"].cast<std::string>();
+  item.error_word = fields["error_word"].cast<std::string>();
+  item.failed_at_ms = fields["failed_at_ms"].cast<int64_t>();
+  item.origin = fields["origin"].cast<std::string>();
+  return item;
+}
+
+ImportedNote imported_note(const py::dict& fields) {
+  ImportedNote note;
+  note.is_log = fields["is_log"].cast<bool>();
+  const std::string level = fields["level"].cast<std::string>();
+  note.level = level == "error" ? LogLevel::error : level == "warning" ? LogLevel::warning : LogLevel::info;
+  note.text = fields["text"].cast<std::string>();
+  note.origin = fields["origin"].cast<std::string>();
+  return note;
+}
+
 class MigrationHandle {
  public:
   MigrationHandle(const std::string& source, const std::string& destination, const std::string& tracker)
@@ -191,6 +242,14 @@ class MigrationHandle {
     return RemovalPlanJob([shared = shared_, options = removal_options(kind, max_items, max_share)] {
       const std::lock_guard lock(shared->mutex);
       return shared->migration.plan_removal(options);
+    });
+  }
+
+  ImportJob begin_import(const std::string& file, const std::string& sha256, const std::string& format,
+                         const std::string& who) const {
+    return ImportJob([shared = shared_, origin = ImportOrigin{file, sha256, format, who}] {
+      const std::lock_guard lock(shared->mutex);
+      return std::make_unique<ImportHandle>(shared, shared->migration.begin_import(origin));
     });
   }
 
@@ -241,6 +300,27 @@ void add_migration(py::module_& module) {
       .def("wait", &RemovalJob::wait, py::arg("timeout_ms"), Guard())
       .def("stop", &RemovalJob::stop, Guard())
       .def("take", [](RemovalJob& job) { return to_dict(job.take()); });
+  py::class_<ImportJob>(module, "ImportJob")
+      .def("wait", &ImportJob::wait, py::arg("timeout_ms"), Guard())
+      .def("take", &ImportJob::take);
+  py::class_<ImportHandle>(module, "Import")
+      .def_property_readonly("is_repeated", [](const ImportHandle& handle) { return handle.get().is_repeated(); })
+      .def("add",
+           [](const ImportHandle& handle, const std::vector<py::dict>& rows) {
+             std::vector<ImportedItem> items;
+             for (const py::dict& row : rows) items.push_back(imported_item(row));
+             unlocked([&] { handle.get().add(items); });
+           },
+           py::arg("items"))
+      .def("note",
+           [](const ImportHandle& handle, const std::vector<py::dict>& rows) {
+             std::vector<ImportedNote> notes;
+             for (const py::dict& row : rows) notes.push_back(imported_note(row));
+             unlocked([&] { handle.get().note(notes); });
+           },
+           py::arg("notes"))
+      .def("finish", [](const ImportHandle& handle) { return to_dict(unlocked([&] { return handle.get().finish(); })); })
+      .def("close", &ImportHandle::close);
   py::class_<StartJob>(module, "StartJob")
       .def("wait", &StartJob::wait, py::arg("timeout_ms"), Guard())
       .def("take", &StartJob::take);
@@ -276,6 +356,7 @@ void add_migration(py::module_& module) {
       .def("start", &MigrationHandle::start, py::arg("options"))
       .def("waive", &MigrationHandle::waive, py::arg("options"), py::arg("who"), py::arg("why"))
       .def("plan_removal", &MigrationHandle::plan_removal, py::arg("kind"), py::arg("max_items"), py::arg("max_share"))
+      .def("begin_import", &MigrationHandle::begin_import, py::arg("file"), py::arg("sha256"), py::arg("format"), py::arg("who"))
       .def("remove", &MigrationHandle::remove, py::arg("kind"), py::arg("max_items"), py::arg("max_share"), py::arg("hash"),
            py::arg("who"))
       .def("start_verify", &MigrationHandle::start_verify, py::arg("level"), py::arg("options"));

@@ -307,6 +307,20 @@ py::dict to_dict(const Plan& plan) {
   return out;
 }
 
+py::dict to_dict(const ImportReport& report) {
+  py::dict out;
+  out["items"] = report.items;
+  out["confirmed"] = report.confirmed;
+  out["refuted"] = report.refuted;
+  out["failed"] = report.failed;
+  out["pending"] = report.pending;
+  out["known"] = report.known;
+  out["unchanged"] = report.unchanged;
+  out["notes"] = report.notes;
+  out["is_repeated"] = report.is_repeated;
+  return out;
+}
+
 py::dict to_dict(const RemovalPlan& plan) {
   py::list examples;
   for (const RemovalPlan::Example& example : plan.examples) {

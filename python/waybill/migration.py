@@ -14,13 +14,18 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import chain, islice
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from waybill import _core
-from waybill.options import Options, VerifyLevel
+from waybill.errors import InvalidArgumentError
+from waybill.options import LedgerFormat, Options, VerifyLevel
 from waybill.records import (
     Event,
+    ImportReport,
     Plan,
     RemovalPlan,
     RemovalReport,
@@ -40,6 +45,7 @@ Progress = bool | Callable[[Snapshot], object] | None
 _SLICE_MS = 100
 _PROGRESS_SECONDS = 0.5
 _EVENTS_AT_ONCE = 1000
+_IMPORTED_AT_ONCE = 1000
 _EXIT_SECONDS = 10.0
 
 # Runs that have not been seen to end. They are kept here, so that dropping a Run never blocks in a destructor, and
@@ -236,6 +242,8 @@ class Migration:
         options: Options | None = None,
     ) -> None:
         self._core = _core.Migration(os.fsencode(source), os.fsencode(destination), os.fsencode(tracker))
+        self._places = (os.fsdecode(source), os.fsdecode(destination))
+        self._tracker = os.fsdecode(tracker)
         self._options = (options or Options())._to_core()
         if name is not None:
             self._core.set_name(name)
@@ -328,6 +336,64 @@ class Migration:
         """
         return self._core.waive(self._options, this_user() if who is None else who, why)
 
+    def import_ledger(self, file: PathOrUrl, format: LedgerFormat = "auto", *, who: str | None = None) -> ImportReport:
+        """Take over what the ledger of an earlier tool says, so that a half-done migration can be carried on by `run`.
+
+        What it says to be copied is a claim: an item becomes copied only if the destination shows an object of its size. Where
+        each item came from is kept in audit events. The same file again changes nothing; one that has gone on adds what
+        is new, and what a run has met stays as it is. Docs: docs/import.md.
+
+        Parameters
+        ----------
+        file : str or path
+            The ledger. It is read, never written.
+        format : {"auto", "s1", "s4", "s4-json"}
+            The SQLite database of the two-phase Salesforce file migration; that of the S3 migration tool; its JSON.
+        who : str, optional
+            ``user@host`` of this process by default.
+
+        Raises
+        ------
+        InvalidArgumentError
+            It is no such ledger (the table or column that it lacks is named), or about other places.
+        FailedPreconditionError
+            It is truncated or damaged.
+        LockedError
+            It is being written, or a run of this migration is under way.
+        """
+        from waybill.legacy import open_legacy  # noqa: PLC0415 (few need sqlite3)
+
+        path = Path(os.fsdecode(file))
+        ledger = Path(self._tracker.removeprefix("sqlite://"))
+        if path.exists() and ledger.exists() and path.samefile(ledger):
+            raise InvalidArgumentError(
+                f"{path} is the ledger of this migration itself", code="invalid_argument", error_class="configuration"
+            )
+        with open_legacy(path, format, *self._places) as legacy:
+            rows = legacy.items()
+            first = list(islice(rows, 1))  # before anything is made: it may be refused
+            job = self._core.begin_import(str(path), legacy.sha256, legacy.format, this_user() if who is None else who)
+            while not job.wait(_SLICE_MS):
+                pass
+            core = job.take()
+            try:
+                if not core.is_repeated:
+                    for items in _batches(asdict(item) for item in chain(first, rows)):
+                        core.add(items)
+                    for notes in _batches(asdict(note) for note in legacy.notes()):
+                        core.note(notes)
+                    legacy.check_unchanged()
+                fields = core.finish()
+            finally:
+                core.close()
+            return ImportReport(
+                **fields,
+                outside=legacy.outside,
+                elsewhere=legacy.elsewhere,
+                format=legacy.format,
+                sha256=legacy.sha256,
+            )
+
     def plan_removal(
         self, kind: Literal["extra", "source"], *, max_items: int = 1000, max_share: float = 0.1
     ) -> RemovalPlan:
@@ -408,6 +474,11 @@ class Migration:
         while not job.wait(_SLICE_MS):
             pass
         return make_plan(job.take())
+
+
+def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(islice(rows, _IMPORTED_AT_ONCE)):
+        yield batch
 
 
 def this_user() -> str:

@@ -12,10 +12,11 @@ from typing import Any, Literal
 from waybill import _core
 from waybill.errors import InvalidArgumentError
 
-__all__ = ["DigestChoice", "Options", "Overwrite", "VerifyLevel", "recorded_options"]
+__all__ = ["DigestChoice", "LedgerFormat", "Options", "Overwrite", "VerifyLevel", "recorded_options"]
 
 Overwrite = Literal["own", "never", "always"]
 DigestChoice = Literal["crc64nvme", "sha256"]
+LedgerFormat = Literal["auto", "s1", "s4", "s4-json"]
 VerifyLevel = Literal["listing", "checksum", "content"]
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "Failure",
     "Finding",
     "FindingKind",
+    "ImportReport",
     "InFlight",
     "Item",
     "ItemAccounts",
@@ -394,6 +395,45 @@ class MigrationInfo:
     source_url: str
     destination_url: str
     created_at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportReport:
+    """What became of an import.
+
+    Attributes
+    ----------
+    items : int
+        Of the other ledger: confirmed + refuted + failed + pending + known + unchanged.
+    confirmed : int
+        Said to be copied, and the destination shows an object of that size.
+    refuted : int
+        Said to be copied, but the destination does not show that: pending.
+    known, unchanged : int
+        Left as they are: a run has met them; they are as an earlier import had them.
+    outside : int
+        Records about other places than this migration's; left out.
+    elsewhere : int
+        Of pending: copied by the other tool to another key than the item's own.
+    notes : int
+        Runs, errors, lines of logs that were kept as events.
+    is_repeated : bool
+        The same file was imported before; nothing was written.
+    """
+
+    items: int
+    confirmed: int
+    refuted: int
+    failed: int
+    pending: int
+    known: int
+    unchanged: int
+    outside: int
+    elsewhere: int
+    notes: int
+    is_repeated: bool
+    format: str
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,6 +59,48 @@ ItemChange meet_foreign(ItemRecord record, const Item& source, const Item& there
   return move(std::move(record), DestinationSeen::present);
 }
 
+// Whether the source changed after `since`; nothing where it cannot be told.
+std::optional<bool> is_changed_since(const Item& source, const std::optional<int64_t>& since) {
+  const std::optional<int64_t> modified =
+      source.stamp.mtime_ns ? std::optional(*source.stamp.mtime_ns / 1'000'000) : source.modified_at_ms;
+  if (!modified || !since) return std::nullopt;
+  return *modified >= *since;
+}
+
+// A row that was taken over from another program's ledger, and the destination had an object of that size. No run has met
+// it yet: its stamp is a size alone. Here it gets the source's.
+ItemChange meet_imported(ItemRecord record, const Item& source, const AtDestination& there, const DecideRules& rules) {
+  record.stamp = source.stamp;
+  const bool is_there = !there.is_listed || (there.item && is_still_stored(*record.stored, *there.item));
+  const std::optional<bool> is_changed = is_changed_since(source, record.copied_at_ms);
+  const bool is_same_size = source.stamp.size == record.stored->size;
+  if (is_there && is_same_size) {
+    Basis basis = there.item ? matching_basis(source, *there.item) : Basis::none;
+    if (basis == Basis::none && is_changed == false) basis = Basis::matched_weak;
+    if (basis != Basis::none) {
+      record.basis = basis;
+      record.change = Change::unchanged;
+      ItemChange change;
+      change.record = std::move(record);
+      return change;
+    }
+  }
+  record.basis = Basis::none;
+  if (there.is_listed && !there.item) {
+    record.change = Change::created;
+    record.stored.reset();
+    record.copied_at_ms.reset();
+    return move(std::move(record), DestinationSeen::absent);
+  }
+  record.change = Change::updated;
+  // What the other program wrote is replaced as what this ledger wrote; where nothing says that it is of another revision,
+  // it is looked at closer.
+  const bool is_replaced = is_there && there.is_listed && (is_changed == true || !is_same_size);
+  if (is_replaced && rules.overwrite == Overwrite::never) return fail(std::move(record), ErrorClass::occupied, occupied_reason(*there.item));
+  if (!is_replaced) record.stored.reset();
+  return move(std::move(record), is_replaced ? DestinationSeen::ours : there.is_listed ? DestinationSeen::present : DestinationSeen::unknown);
+}
+
 }  // namespace
 
 Basis matching_basis(const Item& source, const Item& there) {
@@ -135,6 +177,9 @@ ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, co
     return change;
   }
 
+  if (was_done && known->run == 0 && known->stored && !rules.excluded_by && !rules.is_transformed) {
+    return meet_imported(std::move(record), listed, there, rules);
+  }
   const bool is_ours = was_done && known->stored && there.item && is_still_stored(*known->stored, *there.item);
   if (was_done && (rules.excluded_by || (is_same_revision && (is_ours || !there.is_listed)))) {
     record.change = Change::unchanged;

@@ -13,6 +13,7 @@
 #include "base/options.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
+#include "engine/adoption.hpp"
 #include "engine/copy_run.hpp"
 #include "engine/plan.hpp"
 #include "engine/removal.hpp"
@@ -260,14 +261,55 @@ std::unique_ptr<Run> Migration::start(const Options& options, Callbacks callback
   record.options = to_json(options);
   Options used = options;
   if ((options.force || options.findings_of != 0) && options.overwrite == Overwrite::own) used.overwrite = Overwrite::always;
+  // Also the first run may find rows: of an import.
+  const bool has_rows = record.run > 1 || !tracker.scan({}, "", 1).rows.empty();
   open_record(tracker, lease->epoch(), record);
 
   internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, used, std::move(callbacks), bound,
-                           lease->epoch(), record, record.run > 1};
+                           lease->epoch(), record, has_rows};
   auto run = std::make_unique<internal::CopyRun>(std::move(setup));
   lease->hand_over();
   run->begin();
   return internal::handle_of(std::move(run));
+}
+
+namespace {
+
+/// An import with the lease that it is made under.
+class LeasedImport final : public Import {
+ public:
+  LeasedImport(std::shared_ptr<Destination> destination, std::shared_ptr<Tracker> tracker, const ImportOrigin& origin)
+      : destination_(std::move(destination)),
+        tracker_(std::move(tracker)),
+        lease_(*tracker_, Options{}),
+        adoption_(*destination_, *tracker_, lease_.epoch(), origin) {}
+
+  void add(std::span<const ImportedItem> items) override { adoption_.add(items); }
+  void note(std::span<const ImportedNote> notes) override { adoption_.note(notes); }
+  ImportReport finish() override { return adoption_.finish(); }
+  bool is_repeated() const override { return adoption_.is_repeated(); }
+
+ private:
+  const std::shared_ptr<Destination> destination_;
+  const std::shared_ptr<Tracker> tracker_;
+  const HeldLease lease_;
+  internal::Adoption adoption_;
+};
+
+}  // namespace
+
+Import::~Import() = default;
+
+std::unique_ptr<Import> Migration::begin_import(const ImportOrigin& origin) {
+  if (origin.sha256.size() != 64 || impl_->transform) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                impl_->transform ? "a migration with a transform takes nothing over: what is at the destination has other sizes"
+                                 : "an import needs the SHA-256 of its file, in 64 hexadecimal digits");
+  }
+  refuse_nested(source(), destination());
+  check_stores(*this);
+  impl_->opened_tracker().bind(impl_->wanted(*this));
+  return std::make_unique<LeasedImport>(impl_->destination, impl_->tracker, origin);
 }
 
 Report Migration::run(const Options& options, Callbacks callbacks) { return start(options, std::move(callbacks))->wait(); }

@@ -65,12 +65,13 @@ def test_sqlite_is_used_in_one_place() -> None:
     }
     assert users
     assert all(user.startswith("src/trackers/sqlite/") for user in users), users
-    python = [
-        path
+    python = {
+        path.relative_to(ROOT).as_posix()
         for path in (ROOT / "python").rglob("*.py")
         if re.search(r"\bimport sqlite3|from sqlite3", path.read_text(encoding="utf-8"))
-    ]
-    assert not python, python
+    }
+    # Databases of other programs, read once and never written. No ledger of ours is opened with a second library.
+    assert python <= {"python/waybill/legacy.py"}, python
     build = "".join(
         path.read_text(encoding="utf-8")
         for path in [ROOT / "CMakeLists.txt", *(ROOT / "cmake").glob("*"), *(ROOT / "src").rglob("CMakeLists.txt")]

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import waybill
-from waybill.cli import control, db, doctor, history, inspection, moving, removal, reporting, specs, watch
+from waybill.cli import control, db, doctor, history, importing, inspection, moving, removal, reporting, specs, watch
 from waybill.cli.exit_codes import FAILED, INTERRUPTED, USAGE, exit_code_of
 from waybill.cli.output import Output, complain, prepare_streams
 
@@ -47,6 +47,7 @@ def _top(
 
 moving.add_commands(app)
 removal.add_commands(app)
+importing.add_commands(app)
 control.add_commands(app)
 inspection.add_commands(app)
 history.add_commands(app)

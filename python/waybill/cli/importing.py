@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command that takes over the ledger of an earlier tool: import."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from waybill import ImportReport, Options
+from waybill.cli.moving import open_migration
+from waybill.cli.output import Output
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line
+from waybill.options import LedgerFormat
+from waybill.text import count, json_line
+
+__all__ = ["add_commands"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("import")(_import)
+
+
+def _import(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The other ledger. It is read, never written.")],
+    source: Annotated[str | None, typer.Option("--from", metavar="URL", help="Source of that migration.")] = None,
+    destination: Annotated[str | None, typer.Option("--to", metavar="URL", help="Its destination.")] = None,
+    tracker: TrackerPath = DEFAULT_TRACKER,
+    name: Annotated[str | None, typer.Option("--name", help="A name of the migration, for people.")] = None,
+    format: Annotated[
+        LedgerFormat,
+        typer.Option(
+            "--format", help="s1: of the two-phase Salesforce migration; s4, s4-json: of the S3 migration tool."
+        ),
+    ] = "auto",
+    json: JsonFlag = False,
+) -> None:
+    """Take over the ledger of an earlier tool, so that run carries on with a half-done migration.
+
+    waybill import migration_tracking.db --from s3://old/docs --to s3://new/docs --tracker docs.db
+
+    What that ledger says to be copied is believed as far as the destination shows it. The same file again changes
+    nothing.
+    """
+    report = open_migration(source, destination, tracker, name, Options()).import_ledger(file, format)
+    output = Output()
+    if json:
+        output.line(json_line(dataclasses.asdict(report)))
+    else:
+        _show(report, tracker, output)
+    output.flush()
+
+
+def _show(report: ImportReport, tracker: str, output: Output) -> None:
+    if report.is_repeated:
+        output.line("this very file has been imported before; nothing was written")
+        return
+    rows = [
+        ("items", report.items, f"of a ledger of format {report.format}"),
+        ("confirmed", report.confirmed, "copied, as the destination shows"),
+        ("refuted", report.refuted, "said to be copied; the destination does not show it"),
+        ("failed", report.failed, ""),
+        (
+            "pending",
+            report.pending,
+            f"{count(report.elsewhere)} of them copied to another key" if report.elsewhere else "",
+        ),
+        ("known", report.known, "a run has met them already"),
+        ("unchanged", report.unchanged, "as an earlier import had them"),
+        ("left out", report.outside, "about other places"),
+        ("notes", report.notes, "runs, errors and log lines, kept as events"),
+    ]
+    for label, number, note in rows:
+        if number or label == "items":
+            output.line(f"{label:<10}{count(number):>12}  {note}".rstrip())
+    output.line(f"next: {command_line('run', tracker)}")

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine/adoption.hpp"
+
+#include "base/json.hpp"
+#include "base/text.hpp"
+#include "engine/decide.hpp"
+
+namespace waybill::internal {
+namespace {
+
+constexpr size_t items_an_event = 100;
+constexpr size_t events_page = 1000;
+
+bool is_same(const ItemRecord& known, const ItemRecord& now) {
+  return known.state == now.state && known.stamp.size == now.stamp.size && known.stored == now.stored &&
+         known.error_class == now.error_class;
+}
+
+}  // namespace
+
+Adoption::Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin)
+    : destination_(destination),
+      tracker_(tracker),
+      epoch_(epoch),
+      origin_(origin),
+      bodies_(Options{}.body_budget_bytes),
+      scope_{cancel_, bodies_, "", epoch, [](LogLevel, std::string_view) {}, [](std::string_view, uint64_t) {}},
+      retry_(Options{}) {
+  if (destination_.capabilities().order == Order::byte_key) {
+    there_.emplace([&destination](Context& context) { return destination.list({}, context); }, Order::byte_key, destination.identity(),
+                   scope_, retry_, [](const Error& error, int failures) {
+                     if (failures >= Options{}.max_attempts) throw Error(error);
+                   });
+  }
+  find_earlier();
+}
+
+// What earlier imports of the same file have left.
+void Adoption::find_earlier() {
+  const std::string ours = "\"import\":\"" + origin_.sha256 + "\"";
+  for (uint64_t after = 0;;) {
+    const std::vector<Event> events = tracker_.events(after, events_page);
+    for (const Event& event : events) {
+      if (event.data.find(ours) == std::string::npos) continue;
+      if (event.data.find("\"action\":\"import-end\"") != std::string::npos) report_.is_repeated = true;
+      if (event.data.find("\"action\":\"import-note\"") != std::string::npos) ++notes_before_;
+    }
+    if (events.size() < events_page) return;
+    after = events.back().seq;
+  }
+}
+
+void Adoption::check_order(const ImportedItem& item) {
+  const bool is_known_state = item.state == ItemState::copied || item.state == ItemState::failed || item.state == ItemState::pending;
+  if (item.key.empty() || !is_known_state || (last_ && item.key <= *last_)) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                "imported items have keys that ascend, and are copied, failed or pending: \"" + printable(item.key) + "\", " +
+                    to_string(item.state) + (last_ ? ", after \"" + printable(*last_) + "\"" : ""));
+  }
+  last_ = item.key;
+}
+
+std::optional<Item> Adoption::at_destination(const Key& key) {
+  if (!there_) {
+    CallContext context(scope_);
+    return destination_.stat(key, context);
+  }
+  const Item* item = there_->peek();
+  while (item != nullptr && item->key() < key) {
+    there_->pop();
+    item = there_->peek();
+  }
+  return item != nullptr && item->key() == key ? std::optional(*item) : std::nullopt;
+}
+
+// The row of an item, and the number that it counts into; nothing where the row stays as it is.
+std::optional<ItemChange> Adoption::take(const ImportedItem& item, const std::optional<ItemRecord>& known) {
+  if (known && known->run != 0) {
+    ++report_.known;
+    return std::nullopt;
+  }
+  ItemChange change;
+  ItemRecord& record = change.record;
+  record.id.key = item.key;
+  record.stamp.size = item.size;
+  record.state = item.state;
+  int64_t* counted = item.state == ItemState::failed ? &report_.failed : &report_.pending;
+  if (item.state == ItemState::copied) {
+    const std::optional<Item> there = item.size ? at_destination(item.key) : std::nullopt;
+    const bool is_shown = there && there->refused == ErrorClass::none && there->stamp.size == item.size;
+    record.state = is_shown ? ItemState::copied : ItemState::pending;
+    counted = is_shown ? &report_.confirmed : &report_.refuted;
+    if (is_shown) {
+      record.basis = Basis::matched_weak;
+      record.change = Change::unchanged;
+      record.stored = stored_from(*there);
+      record.copied_at_ms = item.copied_at_ms;
+    }
+  } else if (item.state == ItemState::failed) {
+    record.error_class = item.error_class;
+    change.failure = refusal(item.error_class, item.error);
+    change.failure->code = ErrorCode::unknown;
+    change.failure->provider_code = item.error_word;
+    change.failure->at_ms = item.failed_at_ms;
+  }
+  if (known && is_same(*known, record)) {
+    ++report_.unchanged;
+    return std::nullopt;
+  }
+  ++*counted;
+  return change;
+}
+
+void Adoption::add(std::span<const ImportedItem> items) {
+  for (; !items.empty(); items = items.subspan(std::min(items.size(), items_an_event))) {
+    const std::span<const ImportedItem> some = items.first(std::min(items.size(), items_an_event));
+    std::vector<ItemId> ids;
+    for (const ImportedItem& item : some) {
+      check_order(item);
+      ids.push_back({"", item.key, ""});
+    }
+    const std::vector<std::optional<ItemRecord>> known = tracker_.lookup(ids);
+    Batch batch;
+    std::string rows;
+    Key first;
+    for (size_t i = 0; i < some.size(); ++i) {
+      ++report_.items;
+      std::optional<ItemChange> change = take(some[i], known[i]);
+      if (!change) continue;
+      if (batch.items.empty()) first = some[i].key;
+      batch.items.push_back(std::move(*change));
+      if (!some[i].origin.empty()) rows += (rows.empty() ? "" : ",") + some[i].origin;
+    }
+    if (batch.items.empty()) continue;
+    const size_t count = batch.items.size();
+    const Key& last = batch.items.back().record.id.key;
+    std::string text = std::to_string(count) + " items imported from " + printable(origin_.file) + " by " + printable(origin_.who) +
+                       ": " + printable(first) + (count > 1 ? " to " + printable(last) : "");
+    const std::string head = json_object({{"action", "import"}, {"import", origin_.sha256}, {"who", origin_.who}});
+    add_event(batch, EventKind::audit, LogLevel::info, std::move(text), head.substr(0, head.size() - 1) + ",\"rows\":[" + rows + "]}");
+    commit(std::move(batch));
+  }
+}
+
+void Adoption::note(std::span<const ImportedNote> notes) {
+  Batch batch;
+  for (const ImportedNote& note : notes) {
+    if (++notes_seen_ <= notes_before_) continue;
+    const std::string head = json_object({{"action", "import-note"}, {"import", origin_.sha256}});
+    add_event(batch, note.is_log ? EventKind::log : EventKind::audit, note.level, printable(note.text),
+              head.substr(0, head.size() - 1) + ",\"origin\":" + (note.origin.empty() ? "null" : note.origin) + "}");
+    ++report_.notes;
+  }
+  if (!batch.empty()) commit(std::move(batch));
+}
+
+ImportReport Adoption::finish() {
+  if (report_.is_repeated) return report_;
+  Batch batch;
+  std::string text = "import of " + printable(origin_.file) + " (" + origin_.format + ", SHA-256 " + origin_.sha256 + ") by " +
+                     printable(origin_.who) + " has come to its end: " + std::to_string(report_.items) + " items, " +
+                     std::to_string(report_.confirmed) + " confirmed by the destination, " + std::to_string(report_.refuted) +
+                     " not";
+  add_event(batch, EventKind::audit, LogLevel::info, std::move(text),
+            json_object({{"action", "import-end"},
+                         {"import", origin_.sha256},
+                         {"file", origin_.file},
+                         {"format", origin_.format},
+                         {"who", origin_.who}}));
+  commit(std::move(batch));
+  return report_;
+}
+
+void Adoption::add_event(Batch& batch, EventKind kind, LogLevel level, std::string text, std::string data) const {
+  Event event;
+  event.at_ms = now_ms();
+  event.kind = kind;
+  event.level = level;
+  event.text = std::move(text);
+  event.data = std::move(data);
+  batch.events.push_back(std::move(event));
+}
+
+void Adoption::commit(Batch batch) {
+  batch.live = LiveState{};  // the heartbeat
+  tracker_.commit(epoch_, batch);
+}
+
+}  // namespace waybill::internal
