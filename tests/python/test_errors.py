@@ -8,6 +8,7 @@ import pytest
 
 import waybill
 from waybill import _core, errors
+from waybill.advice import what_to_do
 from waybill.cli import exit_codes
 
 
@@ -63,3 +64,12 @@ def test_an_error_of_cpp_arrives_whole(tmp_path: Path) -> None:
 def test_an_unknown_scheme_is_a_value_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="gopher"):
         waybill.Migration("gopher://x", tmp_path / "to", tmp_path / "t.db").start()
+
+
+def test_every_class_is_in_the_docs_with_what_to_do() -> None:
+    text = (Path(__file__).parents[2] / "docs/errors.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    documented = {name.strip("`"): advice for name, _, _, advice in rows}
+    assert documented.keys() == set(_core.error_classes()) - {"none"}
+    for name, advice in documented.items():
+        assert advice == (what_to_do(name) or "–"), name
