@@ -14,7 +14,7 @@ TEST(Histories, KeepTheInvariantsAndConverge) {
 // What long searches have found.
 TEST(Histories, ThatWereWrongOnce) {
   // Left by a kill, revised at the source, and refused: what was left is ours all the same.
-  try_histories(1'228, 1, steps, 1);
+  try_histories(1'228, 1, steps, 1, true);
 }
 
 }  // namespace
