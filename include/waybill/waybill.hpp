@@ -15,6 +15,7 @@
 #include "waybill/probe.hpp"
 #include "waybill/progress.hpp"
 #include "waybill/source.hpp"
+#include "waybill/trace.hpp"
 #include "waybill/tracker.hpp"
 #include "waybill/transform.hpp"
 #include "waybill/version.hpp"

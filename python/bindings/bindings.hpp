@@ -64,5 +64,6 @@ void add_options(py::module_& module);
 void add_tracker(py::module_& module);
 void add_migration(py::module_& module);
 void add_maintenance(py::module_& module);
+void add_trace(py::module_& module);
 
 }  // namespace waybill::python

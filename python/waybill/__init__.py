@@ -68,6 +68,7 @@ from waybill.records import (
     printable,
 )
 from waybill.spec import Spec
+from waybill.trace import trace_http
 from waybill.tracker import Tracker
 
 __all__ = [
@@ -128,6 +129,7 @@ __all__ = [
     "printable",
     "prune_events",
     "recover_ledger",
+    "trace_http",
     "vacuum_ledger",
     "write_bundle",
 ]

@@ -74,7 +74,8 @@ void probe_clock(const Store& store, Diagnoses& found) {
   const auto offset = store.clock_offset();
   if (!offset) return;
   const int64_t seconds = offset->count();
-  const std::string text = std::to_string(std::abs(seconds)) + " s " + (seconds < 0 ? "ahead of" : "behind") + " the store's";
+  const std::string text =
+      std::to_string(std::abs(seconds)) + " s " + (seconds < 0 ? "ahead of" : "behind") + " the store's";
   if (std::abs(seconds) < notable_skew_s) {
     found.push_back({Verdict::ok, "clock", "agrees with the store's", ""});
   } else {
@@ -97,7 +98,9 @@ std::optional<Page> probe_list(Store& store, Context& context, Diagnoses& found)
 }
 
 void probe_read(Source& source, const Page& page, Context& context, Diagnoses& found) {
-  const auto is_readable = [](const Item& item) { return item.refused == ErrorClass::none && item.stamp.size.value_or(1) > 0; };
+  const auto is_readable = [](const Item& item) {
+    return item.refused == ErrorClass::none && item.stamp.size.value_or(1) > 0;
+  };
   const auto item = std::find_if(page.items.begin(), page.items.end(), is_readable);
   if (item == page.items.end()) {
     found.push_back({Verdict::warn, "read", "nothing to read is on the first page of the listing", ""});

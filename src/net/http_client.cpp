@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -31,6 +32,7 @@
 
 #include "base/text.hpp"
 #include "base/uri.hpp"
+#include "net/trace.hpp"
 #include "waybill/error.hpp"
 #include "waybill/version.hpp"
 
@@ -957,6 +959,29 @@ HttpClient::HttpClient(HttpOptions options) {
 
 HttpClient::~HttpClient() = default;
 
+namespace {
+
+void tell(const HttpWatch& watch, const HttpRequest& request, const HttpResponse& response, CURLcode code,
+          int64_t began_ms, std::chrono::duration<double> duration) {
+  HttpExchange exchange;
+  exchange.at_ms = began_ms;
+  exchange.method = request.method;
+  exchange.url = traced_url(request.url);
+  exchange.seconds = duration.count();
+  exchange.bytes = response.body_bytes;
+  if (code != CURLE_OK) {
+    exchange.failure = curl_easy_strerror(code);
+  } else {
+    exchange.status = response.status;
+    for (const std::string_view name : {"x-amz-request-id", "x-amzn-requestid", "x-request-id"}) {
+      if (exchange.request_id.empty()) exchange.request_id = printable(response.header(name).substr(0, 128));
+    }
+  }
+  watch(exchange);
+}
+
+}  // namespace
+
 HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
   context.check();
   const auto origin = origin_of(request.url);
@@ -971,7 +996,11 @@ HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
     HttpResponse response;
     response.headers_.reserve(512);
     context.count("http_requests", 1);
+    const auto watch = http_watch();
+    const int64_t began_ms = watch ? now_ms() : 0;
+    const auto began = std::chrono::steady_clock::now();
     const CURLcode code = handle->run(request, *origin, context, response, response.headers_);
+    if (watch) tell(*watch, request, response, code, began_ms, std::chrono::steady_clock::now() - began);
     if (handle->opened_connection()) context.count("http_connections", 1);
     if (is_second_try) response.maybe_resent = true;
     if (code == CURLE_OK) {

@@ -18,6 +18,7 @@ from waybill.cli.values import (
     DEFAULT_TRACKER,
     JsonFlag,
     ProgressMode,
+    TraceHttp,
     TrackerPath,
     command_line,
     is_named,
@@ -130,6 +131,7 @@ def _run(
     server_side_copy: ServerSideCopy = None,
     take_over: TakeOver = False,
     log_file: LogPath = None,
+    trace_http: TraceHttp = None,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
@@ -191,6 +193,7 @@ def _plan(
     modified_before: ModifiedBefore = None,
     partition: OnlyPartition = None,
     overwrite: OverwriteWord = None,
+    trace_http: TraceHttp = None,
     json: JsonFlag = False,
 ) -> None:
     """Show what run would do. Nothing is recorded or moved.
@@ -273,6 +276,7 @@ def _retry(
     concurrency: Concurrency = None,
     take_over: TakeOver = False,
     log_file: LogPath = None,
+    trace_http: TraceHttp = None,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
@@ -328,9 +332,11 @@ def _waive(
 
 
 def _resume(
+    *,
     tracker: TrackerPath = DEFAULT_TRACKER,
     take_over: TakeOver = False,
     log_file: LogPath = None,
+    trace_http: TraceHttp = None,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
@@ -356,6 +362,7 @@ def _verify(
         str, typer.Option("--sample", metavar="K/N", help="With content, read the K-th of N parts.")
     ] = "1/1",
     log_file: LogPath = None,
+    trace_http: TraceHttp = None,
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:

@@ -13,11 +13,13 @@ from waybill import quantities
 from waybill.errors import InvalidArgumentError
 from waybill.live import Mode
 from waybill.text import safe
+from waybill.trace import trace_http
 
 __all__ = [
     "DEFAULT_TRACKER",
     "JsonFlag",
     "ProgressMode",
+    "TraceHttp",
     "TrackerPath",
     "command_line",
     "is_named",
@@ -32,6 +34,23 @@ DEFAULT_TRACKER = "waybill.db"
 
 TrackerPath = Annotated[
     str, typer.Option("--tracker", metavar="PATH", envvar="WAYBILL_TRACKER", help="The ledger of the migration.")
+]
+
+
+def _start_trace(path: str | None) -> str | None:
+    if path is not None:
+        trace_http(path)
+    return path
+
+
+TraceHttp = Annotated[
+    str | None,
+    typer.Option(
+        "--trace-http",
+        metavar="FILE",
+        callback=_start_trace,
+        help="A line for every HTTP request, without secrets; - is stderr.",
+    ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 ProgressMode = Annotated[

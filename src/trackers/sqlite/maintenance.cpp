@@ -145,7 +145,8 @@ void Check::check_pages() {
 
 void Check::read_segments() {
   Statement rows(database_,
-                 "SELECT partition, first_key, last_key, n_rows, n_pending FROM segments ORDER BY partition, first_key");
+                 "SELECT partition, first_key, last_key, n_rows, n_pending FROM segments "
+                 "ORDER BY partition, first_key");
   while (rows.step()) {
     Stored& stored = segments_.emplace_back();
     stored.segment.partition = rows.integer(0);
@@ -236,7 +237,8 @@ void Check::check_rows() {
   stored.bind(1, static_cast<int64_t>(run_));
   while (stored.step()) classes[static_cast<ErrorClass>(stored.integer(0))] -= stored.integer(1);
   for (const auto& [error_class, difference] : classes) {
-    if (difference != 0) problem(std::string("the number of failed items of class ") + to_string(error_class) + " is wrong");
+    if (difference == 0) continue;
+    problem(std::string("the number of failed items of class ") + to_string(error_class) + " is wrong");
   }
   const int64_t explained = database_.value_of(
       "SELECT count(*) FROM failures f JOIN items i ON i.partition = f.partition AND i.key = f.key AND "
@@ -250,7 +252,8 @@ void Check::check_tables() {
   result_.events = database_.value_of("SELECT count(*) FROM events");
   expect_none("SELECT count(*) FROM events WHERE seq > (SELECT seq FROM ledger)",
               "events are newer than the ledger's last commit");
-  expect_none("SELECT count(*) FROM (SELECT DISTINCT partition FROM segments) WHERE partition NOT IN (SELECT partition FROM partitions)",
+  expect_none("SELECT count(*) FROM (SELECT DISTINCT partition FROM segments) "
+              "WHERE partition NOT IN (SELECT partition FROM partitions)",
               "partitions have no name");
   expect_none("SELECT count(*) FROM failures f LEFT JOIN items i ON i.partition = f.partition AND i.key = f.key AND "
               "i.version = f.version WHERE i.key IS NULL",
@@ -264,7 +267,8 @@ void Check::check_tables() {
               "SELECT * FROM (SELECT * FROM stored EXCEPT SELECT * FROM counted))",
               "numbers of findings are wrong");
   const int64_t claimed = database_.value_of("SELECT coalesce(max(status >> 24), 0) FROM items");
-  if (claimed > static_cast<int64_t>(run_)) problem("items are of run " + std::to_string(claimed) + ", which is not there");
+  if (claimed <= static_cast<int64_t>(run_)) return;
+  problem("items are of run " + std::to_string(claimed) + ", which is not there");
 }
 
 /// The file names of a ledger's backups: stem-YYYYMMDDTHHMMSSZ, where one second has several a number, and extension.
@@ -275,7 +279,8 @@ struct BackupName {
 
   static std::optional<BackupName> parse(const std::string& name, std::string_view stem, std::string_view extension) {
     std::string_view rest = name;
-    if (rest.size() < stem.size() + 17 + extension.size() || !rest.starts_with(stem) || !rest.ends_with(extension)) return {};
+    const bool is_long = rest.size() >= stem.size() + 17 + extension.size();
+    if (!is_long || !rest.starts_with(stem) || !rest.ends_with(extension)) return {};
     rest.remove_prefix(stem.size());
     rest.remove_suffix(extension.size());
     std::string shape(rest.substr(0, 17));
@@ -298,7 +303,8 @@ std::vector<BackupName> backups_in(const std::filesystem::path& folder, const st
   std::error_code failed;  // the making of the backup says why
   for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
     if (entry.symlink_status(failed).type() != std::filesystem::file_type::regular) continue;
-    if (auto name = BackupName::parse(entry.path().filename().string(), stem, extension)) found.push_back(std::move(*name));
+    auto name = BackupName::parse(entry.path().filename().string(), stem, extension);
+    if (name) found.push_back(std::move(*name));
   }
   std::sort(found.begin(), found.end(), [](const BackupName& a, const BackupName& b) {
     return std::tie(a.time, a.number) < std::tie(b.time, b.number);

@@ -31,8 +31,8 @@ namespace {
 
 /// Tables whose rows are copied, those that others refer to first. All others are counted anew, or live as long as an
 /// owner does.
-constexpr const char* copied_tables[] = {"runs",     "partitions", "items",        "failures", "waivers", "uploads",
-                                         "upload_parts", "findings",   "events",       "rates",    "counters", "classes"};
+constexpr const char* copied_tables[] = {"runs",         "partitions", "items",  "failures", "waivers",  "uploads",
+                                         "upload_parts", "findings",   "events", "rates",    "counters", "classes"};
 constexpr int max_probes = 20'000;  ///< looks into the damaged parts of one table
 constexpr int max_barren = 6;       ///< halvings in a row that find nothing: up to 128 looks for each damaged page
 constexpr int64_t rows_in_segment = 50'000;
@@ -143,8 +143,8 @@ class TableCopy {
   }
 
  private:
-  /// Reads forwards from `low` (inclusively where it is where a probe begins) to `high`, or backwards from there; copies
-  /// what it meets, and gives the last place that it has come to. is_broken_ says whether something ended it.
+  /// Reads forwards from `low` to `high`, or backwards from there, both exclusively; copies what it meets, and gives the
+  /// last place that it has come to. is_broken_ says whether something ended it.
   std::optional<Place> read(const std::optional<Place>& high, const std::optional<Place>& low, bool is_forward);
   /// Looks between two places; the last `barren` looks that led here found nothing.
   void probe(const Place& low, const Place& high, int barren);
@@ -300,12 +300,15 @@ void Rebuild::complete_runs() {
     return;
   }
   if (present.run == 0 || is_ended(present.state)) return;
-  database_.prepared("UPDATE runs SET state = ?, ended_at_ms = ?, reason = 'the ledger was damaged and recovered' WHERE run = ?")
+  database_
+      .prepared(
+          "UPDATE runs SET state = ?, ended_at_ms = ?, reason = 'the ledger was damaged and recovered' WHERE run = ?")
       .bind(1, static_cast<int64_t>(RunState::failed))
       .bind(2, now_ms())
       .bind(3, static_cast<int64_t>(present.run))
       .run();
-  note("run " + std::to_string(present.run) + ", which had not ended, is recorded as failed; the next run lists everything");
+  note("run " + std::to_string(present.run) +
+       ", which had not ended, is recorded as failed; the next run lists everything");
 }
 
 void Rebuild::remove_unreadable() {
@@ -328,10 +331,12 @@ void Rebuild::remove_unreadable() {
                             ".partition AND i.key = " + table + ".key AND i.version = " + table + ".version)";
     database_.execute(sql.c_str());
   }
-  database_.execute("DELETE FROM upload_parts WHERE (partition, key, version) NOT IN (SELECT partition, key, version FROM uploads)");
+  database_.execute(
+      "DELETE FROM upload_parts WHERE (partition, key, version) NOT IN (SELECT partition, key, version FROM uploads)");
   // Every failed or vanished row has a failure, and every waived one who waived it: lists of them are read from there.
-  database_.execute("DELETE FROM waivers WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.partition = waivers.partition AND "
-                    "i.key = waivers.key AND i.version = waivers.version AND i.status & 1024 <> 0)");
+  database_.execute(
+      "DELETE FROM waivers WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.partition = waivers.partition AND "
+      "i.key = waivers.key AND i.version = waivers.version AND i.status & 1024 <> 0)");
   const int64_t unexplained = changed_by(
       "INSERT OR IGNORE INTO failures SELECT partition, key, version, error_class, 0, 'why it failed is lost', 0, 0, "
       "'', '', 0, 0, '' FROM items WHERE status & 7 IN (3, 5)");
@@ -341,7 +346,9 @@ void Rebuild::remove_unreadable() {
 void Rebuild::write_counters(uint64_t frame, int64_t partition, Counters counted) {
   const Counters stored = read_counters(database_, frame, partition);
   database_.reset_statements();
-  for (const Counter attempts : {Counter::attempts_total, Counter::attempts_failed}) counted[attempts] = stored[attempts];
+  for (const Counter attempts : {Counter::attempts_total, Counter::attempts_failed}) {
+    counted[attempts] = stored[attempts];
+  }
   Statement& write = database_.prepared(
       "INSERT OR REPLACE INTO counters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   write.bind(1, static_cast<int64_t>(frame)).bind(2, partition);
@@ -360,7 +367,8 @@ void Rebuild::count(uint64_t run) {
   const auto on_row = [&](int64_t partition, const ItemRecord& record) {
     const bool is_new = segments.empty() || segments.back().partition != partition;
     // Versions of a single key stay together.
-    const bool is_full = !is_new && segments.back().n_rows >= rows_in_segment && segments.back().last_key != record.id.key;
+    const bool is_full =
+        !is_new && segments.back().n_rows >= rows_in_segment && segments.back().last_key != record.id.key;
     if (is_new || is_full) segments.push_back({partition, is_new ? Key() : record.id.key, {}, 0, 0});
     Found& segment = segments.back();
     segment.last_key = record.id.key;
@@ -384,8 +392,8 @@ void Rebuild::count(uint64_t run) {
   }
   // What has no rows any more counts nothing, but the attempts that were made.
   database_.execute(
-      "UPDATE counters SET excluded = 0, pending = 0, created = 0, updated = 0, unchanged = 0, verified = 0, failed = 0, "
-      "waived = 0, vanished = 0, bytes_total = 0, bytes_done = 0 WHERE frame = 0 OR partition <> 0");
+      "UPDATE counters SET excluded = 0, pending = 0, created = 0, updated = 0, unchanged = 0, verified = 0, "
+      "failed = 0, waived = 0, vanished = 0, bytes_total = 0, bytes_done = 0 WHERE frame = 0 OR partition <> 0");
   for (const auto& [partition, changes] : partitions) {
     write_counters(0, partition, changes.migration);
     if (run != 0) write_counters(run, partition, changes.run);
@@ -473,8 +481,8 @@ std::unique_ptr<Database> open_damaged(const std::string& path) {
 std::optional<int64_t> expected_items(Database& damaged) {
   try {
     Statement row(damaged,
-                  "SELECT excluded + pending + created + updated + unchanged + failed + waived + vanished FROM counters "
-                  "WHERE frame = 0 AND partition = 0");
+                  "SELECT excluded + pending + created + updated + unchanged + failed + waived + vanished "
+                  "FROM counters WHERE frame = 0 AND partition = 0");
     if (row.step()) return row.integer(0);
   } catch (const Error&) {
     return std::nullopt;
