@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from types import TracebackType
@@ -44,7 +45,7 @@ class View:
 
 
 class _PlainView(View):
-    """A line when the state changes, and every few seconds."""
+    """A line when the state changes, and every few seconds, for as long as they can be written."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -54,7 +55,8 @@ class _PlainView(View):
         now = time.monotonic()
         if now >= self._next or snapshot.state != self._state:
             self._next, self._state = now + _PLAIN_SECONDS, snapshot.state
-            print(progress_line(snapshot), file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):
+                print(progress_line(snapshot), file=sys.stderr, flush=True)
 
 
 class _BarView(View):

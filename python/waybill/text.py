@@ -19,7 +19,14 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 
 def safe(text: str) -> str:
     """One line without control characters, of a text that is not ours."""
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode("ascii"), text)
+    return _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+
+
+def _escaped(character: str) -> str:
+    # A byte of a path or an argument that is not UTF-8 stands as it does in keys.
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def safe_json(text: str) -> str:
@@ -113,8 +120,8 @@ def progress_line(snapshot: Snapshot) -> str:
         parts[0] += f" ({safe(snapshot.reason)})"
     elif snapshot.live.reason:
         parts[0] += f" (waiting for the {safe(snapshot.live.reason)})"
-    total = count(items.eligible) + ("" if snapshot.listing_complete else " so far")
-    parts.append(f"{count(items.settled)} of {total} items")
+    so_far = "" if snapshot.listing_complete else " so far"
+    parts.append(f"{count(items.settled)} of {count(items.eligible)} items{so_far}")
     if snapshot.progress is not None:
         parts[-1] += f" ({percent(snapshot.progress)})"
     parts.append(f"{size(snapshot.bytes_done)} of {size(snapshot.bytes_total)}")

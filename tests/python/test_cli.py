@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import pty
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import waybill
+from waybill.cli import moving
 from waybill.cli.values import parse_size
 
 CommandLine = Any  # the class of conftest.py, which has no name that tests can import
@@ -246,6 +249,103 @@ def test_a_reader_that_leaves_early_is_no_error(cli: CommandLine, large_tree: Pa
     assert process.stderr is not None
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+READING = [["status"], ["items"], ["failed"], ["errors"], ["history"], ["logs"], ["partitions"], ["report"], ["plan"]]
+
+
+@pytest.mark.parametrize("words", [*READING, ["run"], ["verify"], ["--version"], ["--help"]], ids=" ".join)
+def test_without_standard_streams_there_is_no_traceback_and_no_file_in_their_place(
+    cli: CommandLine, tree: Path, contents: Contents, words: list[str]
+) -> None:
+    assert cli("run", "--from", tree, "--to", "to").returncode == 0
+    shell = 'exec "$0" "$@" <&- >&- 2>{}'
+    for errors in ("errors", "&-"):
+        command = ["sh", "-c", shell.format(errors), sys.executable, "-m", "waybill", *words]
+        assert subprocess.run(command, cwd=cli.folder, timeout=120, check=False).returncode == 0
+    said = (cli.folder / "errors").read_text()
+    assert "Traceback" not in said
+    assert "error" not in said
+    assert contents(cli.folder / "to") == contents(tree)
+    assert waybill.check_ledger(cli.folder / "waybill.db").problems == []
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_an_output_that_cannot_be_written_is_one_clear_line(cli: CommandLine, tree: Path, words: list[str]) -> None:
+    (tree / "link").symlink_to("nowhere")
+    assert cli("run", "--from", tree, "--to", "to").returncode == 3
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "waybill", *words], cwd=cli.folder, stdout=full, stderr=subprocess.PIPE,
+            encoding="utf-8", timeout=120, check=False,
+        )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr == "waybill: standard output cannot be written: No space left on device\n"
+
+
+def test_a_run_goes_on_when_its_output_cannot_be_written(cli: CommandLine, tree: Path, contents: Contents) -> None:
+    command = [sys.executable, "-m", "waybill", "run", "--from", tree, "--to", "to", "--json"]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            command, cwd=cli.folder, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", timeout=120, check=False
+        )
+    assert result.returncode == 1
+    assert "standard output cannot be written" in one_clear_line(result)
+    assert contents(cli.folder / "to") == contents(tree)
+    with waybill.Tracker(cli.folder / "waybill.db") as tracker:
+        assert tracker.snapshot().state == "completed"
+
+
+def test_a_run_goes_on_when_nobody_reads_its_progress(cli: CommandLine, tree: Path, contents: Contents) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "waybill", "run", "--from", tree, "--to", "to", "--progress", "plain"]
+    with os.fdopen(writer, "wb") as unread:
+        result = subprocess.run(command, cwd=cli.folder, stdout=unread, stderr=unread, timeout=120, check=False)
+    assert result.returncode == 0
+    assert contents(cli.folder / "to") == contents(tree)
+
+
+def test_help_that_is_not_read_to_its_end_is_no_error(cli: CommandLine) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as unread:
+        result = subprocess.run(
+            [sys.executable, "-m", "waybill", "run", "--help"], cwd=cli.folder, stdout=unread, stderr=subprocess.PIPE,
+            timeout=120, check=False,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+def test_ctrl_c_ends_a_command_that_reads_with_one_line(cli: CommandLine, large_tree: Path) -> None:
+    assert cli("run", "--from", large_tree, "--to", "to", "--progress", "none").returncode == 0
+    process = cli.start("items", "--json")
+    assert process.stdout is not None
+    process.stdout.readline()  # the pipe holds a part of what there is, so it is at work until we read on
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert process.stderr is not None
+    assert process.stderr.read() == "waybill: interrupted\n"
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_a_verification_that_did_not_end_names_the_command_that_does_it_again(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = tmp_path / "waybill.db"
+    waybill.Migration(tree, tmp_path / "to", tracker=ledger).run()
+    follow = moving.follow
+
+    def cut_off(*words: Any) -> waybill.Report:
+        report = follow(*words)
+        return dataclasses.replace(report, snapshot=dataclasses.replace(report.snapshot, state="interrupted"))
+
+    monkeypatch.setattr(moving, "follow", cut_off)
+    app = typer.Typer()
+    moving.add_commands(app)
+    app(["verify", "--tracker", str(ledger), "--level", "content", "--sample", "2/3"], standalone_mode=False)
+    assert f"next: waybill verify --level content --sample 2/3 --tracker {ledger}" in capsys.readouterr().out
 
 
 def test_plain_progress_where_there_is_no_terminal(cli: CommandLine, tree: Path) -> None:
@@ -520,6 +620,73 @@ def test_a_wrong_command_line_ends_in_2(cli: CommandLine, words: list[str], name
     result = cli(*words)
     assert result.returncode == 2
     assert named in one_clear_line(result)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["items", "--limit"], ["failed", "--limit"], ["findings", "--limit"], ["history", "--limit"], ["logs", "--last"],
+        ["errors", "--last"], ["partitions", "--top"], ["delete-extra", "--max-delete"], ["db", "prune", "--last"],
+        ["db", "backup", "--keep"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_bound_that_nothing_reaches_is_none(cli: CommandLine, tree: Path, words: list[str]) -> None:
+    assert cli("run", "--from", tree, "--to", "to").returncode == 0
+    assert cli("verify").returncode == 0
+    result = cli(*words, str(10**30))
+    assert result.returncode == 0
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--name"], ["run", "--include"], ["run", "--exclude"], ["run", "--extension"], ["run", "--partition"],
+        ["retry", "--class"], ["retry", "--partition"], ["waive", "--all", "--why"], ["failed", "--class"],
+        ["delete-extra", "--execute"], ["delete-source", "--execute"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_text_that_is_not_utf8_is_named(cli: CommandLine, tree: Path, words: list[str]) -> None:
+    assert cli("run", "--from", tree, "--to", "to").returncode == 0
+    result = cli(*words, b"x\xffy")
+    assert result.returncode == 2
+    line = one_clear_line(result)
+    assert words[-1] in line
+    assert r"x\xffy" in line
+    assert "UTF-8" in line
+
+
+def test_what_would_be_silently_ignored_is_refused(cli: CommandLine, tree: Path) -> None:
+    assert cli("run", "--from", tree, "--to", "to").returncode == 0
+    for words, named in (
+        (["logs", "--run", "2"], "no run 2"),
+        (["run", "--modified-since", ""], "--modified-since"),
+        (["run", "--modified-before", ""], "--modified-before"),
+        (["verify", "--sample", "1/10"], "--level content"),
+        (["retry", "--items-from", "missing"], "missing"),
+        (["retry", "--items-from", "."], "directory"),
+        (["db", "backup", "--to", "waybill.db"], "waybill.db"),
+        (["db", "backup", "--to", "missing"], "missing"),
+    ):
+        refused = cli(*words)
+        assert refused.returncode == 2, words
+        assert named in one_clear_line(refused)
+        assert "Errno" not in refused.stderr
+        assert ".partial" not in refused.stderr
+    assert cli("logs", "--run", "1").returncode == 0
+
+
+def test_keys_of_a_file_end_at_line_feeds(cli: CommandLine) -> None:
+    (cli.folder / "from").mkdir()
+    for name in (b"car\rriage", b"\xff", b"plain", b"other"):
+        (cli.folder / "from" / os.fsdecode(name)).write_bytes(name)
+    assert cli("run", "--from", "from", "--to", "to").returncode == 0
+    (cli.folder / "keys").write_bytes(b"car\rriage\n\n\xff\r\nplain")
+    retried = cli("retry", "--items-from", "keys", "--force")
+    assert retried.returncode == 0, retried.stderr
+    assert "3 updated" in retried.stdout or "3 created" in retried.stdout, retried.stdout
 
 
 def test_an_unknown_class_of_errors_is_named(cli: CommandLine, tree: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -119,7 +120,29 @@ def test_init_replaces_nothing_unasked(cli: CommandLine) -> None:
     assert (cli.folder / "waybill.toml").read_text() == "mine"
     assert cli("init", "--force").returncode == 0
     assert (cli.folder / "waybill.toml").read_text() == commented_spec()
-    assert cli("init", "no/such/folder.toml").returncode == 1
+    assert [path.name for path in cli.folder.iterdir()] == ["waybill.toml"]
+
+
+def test_init_where_nothing_can_be_written_says_so_and_loses_nothing(cli: CommandLine) -> None:
+    (cli.folder / "folder").mkdir()
+    os.mkfifo(cli.folder / "pipe")
+    for words, named in (
+        (["no/such/folder.toml"], "no/such/folder.toml"),
+        (["--force", "folder"], "folder"),
+        (["--force", "pipe"], "pipe"),
+        (["--force", "/dev/null"], "/dev/null"),
+    ):
+        refused = cli("init", *words)
+        assert refused.returncode == 2
+        assert named in refused.stderr
+        assert "Errno" not in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+    (cli.folder / "spec.toml").write_text("mine")
+    full = cli("init", "--force", "spec.toml", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)))
+    assert full.returncode == 1
+    assert "spec.toml" in full.stderr
+    assert (cli.folder / "spec.toml").read_text() == "mine"
+    assert sorted(path.name for path in cli.folder.iterdir()) == ["folder", "pipe", "spec.toml"]
 
 
 def test_unknown_keys_are_refused_by_name_with_the_nearest(cli: CommandLine, tree: Path) -> None:

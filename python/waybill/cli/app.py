@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -12,7 +14,7 @@ import typer
 import waybill
 from waybill.cli import control, db, doctor, history, importing, inspection, moving, removal, reporting, specs, watch
 from waybill.cli.exit_codes import FAILED, INTERRUPTED, USAGE, exit_code_of
-from waybill.cli.output import Output, complain, prepare_streams
+from waybill.cli.output import Output, complain, prepare_streams, release_stderr
 
 __all__ = ["app", "main"]
 
@@ -58,34 +60,58 @@ reporting.add_commands(app)
 doctor.add_commands(app)
 
 
+class _Stopped(BaseException):
+    """Ctrl-C; of KeyboardInterrupt typer makes an exit code without a word."""
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Stopped
+
+
 def main() -> NoReturn:
     """Run the command line and exit the process with its code; never shows a traceback."""
     prepare_streams()
+    was_stopped = False
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal was_stopped
+        was_stopped = True
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
     code = FAILED
     try:
         code = app(standalone_mode=False, prog_name="waybill") or 0
     except KeyboardInterrupt:
-        complain("interrupted")
-        os._exit(INTERRUPTED)  # a call that was left behind may still be at work
+        was_stopped = True
     except waybill.Error as error:
         complain(error.message)
         code = exit_code_of(error)
+    except SystemExit:
+        code = 0  # how typer and rich say that whoever asked for help has read enough
     except typer.Abort:
         code = INTERRUPTED
     except Exception as error:
         code = _complain_of(error)
+    if was_stopped:  # of which typer makes an exit code, without a word
+        complain("interrupted")
+        os._exit(INTERRUPTED)  # a call that was left behind may still be at work
     Output().flush()
-    sys.exit(code)
+    release_stderr()
+    sys.exit(FAILED if Output.has_lost and code == 0 else code)
 
 
 def _complain_of(error: Exception) -> int:
     if isinstance(error, _CommandLineError):
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "waybill"
-        complain(f"{error.format_message().rstrip('.')} (see {path} --help)")  # type: ignore[attr-defined]
+        message = error.format_message().replace(": Value error, ", ": ")  # type: ignore[attr-defined]
+        complain(f"{message.rstrip('.')} (see {path} --help)")
         return USAGE
     if isinstance(error, OSError):
-        complain(str(error))
+        what = error.strerror or str(error)
+        complain(f"{os.fsdecode(error.filename)}: {what}" if isinstance(error.filename, str | bytes) else what)
         return FAILED
     complain(f"internal error: {type(error).__name__}: {error}")
     return FAILED

@@ -14,12 +14,17 @@ import typer
 import waybill
 from waybill.cli.exit_codes import FAILED
 from waybill.cli.output import Output
-from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, parse_time
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, parse_time
 from waybill.text import count, json_line, safe, size
 
 __all__ = ["add_commands"]
 
 Result = TypeVar("Result")
+
+
+def _capped_keep(number: int | None) -> int | None:
+    # The engine counts backups in 32 bits.
+    return number if number is None else min(number, (1 << 31) - 1)
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -59,7 +64,10 @@ def _backup(
         Path | None, typer.Option("--to", metavar="FOLDER", help="Where to; the ledger's own folder by default.")
     ] = None,
     keep: Annotated[
-        int | None, typer.Option("--keep", metavar="N", min=1, help="Remove older backups until so many are left.")
+        int | None,
+        typer.Option(
+            "--keep", metavar="N", min=1, callback=_capped_keep, help="Remove older backups until so many are left."
+        ),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -67,6 +75,8 @@ def _backup(
 
     waybill db backup --tracker photos.db --to /backups --keep 10
     """
+    if folder is not None and not folder.is_dir():
+        raise typer.BadParameter(f"{str(folder)!r} is no folder; name one that is there", param_hint="--to")
     made = _patiently(lambda: waybill.backup_ledger(tracker, folder, keep=keep))
     output = Output()
     if json:
@@ -95,7 +105,7 @@ def _prune(
         str | None, typer.Option("--before", metavar="TIME", help="Events from before a date, or an age such as 90d.")
     ] = None,
     last: Annotated[
-        int | None, typer.Option("--last", metavar="N", min=0, help="All but the last so many events.")
+        int | None, typer.Option("--last", metavar="N", min=0, callback=capped, help="All but the last so many events.")
     ] = None,
     json: JsonFlag = False,
 ) -> None:

@@ -16,7 +16,7 @@ import typer
 from waybill import Event, PartitionSummary, RunSummary, Tracker
 from waybill.advice import what_to_do
 from waybill.cli.output import Output
-from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, wrong_run
 from waybill.records import printable
 from waybill.reports.summary import observed_history
 from waybill.text import count, duration, json_line, key_fields, moment, percent, safe, size
@@ -38,7 +38,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def _history(
     tracker: TrackerPath = DEFAULT_TRACKER,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many runs.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, callback=capped, help="At most so many runs.")
+    ] = None,
     stats: Annotated[bool, typer.Option("--stats", help="What all runs come to.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -124,8 +126,10 @@ def _logs(
     *,
     tracker: TrackerPath = DEFAULT_TRACKER,
     level: Annotated[Level, typer.Option("--level", help="This level and above.")] = "info",
-    run: Annotated[int | None, typer.Option("--run", min=1, help="Only of this run.")] = None,
-    last: Annotated[int | None, typer.Option("--last", min=1, help="Only the last so many.")] = None,
+    run: Annotated[int | None, typer.Option("--run", metavar="N", min=1, help="Only of this run.")] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", metavar="N", min=1, callback=capped, help="Only the last so many.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the run ends.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -136,6 +140,8 @@ def _logs(
     levels = _LEVELS[_LEVELS.index(level) :]
     output = Output()
     with Tracker(tracker) as ledger:
+        if run is not None and run > ledger.snapshot().run:
+            raise wrong_run(run, tracker)
         wanted: Iterator[Event] = (
             event for event in _events(ledger, follow) if event.level in levels and run in (None, event.run)
         )
@@ -172,7 +178,8 @@ def _errors(
         Literal["class", "host", "partition"], typer.Option("--group-by", help="What to count by.")
     ] = "class",
     last: Annotated[
-        int | None, typer.Option("--last", min=1, help="Instead of counts, the last so many failed attempts.")
+        int | None,
+        typer.Option("--last", metavar="N", min=1, help="Instead of counts, the last so many failed attempts."),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -229,7 +236,9 @@ def _partitions(
     sort: Annotated[
         Literal["name", "items", "bytes", "failed", "outstanding"], typer.Option("--sort", help="In this order.")
     ] = "name",
-    top: Annotated[int | None, typer.Option("--top", min=1, help="Only the first so many.")] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", metavar="N", min=1, callback=capped, help="Only the first so many.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """List partitions with their accounts: of the migration, whatever the run.

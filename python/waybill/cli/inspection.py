@@ -10,13 +10,15 @@ import typer
 
 from waybill import Failure, Finding, Item, Snapshot, Tracker
 from waybill.cli.output import Output
-from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line, wrong
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, command_line, utf8, wrong, wrong_run
 from waybill.records import FindingKind, ItemState
 from waybill.text import count, duration, eta, item_name, json_line, key_fields, moment, percent, safe, size
 
 __all__ = ["add_commands", "finding_line", "last_verify_run", "status_lines"]
 
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many lines.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, callback=capped, help="At most so many lines.")
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -44,7 +46,12 @@ def _status(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> N
 
 def _items(
     tracker: TrackerPath = DEFAULT_TRACKER,
-    states: Annotated[list[str] | None, typer.Option("--state", help="Only these (may be repeated).")] = None,
+    states: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state", metavar="STATE", help=f"Only these: {', '.join(get_args(ItemState))} (may be repeated)."
+        ),
+    ] = None,
     limit: Limit = None,
     json: JsonFlag = False,
 ) -> None:
@@ -68,7 +75,7 @@ def _items(
 def _failed(
     tracker: TrackerPath = DEFAULT_TRACKER,
     error_class: Annotated[
-        str | None, typer.Option("--class", metavar="CLASS", help="Only this class of errors.")
+        str | None, typer.Option("--class", callback=utf8, metavar="CLASS", help="Only this class of errors.")
     ] = None,
     limit: Limit = None,
     json: JsonFlag = False,
@@ -88,8 +95,15 @@ def _failed(
 
 def _findings(
     tracker: TrackerPath = DEFAULT_TRACKER,
-    run: Annotated[int | None, typer.Option("--run", min=1, help="Of this verify run, not of the last one.")] = None,
-    kinds: Annotated[list[str] | None, typer.Option("--kind", help="Only this kind (may be repeated).")] = None,
+    run: Annotated[
+        int | None, typer.Option("--run", metavar="N", min=1, help="Of this verify run, not of the last one.")
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", metavar="KIND", help=f"Only this kind: {', '.join(get_args(FindingKind))} (may be repeated)."
+        ),
+    ] = None,
     limit: Limit = None,
     json: JsonFlag = False,
 ) -> None:
@@ -127,9 +141,7 @@ def last_verify_run(tracker: str, wanted: int | None = None) -> int:
             if record.phase == "verify" and wanted in (None, record.run):
                 return record.run
     if wanted is not None:
-        raise wrong(
-            f"the ledger {tracker} has no run {wanted}; its runs are listed by: {command_line('history', tracker)}"
-        )
+        raise wrong_run(wanted, tracker)
     raise wrong(f"the ledger {tracker} has no verify run; begin one with: {command_line('verify', tracker)}")
 
 

@@ -26,6 +26,7 @@ from waybill.cli.values import (
     parse_sample,
     parse_size,
     parse_time,
+    utf8,
     wrong,
 )
 from waybill.live import Mode
@@ -43,17 +44,21 @@ SourceUrl = Annotated[
     str | None, typer.Option("--from", metavar="URL", help="Source: a path, file:///path or s3://bucket/prefix.")
 ]
 DestinationUrl = Annotated[str | None, typer.Option("--to", metavar="URL", help="Destination: as --from.")]
-Name = Annotated[str | None, typer.Option("--name", help="A name of the migration, for people.")]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="TEXT", callback=utf8, help="A name of the migration, for people.")
+]
 Include = Annotated[
-    list[str] | None, typer.Option("--include", metavar="GLOB", help="Only matching keys (may be repeated).")
+    list[str] | None,
+    typer.Option("--include", callback=utf8, metavar="GLOB", help="Only matching keys (may be repeated)."),
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Not these keys (may be repeated).")
+    list[str] | None, typer.Option("--exclude", callback=utf8, metavar="GLOB", help="Not these keys (may be repeated).")
 ]
 MaxSize = Annotated[str | None, typer.Option("--max-size", metavar="SIZE", help="Exclude larger items, e.g. 10MiB.")]
 MinSize = Annotated[str | None, typer.Option("--min-size", metavar="SIZE", help="Exclude smaller items.")]
 Extension = Annotated[
-    list[str] | None, typer.Option("--extension", metavar="EXT", help="Only keys that end in it (may be repeated).")
+    list[str] | None,
+    typer.Option("--extension", callback=utf8, metavar="EXT", help="Only keys that end in it (may be repeated)."),
 ]
 ModifiedSince = Annotated[
     str | None,
@@ -63,7 +68,8 @@ ModifiedBefore = Annotated[
     str | None, typer.Option("--modified-before", metavar="TIME", help="Exclude what changed at or after it.")
 ]
 OnlyPartition = Annotated[
-    list[str] | None, typer.Option("--partition", metavar="NAME", help="Only this partition (may be repeated).")
+    list[str] | None,
+    typer.Option("--partition", callback=utf8, metavar="NAME", help="Only this partition (may be repeated)."),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=0, help="Move at most so many items: a trial.")]
 OverwriteWord = Annotated[
@@ -234,8 +240,8 @@ def _filters(
         "max_size_bytes": parse_size(max_size) if max_size is not None else None,
         "min_size_bytes": parse_size(min_size, "--min-size") if min_size is not None else None,
         "extensions": [word.removeprefix(".") for word in extension] if extension else None,
-        "modified_since_ms": parse_time(modified_since, "--modified-since") if modified_since else None,
-        "modified_before_ms": parse_time(modified_before, "--modified-before") if modified_before else None,
+        "modified_since_ms": parse_time(modified_since, "--modified-since") if modified_since is not None else None,
+        "modified_before_ms": parse_time(modified_before, "--modified-before") if modified_before is not None else None,
         "partitions": partition or None,
     }
 
@@ -261,7 +267,8 @@ def _retry(
     *,
     tracker: TrackerPath = DEFAULT_TRACKER,
     error_class: Annotated[
-        list[str] | None, typer.Option("--class", metavar="CLASS", help="Only this class of errors (may be repeated).")
+        list[str] | None,
+        typer.Option("--class", callback=utf8, metavar="CLASS", help="Only this class of errors (may be repeated)."),
     ] = None,
     partition: OnlyPartition = None,
     item: Annotated[
@@ -286,7 +293,7 @@ def _retry(
     """
     keys: list[str | bytes] = [*(item or ())]
     if items_from is not None:
-        keys += [line for line in items_from.read_bytes().splitlines() if line]
+        keys += _keys_of(items_from)
         if not keys:
             raise typer.BadParameter(f"{str(items_from)!r} names no key", param_hint="--items-from")
     options = Options(
@@ -305,15 +312,25 @@ def _retry(
     )
 
 
+def _keys_of(path: Path) -> list[bytes]:
+    """The keys of a file, one a line; a carriage return belongs to the end of a line, and elsewhere to the key."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise wrong(f"the file of --items-from {path} cannot be read: {error.strerror}") from None
+    return [key for line in text.split(b"\n") if (key := line.removesuffix(b"\r"))]
+
+
 def _waive(
     *,
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Why these items are not wanted.")],
+    why: Annotated[str, typer.Option("--why", callback=utf8, metavar="TEXT", help="Why these items are not wanted.")],
     tracker: TrackerPath = DEFAULT_TRACKER,
     item: Annotated[
         list[str] | None, typer.Option("--item", metavar="KEY", help="This item (may be repeated).")
     ] = None,
     error_class: Annotated[
-        list[str] | None, typer.Option("--class", metavar="CLASS", help="All of this class (may be repeated).")
+        list[str] | None,
+        typer.Option("--class", callback=utf8, metavar="CLASS", help="All of this class (may be repeated)."),
     ] = None,
     partition: OnlyPartition = None,
     everything: Annotated[bool, typer.Option("--all", help="All that failed or vanished.")] = False,
@@ -359,7 +376,7 @@ def _verify(
         ),
     ] = "checksum",
     sample: Annotated[
-        str, typer.Option("--sample", metavar="K/N", help="With content, read the K-th of N parts.")
+        str, typer.Option("--sample", metavar="K/N", help="With --level content: read the K-th of N parts.")
     ] = "1/1",
     log_file: LogPath = None,
     trace_http: TraceHttp = None,
@@ -373,6 +390,8 @@ def _verify(
     waybill verify --tracker photos.db --level checksum
     """
     part, of = parse_sample(sample)
+    if of > 1 and level != "content":
+        raise typer.BadParameter("only --level content reads, and can read a part", param_hint="--sample")
     migration = open_migration(None, None, tracker, None, Options(sample_part=part, sample_of=of))
     log = LogFile(log_file, tracker) if log_file is not None else None
     report = follow(lambda: migration.start_verify(level), _mode(progress, json), None, log)
@@ -384,7 +403,8 @@ def _verify(
     if json:
         output.line(report_line(report, "summary"))
     else:
-        _show_report(report, tracker, output)
+        again = f"verify --level {level}" + (f" --sample {sample}" if of > 1 else "")
+        _show_report(report, tracker, output, again=again)
     raise typer.Exit(report.exit_code)
 
 
@@ -440,7 +460,7 @@ def _follow_copy(
     raise typer.Exit(report.exit_code)
 
 
-def _show_report(report: Report, tracker: str, output: Output, spec: str | None = None) -> None:
+def _show_report(report: Report, tracker: str, output: Output, spec: str | None = None, again: str = "verify") -> None:
     snapshot = report.snapshot
     items = snapshot.items
     is_verify = snapshot.phase == "verify"
@@ -465,7 +485,7 @@ def _show_report(report: Report, tracker: str, output: Output, spec: str | None 
         lines.append("what did not move:")
         for word, number in sorted(snapshot.failed_by_class.items(), key=lambda entry: -entry[1]):
             lines.append(f"  {count(number):>9}  {word:<14}  {command_line(f'failed --class {word}', tracker)}")
-    for words in _next_commands(report):
+    for words in _next_commands(report, again):
         is_spec = words == "run" and spec is not None
         lines.append(
             f"next: waybill run {safe(shlex.quote(str(spec)))}" if is_spec else f"next: {command_line(words, tracker)}"
@@ -475,12 +495,12 @@ def _show_report(report: Report, tracker: str, output: Output, spec: str | None 
     output.flush()
 
 
-def _next_commands(report: Report) -> list[str]:
+def _next_commands(report: Report, again: str) -> list[str]:
     snapshot = report.snapshot
     if report.state == "paused":
         return ["resume"]
     if report.state in ("interrupted", "failed"):
-        return ["run"] if snapshot.phase == "copy" else ["verify"]
+        return ["run"] if snapshot.phase == "copy" else [again]
     if report.state == "cancelled" or snapshot.phase != "copy":
         return []
     return [*(["failed"] if snapshot.items.failed or snapshot.items.vanished else []), "verify"]

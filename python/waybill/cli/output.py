@@ -7,15 +7,26 @@ import contextlib
 import io
 import os
 import sys
-from typing import Any
+from typing import Any, ClassVar, TextIO
 
 from waybill.text import safe
 
-__all__ = ["Output", "complain", "prepare_streams"]
+__all__ = ["Output", "complain", "prepare_streams", "release_stderr"]
 
 
 def prepare_streams() -> None:
-    """UTF-8 whatever the locale; what cannot be encoded is escaped, not fatal."""
+    """UTF-8 whatever the locale; what cannot be encoded is escaped, not fatal.
+
+    A stream that was closed before we began is /dev/null: the next file that is opened would take its number, and what
+    is meant for a person would be written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -28,8 +39,25 @@ def complain(message: str) -> None:
         os.write(2, line.encode("utf-8", "backslashreplace"))
 
 
+def release_stderr() -> None:
+    """Hand over what is buffered; what nobody reads is no complaint at exit."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, stream.fileno())
+    os.close(sink)
+
+
 class Output:
-    """Standard output, until its reader leaves."""
+    """Standard output, until its reader leaves, or it cannot be written: that is complained of once."""
+
+    # Whether something was lost that a reader still waits for.
+    has_lost: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.is_open = True
@@ -50,10 +78,10 @@ class Output:
         if self.is_open:
             try:
                 action()
-            except BrokenPipeError:
+            except OSError as error:
                 self.is_open = False
-                # What is still buffered goes nowhere, without a complaint at exit.
-                sink = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(sink, sys.stdout.fileno())
-                os.close(sink)
+                if not isinstance(error, BrokenPipeError):
+                    Output.has_lost = True
+                    complain(f"standard output cannot be written: {error.strerror}")
+                _discard(sys.stdout)  # with what is still buffered, which would be complained of at exit
         return self.is_open

@@ -11,7 +11,7 @@ import typer
 from waybill import Options, RemovalPlan, RemovalReport
 from waybill.cli.moving import open_migration
 from waybill.cli.output import Output
-from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, command_line, utf8
 from waybill.text import count, json_line, key_fields, safe, size
 
 __all__ = ["add_commands"]
@@ -27,7 +27,10 @@ _WHY_KEPT = {
 }
 
 Execute = Annotated[
-    str | None, typer.Option("--execute", metavar="PLAN", help="Delete what the plan of this hash says; it is printed.")
+    str | None,
+    typer.Option(
+        "--execute", callback=utf8, metavar="PLAN", help="Delete what the plan of this hash says; it is printed."
+    ),
 ]
 
 
@@ -42,11 +45,20 @@ def _delete_extra(
     tracker: TrackerPath = DEFAULT_TRACKER,
     execute: Execute = None,
     max_delete: Annotated[
-        int, typer.Option("--max-delete", metavar="N", min=0, help="Of more than this, none.")
+        int,
+        typer.Option(
+            "--max-delete", metavar="N", min=0, callback=capped, help="Delete nothing if it were more than this."
+        ),
     ] = 1000,
     max_delete_share: Annotated[
         float,
-        typer.Option("--max-delete-share", metavar="SHARE", min=0, max=1, help="Nor of more than this of all objects."),
+        typer.Option(
+            "--max-delete-share",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Nor if it were more than this share of all objects there.",
+        ),
     ] = 0.1,
     json: JsonFlag = False,
 ) -> None:

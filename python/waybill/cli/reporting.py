@@ -35,7 +35,9 @@ def _report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="A new file to write to, instead of stdout.")
     ] = None,
-    run: Annotated[int | None, typer.Option("--run", min=1, help="About this run, not the newest.")] = None,
+    run: Annotated[
+        int | None, typer.Option("--run", metavar="N", min=1, help="About this run, not the newest.")
+    ] = None,
     audit: Annotated[
         Path | None,
         typer.Option("--audit", metavar="FOLDER", help="Instead, export every item to a new folder, hash-chained."),

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from waybill.cli.output import Output, complain
+from waybill.reports.files import cannot, partial_name
 from waybill.spec import commented_spec, to_toml
 from waybill.templates import apply_template, list_templates, read_template, save_template
 from waybill.text import safe
@@ -37,11 +40,7 @@ def _init(
 
     waybill init photos.toml
     """
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(commented_spec())
-    except FileExistsError:
-        raise typer.BadParameter(f"{str(path)!r} is there already; --force replaces it", param_hint="FILE") from None
+    _write(path, force)
     Output().line(f"wrote {safe(str(path))}; set from and to in it, then: waybill plan {safe(str(path))}")
 
 
@@ -91,3 +90,25 @@ def _apply(
         complain(f"warning: {warning}")
     for line in to_toml(spec.values).splitlines():
         Output().line(line)
+
+
+def _write(path: Path, force: bool) -> None:
+    """Write the spec whole or not at all: one that is replaced stays until the new one is on disk."""
+    if os.path.lexists(path):
+        if not force:
+            raise typer.BadParameter(f"{str(path)!r} is there already; --force replaces it", param_hint="FILE")
+        if not path.is_file():
+            raise typer.BadParameter(f"{str(path)!r} is not a regular file; name another one", param_hint="FILE")
+        path = path.resolve()
+    partial = partial_name(path)
+    try:
+        with partial.open("x", encoding="utf-8") as file:
+            file.write(commented_spec())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise cannot("write", path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -16,18 +16,22 @@ from waybill.text import safe
 from waybill.trace import trace_http
 
 __all__ = [
+    "ANY_NUMBER",
     "DEFAULT_TRACKER",
     "JsonFlag",
     "ProgressMode",
     "TraceHttp",
     "TrackerPath",
+    "capped",
     "command_line",
     "is_named",
     "parse_concurrency",
     "parse_sample",
     "parse_size",
     "parse_time",
+    "utf8",
     "wrong",
+    "wrong_run",
 ]
 
 DEFAULT_TRACKER = "waybill.db"
@@ -56,6 +60,28 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 ProgressMode = Annotated[
     Mode, typer.Option("--progress", help="How progress is shown on stderr; auto looks for a terminal.")
 ]
+
+
+# The largest number that the engine and iterators take.
+ANY_NUMBER = (1 << 63) - 1
+
+
+def capped(number: int | None) -> int | None:
+    """A bound on a number of things; one that nothing can reach is as good as any larger one."""
+    return number if number is None else min(number, ANY_NUMBER)
+
+
+Text = TypeVar("Text", str | None, list[str] | None)
+
+
+def utf8(text: Text) -> Text:
+    """Text that is none of a path or a key, in which other bytes would be told apart from nothing."""
+    for word in [text] if isinstance(text, str) else text or ():
+        try:
+            word.encode("utf-8")
+        except UnicodeEncodeError:
+            raise typer.BadParameter(f"'{safe(word)}' is not UTF-8") from None
+    return text
 
 
 def parse_time(text: str, hint: str) -> int:
@@ -105,3 +131,8 @@ def is_named(context: typer.Context, parameter: str) -> bool:
     """Whether the command line itself names a parameter, and not the environment or the default."""
     source = context.get_parameter_source(parameter)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def wrong_run(run: int, tracker: str) -> InvalidArgumentError:
+    """What to raise where the ledger has no such run."""
+    return wrong(f"the ledger {tracker} has no run {run}; its runs are listed by: {command_line('history', tracker)}")
