@@ -62,9 +62,11 @@ void CopyRun::list() {
                            scope_,               retries_,                setup_.transform != nullptr, setup_.record.run,
                            setup_.has_earlier_runs, setup_.tracker->listings(), trouble, true, moved_before()};
       const ListingEnd end = is_selected ? select_items(job, sink) : list_everything(job, sink);
+      if (end == ListingEnd::complete && !is_selected) expect_partitions();
       if (end == ListingEnd::complete) ledger_->set_listing_complete();
       if (end == ListingEnd::limited) {
-        remark("limit of " + std::to_string(setup_.options.limit) + " items reached; the source was not listed to its end");
+        const uint64_t limit = setup_.options.limit;
+        remark("limit of " + std::to_string(limit) + (limit == 1 ? " item" : " items") + " reached; the source was not listed to its end");
         ledger_->set_listing_ended();
       }
       return;
@@ -77,6 +79,17 @@ void CopyRun::list() {
       return fail(std::current_exception());
     }
   }
+}
+
+// A name that is written wrong would look like a partition that is done.
+void CopyRun::expect_partitions() {
+  const std::vector<std::string>& names = setup_.options.partitions;
+  if (names.empty()) return;
+  ledger_->list({}, {}, true);
+  if (is_stopping() || setup_.tracker->snapshot().items.discovered > 0) return;
+  throw Error(ErrorCode::not_found, ErrorClass::configuration,
+              "the source has no item of partition \"" + printable(names.front()) + "\"" + (names.size() > 1 ? " or the others" : "") +
+                  "; waybill partitions lists those that the ledger knows");
 }
 
 // How many items of Options::limit an interrupted run has taken up.

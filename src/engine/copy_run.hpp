@@ -35,6 +35,7 @@ class CopyRun final : public RunBase {
   void give_up(std::exception_ptr error);
   void prepare();
   void list();
+  void expect_partitions();
   uint64_t moved_before() const;
   void grow_threads();
   void work();

@@ -159,6 +159,62 @@ TEST_F(Selection, ALimitedRunMovesTheFirstItemsAndCompletesNothing) {
   EXPECT_EQ(get_all(to), get_all(from));
 }
 
+/// Items are of the partition that their key begins with, up to the slash.
+class PartitionedSource final : public ScriptedSource {
+ public:
+  using ScriptedSource::ScriptedSource;
+  std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override {
+    return std::make_unique<Named>(ScriptedSource::list(request, context));
+  }
+
+ private:
+  class Named final : public Lister {
+   public:
+    explicit Named(std::unique_ptr<Lister> inner) : inner_(std::move(inner)) {}
+    Page next(Context& context) override {
+      Page page = inner_->next(context);
+      for (Item& item : page.items) item.id.partition = item.id.key.substr(0, item.id.key.find('/'));
+      return page;
+    }
+
+   private:
+    std::unique_ptr<Lister> inner_;
+  };
+};
+
+TEST_F(Selection, APartitionIsMovedAloneAndSaysNothingOfTheOthers) {
+  for (const char* key : {"a/1", "a/2", "b/1", "b/2", "b/3"}) put(from, key, key);
+  const auto run = [&](std::vector<std::string> partitions) {
+    Options options = quick();
+    options.partitions = std::move(partitions);
+    return Migration(std::make_shared<PartitionedSource>(open_source(from), source_hook), open_destination(to), open_tracker(ledger))
+        .run(options);
+  };
+  const auto row_of = [&](const std::string& partition, const Key& key) {
+    const ItemId id{partition, key, ""};
+    return open_tracker(ledger, OpenMode::read_only)->lookup({&id, 1}).front();
+  };
+  const Report part = run({"b"});
+  EXPECT_EQ(part.exit_code, 0) << part.message;
+  EXPECT_EQ(part.snapshot.items.discovered, 3);
+  EXPECT_EQ(get_all(to).size(), 3u);
+  EXPECT_FALSE(row_of("a", "a/1"));
+
+  const Report whole = run({});
+  EXPECT_EQ(whole.snapshot.items.created, 2);
+  EXPECT_EQ(whole.snapshot.items.unchanged, 3);
+
+  open_destination(from)->remove("a/2", Context::background());
+  EXPECT_EQ(run({"b"}).snapshot.items.unchanged, 3);
+  EXPECT_FALSE(row_of("a", "a/2")->gone_at_source) << "nobody has looked";
+  EXPECT_EQ(run({}).exit_code, 0);
+  EXPECT_TRUE(row_of("a", "a/2")->gone_at_source);
+
+  const Report unknown = run({"B"});
+  EXPECT_EQ(unknown.exit_code, 1) << "nothing was moved of what was asked for";
+  EXPECT_NE(unknown.snapshot.reason.find("\"B\""), std::string::npos) << unknown.snapshot.reason;
+}
+
 TEST_F(Selection, FiltersLeaveOutWithTheirRule) {
   put(from, "a/report.PDF", std::string(100, 'x'));
   put(from, "a/small.pdf", "x");

@@ -201,7 +201,7 @@ Error Database::error(int code) {
       return make(ErrorCode::resource_exhausted, "no memory to work on " + path_).set_retryable();
     case SQLITE_CORRUPT:
       return make(ErrorCode::data_loss,
-                  path_ + " is damaged (" + detail + "); restore it from a copy, or start with a new ledger");
+                  path_ + " is damaged (" + detail + "); restore it from a copy, or save what can be read with: waybill db recover");
     case SQLITE_NOTADB:
       return make(
           ErrorCode::failed_precondition,

@@ -244,7 +244,7 @@ constexpr int64_t time_base_lead_s = 1'000'000;
 /// Below this size a ledger is checked from end to end when it is opened for writing.
 constexpr int64_t full_check_bytes = 4 << 20;
 
-constexpr std::string_view remedy = "restore it from a copy, or start with a new ledger";
+constexpr std::string_view remedy = "restore it from a copy, or save what can be read with: waybill db recover";
 
 template <typename Enum>
 void insert_words(Database& database, const char* vocabulary, int count) {
