@@ -127,9 +127,13 @@ def progress_line(snapshot: Snapshot) -> str:
     parts.append(f"{size(snapshot.bytes_done)} of {size(snapshot.bytes_total)}")
     if snapshot.state == "running":
         parts.append(f"{snapshot.live.items_per_second:,.0f} items/s, {size(snapshot.live.bytes_per_second)}/s")
-        parts.append(f"{count(items.in_progress)} in flight")
+        parts.append(f"{count(items.in_progress)} in progress")
+        if snapshot.live.stalled_since_ms is not None:
+            parts.append(f"nothing has moved since {moment(snapshot.live.stalled_since_ms)}")
         if estimate := eta(snapshot):
             parts.append(estimate)
     if items.failed:
         parts.append(f"{count(items.failed)} failed")
+    if items.excluded:
+        parts.append(f"{count(items.excluded)} excluded")
     return ", ".join(parts)

@@ -14,7 +14,7 @@ import pytest
 import waybill
 from waybill.advice import what_to_do
 from waybill.cli.history import run_stats
-from waybill.text import size
+from waybill.text import progress_line, size
 
 CommandLine = Any  # the class of conftest.py, which has no name that tests can import
 
@@ -278,3 +278,16 @@ def test_verify_reads_what_is_stored_in_parts(ran: CommandLine) -> None:
         refused = ran("verify", "--level", "content", "--sample", wrong)
         assert refused.returncode == 2
         assert "sample such as 3/10" in refused.stderr
+
+
+def test_the_line_of_progress_tells_what_matters(ran: CommandLine) -> None:
+    with waybill.Tracker(ran.folder / "waybill.db") as tracker:
+        ended = tracker.snapshot()
+    line = progress_line(ended)
+    assert line.startswith("copy completed_with_differences, 13 of 13 items (100.0 %), ")
+    assert line.endswith(", 2 failed")
+    live = dataclasses.replace(ended.live, stalled_since_ms=1_795_000_000_000)
+    items = dataclasses.replace(ended.items, excluded=1_234)
+    running = progress_line(dataclasses.replace(ended, state="running", live=live, items=items))
+    assert "nothing has moved since 2026-11-18" in running
+    assert running.endswith("2 failed, 1,234 excluded")
