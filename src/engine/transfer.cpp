@@ -475,13 +475,23 @@ void Transfer::settle_failed(const Task& task, const Error& error) {
   if (error.error_class() != ErrorClass::permission) end_trial();
 }
 
+void Transfer::take_up_what_was_left(const Task& task, ItemRecord& record) {
+  CallContext context(scope_);
+  const std::optional<Item> there = destination_.stat(task->destination_key, context);
+  if (!there || !looks_like(task->listed_stamp, *there) || (record.stored && is_still_stored(*record.stored, *there))) return;
+  record.stored = stored_from(*there);
+  record.digest = {};
+}
+
 void Transfer::settle_vanished(const Task& task) {
   ItemChange change;
   change.record = task->record;
   change.attempts = task->attempts;
   change.attempts_failed = task->attempts_failed;
   if (change.record.copied_at_ms) {
-    // An earlier revision was copied and stays; the one that was listed is nowhere, so no listing may match it again.
+    // An earlier revision was copied and stays, unless a process that died has put the listed one there. That one is at
+    // the source no more, so no listing may match it again.
+    if (task->maybe_ours) take_up_what_was_left(task, change.record);
     change.record.state = ItemState::copied;
     change.record.change = Change::unchanged;
     change.record.gone_at_source = true;

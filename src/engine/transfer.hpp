@@ -90,6 +90,7 @@ class Transfer {
   void put_back(Work work);
   void refresh(Work work, const Error& error);
   void settle_failed(const Task& task, const Error& error);
+  void take_up_what_was_left(const Task& task, ItemRecord& record);
   void settle_vanished(const Task& task);
 
   // parts.cpp: large objects

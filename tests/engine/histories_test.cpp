@@ -15,6 +15,8 @@ TEST(Histories, KeepTheInvariantsAndConverge) {
 TEST(Histories, ThatWereWrongOnce) {
   // Left by a kill, revised at the source, and refused: what was left is ours all the same.
   try_histories(1'228, 1, steps, 1, true);
+  // Revised and put by a process that died, and gone from the source since: the row spoke of the revision before.
+  try_histories(1'639, 1, steps, 1, true);
 }
 
 }  // namespace
