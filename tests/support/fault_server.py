@@ -164,7 +164,7 @@ class FaultServer:
         return [unquote_to_bytes(key) for key in self.control("objects", {"bucket": bucket})]
 
     def generate(self, bucket: str, **keys: Any) -> None:
-        """Adds made-up objects: shape, prefix, count, size, size_most, seed."""
+        """Adds made-up objects: shape, prefix, count, size, size_most, seed, md5_etags."""
         if "prefix" in keys:
             keys["prefix"] = quoted(keys["prefix"])
         self.control("generate", {"bucket": bucket, "keys": keys})

@@ -26,6 +26,7 @@ struct GeneratedKeys {
   uint64_t size = 4096;    ///< bytes of each object
   uint64_t size_most = 0;  ///< where larger than `size`: sizes lie between the two
   uint64_t seed = 1;
+  bool md5_etags = false;  ///< ETags of 32 digits, as of an MD5, so that listings alone tell that two objects are the same
 
   /// From {"shape": …}; `prefix` percent-encoded. Throws std::invalid_argument.
   static GeneratedKeys from_json(const nlohmann::json& json);
