@@ -21,8 +21,8 @@ __all__ = [
     "FindingKind",
     "ImportReport",
     "InFlight",
-    "Item",
     "ItemAccounts",
+    "ItemRecord",
     "ItemState",
     "LiveState",
     "MigrationInfo",
@@ -200,7 +200,7 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class ItemRecord:
     """A row of the ledger.
 
     Attributes
@@ -288,7 +288,7 @@ class Outcome:
         It vanished, and a later run has passed: it is in no account any more.
     """
 
-    item: Item
+    item: ItemRecord
     failure: Failure | None
     left: bool
 
@@ -605,7 +605,9 @@ def make_snapshot(fields: dict[str, Any]) -> Snapshot:
 def make_outcome(fields: dict[str, Any]) -> Outcome:
     failure = fields["failure"]
     return Outcome(
-        item=Item(**fields["item"]), failure=Failure(**failure) if failure is not None else None, left=fields["left"]
+        item=ItemRecord(**fields["item"]),
+        failure=Failure(**failure) if failure is not None else None,
+        left=fields["left"],
     )
 
 

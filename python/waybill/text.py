@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from waybill.records import Failure, Finding, InFlight, Item, Snapshot, printable
+from waybill.records import Failure, Finding, InFlight, ItemRecord, Snapshot, printable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -49,7 +50,16 @@ def key_fields(key: bytes) -> dict[str, str]:
     return fields
 
 
-def item_name(item: Item | Failure | Finding | InFlight) -> str:
+def row_fields(row: ItemRecord | Failure | Finding) -> dict[str, Any]:
+    """A row of the ledger as fields of JSON, under the names of its class: keys as `key_fields`, digests in hexadecimal."""
+    fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)} | key_fields(row.key)
+    if isinstance(row, ItemRecord):
+        fields["crc64nvme"] = f"{row.crc64nvme:016x}" if row.crc64nvme is not None else None
+        fields["sha256"] = row.sha256.hex() if row.sha256 is not None else None
+    return fields
+
+
+def item_name(item: ItemRecord | Failure | Finding | InFlight) -> str:
     """Partition, if there is one, and key."""
     name = safe(printable(item.key))
     return f"{safe(item.partition)}: {name}" if item.partition else name

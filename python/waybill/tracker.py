@@ -14,7 +14,7 @@ from waybill.records import (
     Event,
     Failure,
     Finding,
-    Item,
+    ItemRecord,
     ItemState,
     MigrationInfo,
     Outcome,
@@ -81,7 +81,7 @@ class Tracker:
 
     def items(
         self, state: ItemState | Iterable[ItemState] | None = None, *, prefix: bytes | str = b""
-    ) -> Iterator[Item]:
+    ) -> Iterator[ItemRecord]:
         """Rows in order of partition, key and version.
 
         Parameters
@@ -92,7 +92,7 @@ class Tracker:
             Only keys that begin so.
         """
         for fields in self._scan(_words(state), None, prefix, "items"):
-            yield Item(**fields)
+            yield ItemRecord(**fields)
 
     def outcomes(
         self, state: ItemState | Iterable[ItemState] | None = None, *, prefix: bytes | str = b""

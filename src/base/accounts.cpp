@@ -6,11 +6,12 @@
 #include <algorithm>
 
 namespace waybill::internal {
-namespace {
 
 bool is_done(const ItemRecord& record) noexcept {
   return record.state == ItemState::copied || record.state == ItemState::verified;
 }
+
+namespace {
 
 Counter counter_of(const ItemRecord& record) noexcept {
   switch (record.state) {

@@ -50,6 +50,8 @@ struct Counters {
 
 /// What a row counts for in every frame that it is in; nothing for a row that has left.
 Counters contribution(const ItemRecord& record) noexcept;
+/// Whether a row counts as done: copied, or verified since.
+bool is_done(const ItemRecord& record) noexcept;
 /// Whether a row is in the frame of `run`.
 bool in_run_frame(const ItemRecord& record, uint64_t run) noexcept;
 /// Whether a row is work of `run`: claim() hands out exactly these.

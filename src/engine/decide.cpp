@@ -4,12 +4,11 @@
 
 #include <algorithm>
 
+#include "base/accounts.hpp"
 #include "base/text.hpp"
 
 namespace waybill::internal {
 namespace {
-
-bool is_done(ItemState state) { return state == ItemState::copied || state == ItemState::verified; }
 
 // An ETag that is the MD5 of the content: 32 hexadecimal digits. Two equal ones with equal sizes are equal contents;
 // two different ones say nothing (encryption, parts).
@@ -155,7 +154,7 @@ Failure refusal(ErrorClass error_class, std::string reason) {
 ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, const AtDestination& there,
                   const DecideRules& rules, uint64_t run) {
   ItemRecord record = known.value_or(ItemRecord{});
-  const bool was_done = known && is_done(known->state);
+  const bool was_done = known && is_done(*known);
   const bool is_same_revision = known && known->stamp == listed.stamp;
   record.id = listed.id;
   record.run = run;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/accounts.hpp"
 #include "engine/decide.hpp"
 #include "engine/destination_key.hpp"
 #include "engine/filter.hpp"
@@ -25,10 +26,9 @@ bool mark_gone(const ListingJob& job, const ListingSink& sink, std::optional<std
     std::vector<ItemChange> changes;
     for (ScanRow& row : page.rows) {
       ItemRecord& record = row.record;
-      const bool is_done = record.state == ItemState::copied || record.state == ItemState::verified;
-      if (record.left || (is_done && record.gone_at_source)) continue;
+      if (record.left || (is_done(record) && record.gone_at_source)) continue;
       ItemChange change;
-      if (is_done) {
+      if (is_done(record)) {
         record.gone_at_source = true;
       } else if (record.state == ItemState::vanished || record.state == ItemState::excluded) {
         record.left = true;

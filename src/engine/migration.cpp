@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "base/fingerprint.hpp"
+#include "base/host.hpp"
 #include "base/options.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
@@ -62,12 +63,15 @@ struct Migration::Impl {
   /// The ledger that is there, once it is known to be this migration's. Errors: missing; configuration.
   Tracker& open_known(const Migration& migration) {
     if (!tracker) tracker = open_tracker(tracker_url, OpenMode::existing);
-    if (!tracker->migration()) {
-      throw Error(ErrorCode::failed_precondition, ErrorClass::locked,
-                  "nothing has been copied with this ledger; begin with: waybill run");
-    }
+    if (!tracker->migration()) refuse("nothing has been copied with it; begin with: waybill run");
     tracker->bind(identity(migration));
     return *tracker;
+  }
+
+  /// The ledger is not ready for what was asked.
+  [[noreturn]] void refuse(const char* why) const {
+    const std::string ledger = tracker_url.empty() ? "the ledger" : "the ledger " + printable(tracker_url);
+    throw Error(ErrorCode::failed_precondition, ErrorClass::locked, ledger + ": " + why);
   }
 
   MigrationInfo wanted(const Migration& migration) const {
@@ -172,17 +176,12 @@ RunRecord new_record(uint64_t run, Phase phase, const Options& options) {
   return record;
 }
 
-std::string host_name() {
-  char name[256] = "";
-  return gethostname(name, sizeof name - 1) == 0 ? name : "";
-}
-
 // Writes the run down as running, so that whoever looks from now on sees it.
 void open_record(Tracker& tracker, uint64_t epoch, RunRecord& record) {
   record.state = RunState::running;
   record.reason.clear();
   record.ended_at_ms.reset();
-  record.host = host_name();
+  record.host = internal::host_name();
   record.pid = getpid();
   Batch batch;
   batch.run = record;
@@ -317,25 +316,15 @@ Report Migration::run(const Options& options, Callbacks callbacks) { return star
 std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& options, Callbacks callbacks) {
   validate(options);
   refuse_nested(source(), destination());
-  if (!impl_->tracker) impl_->tracker = open_tracker(impl_->tracker_url, OpenMode::existing);
-  Tracker& tracker = *impl_->tracker;
-  const auto refuse = [&](ErrorClass error_class, const char* why) {
-    const std::string ledger = impl_->tracker_url.empty() ? "the ledger" : "the ledger " + printable(impl_->tracker_url);
-    throw Error(ErrorCode::failed_precondition, error_class, ledger + ": " + why);
-  };
-  constexpr const char* nothing_copied = "nothing has been copied with it; begin with: waybill run";
-  if (!tracker.migration()) refuse(ErrorClass::configuration, nothing_copied);
-  tracker.bind(impl_->identity(*this));
-
+  Tracker& tracker = impl_->open_known(*this);
   HeldLease lease(tracker, options);
   check_stores(*this);
   const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
   const std::vector<RunRecord> runs = tracker.runs(1);
-  if (runs.empty()) refuse(ErrorClass::locked, nothing_copied);
+  if (runs.empty()) impl_->refuse("nothing has been copied with it; begin with: waybill run");
   if (runs.front().phase == Phase::copy && !is_ended(runs.front().state)) {
-    refuse(ErrorClass::locked, runs.front().state == RunState::paused
-                                   ? "the copy is paused; carry on with: waybill resume"
-                                   : "the copy did not come to its end; carry on with: waybill run");
+    impl_->refuse(runs.front().state == RunState::paused ? "the copy is paused; carry on with: waybill resume"
+                                                         : "the copy did not come to its end; carry on with: waybill run");
   }
   RunRecord record = new_record(runs.front().run + 1, Phase::verify, options);
   record.options = internal::to_json(options, level);
@@ -358,9 +347,7 @@ int64_t Migration::waive(const Options& selected, std::string_view who, std::str
   if (why.empty()) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::configuration, "a waiver needs a reason: say why these items are not wanted");
   }
-  if (!impl_->tracker) impl_->tracker = open_tracker(impl_->tracker_url, OpenMode::existing);
-  Tracker& tracker = *impl_->tracker;
-  tracker.bind(impl_->identity(*this));
+  Tracker& tracker = impl_->open_known(*this);
   const HeldLease lease(tracker, selected);
   return internal::waive_items(tracker, lease.epoch(), selected, Waiver{std::string(who), std::string(why), internal::now_ms()});
 }

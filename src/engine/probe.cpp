@@ -131,7 +131,7 @@ void probe_removal(Destination& destination, const Key& key, Context& context, D
     fail(found, "delete", error);
     // Runs remove nothing unless they are asked to.
     found.back().verdict = Verdict::warn;
-    found.back().fix = "remove " + printable(key) + " by hand; only --delete-extra needs the right to delete";
+    found.back().fix = "remove " + printable(key) + " by hand; only waybill delete-extra needs the right to delete";
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/accounts.hpp"
 #include "base/hash.hpp"
 #include "base/json.hpp"
 #include "base/options.hpp"
@@ -154,7 +155,7 @@ void RemovalGround::remember_findings(uint64_t run) {
 // Why an item of the source stays, in a word; "" where it has gone already; null where it would be deleted.
 const char* RemovalGround::why_kept(const ItemRecord& record) const {
   if (record.gone_at_source || record.left) return "";
-  if (record.state != ItemState::copied && record.state != ItemState::verified) return "not_copied";
+  if (!is_done(record)) return "not_copied";
   if (record.state != ItemState::verified) return "not_verified";
   if (record.basis != Basis::written && record.basis != Basis::matched_checksum) return "matched_weak";
   const bool is_read = std::any_of(parts_.begin(), parts_.end(),

@@ -3,6 +3,7 @@
 // Items that are named instead of listed: by key, by having failed, by a finding. See select_items() in listing.hpp.
 #include <algorithm>
 
+#include "base/accounts.hpp"
 #include "base/text.hpp"
 #include "engine/cancellation.hpp"
 #include "engine/decide.hpp"
@@ -13,8 +14,6 @@ namespace waybill::internal {
 namespace {
 
 constexpr size_t page_rows = 1000;
-
-bool is_done(const ItemRecord& record) { return record.state == ItemState::copied || record.state == ItemState::verified; }
 
 // A row as it is taken up again: what is at its key is looked at by the transfer.
 ItemChange taken_up(ItemRecord record, uint64_t run) {

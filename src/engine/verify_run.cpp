@@ -2,6 +2,7 @@
 
 #include "engine/verify_run.hpp"
 
+#include "base/accounts.hpp"
 #include "base/hash.hpp"
 #include "base/text.hpp"
 #include "engine/decide.hpp"
@@ -16,8 +17,6 @@ constexpr size_t most_queued = 256;
 constexpr size_t scan_page = 1000;
 constexpr int default_checkers = 8;
 constexpr int most_tries = 5;
-
-bool is_done(const ItemRecord& record) { return record.state == ItemState::copied || record.state == ItemState::verified; }
 
 std::string octal(uint32_t mode) {
   char text[16];

@@ -998,9 +998,9 @@ HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
     context.count("http_requests", 1);
     const auto watch = http_watch();
     const int64_t began_ms = watch ? now_ms() : 0;
-    const auto began = std::chrono::steady_clock::now();
+    const auto began = watch ? Clock::now() : Clock::time_point{};
     const CURLcode code = handle->run(request, *origin, context, response, response.headers_);
-    if (watch) tell(*watch, request, response, code, began_ms, std::chrono::steady_clock::now() - began);
+    if (watch) tell(*watch, request, response, code, began_ms, Clock::now() - began);
     if (handle->opened_connection()) context.count("http_connections", 1);
     if (is_second_try) response.maybe_resent = true;
     if (code == CURLE_OK) {

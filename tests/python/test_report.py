@@ -417,8 +417,8 @@ def test_sizes_are_in_the_class_that_holds_them() -> None:
     assert all(isinstance(group, SizeClass) for group in tally.sizes)
 
 
-def waybill_item() -> waybill.Item:
-    return waybill.Item(
+def waybill_item() -> waybill.ItemRecord:
+    return waybill.ItemRecord(
         partition="", key=b"a.JPG", version="", size=1, etag="", mtime_ns=None, state="copied", basis="written",
         change="created", gone_at_source=False, waived=False, error_class="none", revision=1, run=1, crc64nvme=None,
         sha256=None, stored_size=None, stored_etag="", stored_version="", copied_at_ms=None, verified_at_ms=None,

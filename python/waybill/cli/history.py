@@ -19,7 +19,7 @@ from waybill.cli.output import Output
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, wrong_run
 from waybill.records import printable
 from waybill.reports.summary import observed_history
-from waybill.text import count, duration, json_line, key_fields, moment, percent, safe, size
+from waybill.text import count, duration, json_line, moment, percent, row_fields, safe, size
 
 __all__ = ["add_commands", "run_stats"]
 
@@ -194,7 +194,7 @@ def _errors(
             newest = heapq.nlargest(last, ledger.failures(), key=lambda failure: failure.at_ms)
             for failure in reversed(newest):
                 line = (
-                    json_line(dataclasses.asdict(failure) | key_fields(failure.key))
+                    json_line(row_fields(failure))
                     if json
                     else f"{moment(failure.at_ms)}  {failure.error_class:<14}  {printable(failure.key)}  "
                     f"{safe(failure.message)}"

@@ -8,11 +8,11 @@ from typing import Annotated, get_args
 
 import typer
 
-from waybill import Failure, Finding, Item, Snapshot, Tracker
+from waybill import Failure, Finding, ItemRecord, Snapshot, Tracker
 from waybill.cli.output import Output
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, command_line, utf8, wrong, wrong_run
 from waybill.records import FindingKind, ItemState
-from waybill.text import count, duration, eta, item_name, json_line, key_fields, moment, percent, safe, size
+from waybill.text import count, duration, eta, item_name, json_line, moment, percent, row_fields, safe, size
 
 __all__ = ["add_commands", "finding_line", "last_verify_run", "status_lines"]
 
@@ -68,7 +68,7 @@ def _items(
     with Tracker(tracker) as ledger:
         rows = ledger.items(wanted)
         for item in islice(rows, limit):
-            if not output.line(_item_json(item) if json else _item_text(item)):
+            if not output.line(json_line(row_fields(item)) if json else _item_text(item)):
                 return
 
 
@@ -89,7 +89,7 @@ def _failed(
     output = Output()
     with Tracker(tracker) as ledger:
         for failure in islice(ledger.failures(error_class), limit):
-            if not output.line(_failure_json(failure) if json else _failure_text(failure)):
+            if not output.line(json_line(row_fields(failure)) if json else _failure_text(failure)):
                 return
 
 
@@ -149,17 +149,7 @@ def finding_line(finding: Finding, json: bool) -> str:
     """A finding as a line for people, or as one of JSON."""
     if not json:
         return f"{finding.kind:<8}  {item_name(finding)}  {safe(finding.detail)}"
-    return json_line(
-        {
-            "type": "finding",
-            "run": finding.run,
-            "kind": finding.kind,
-            "partition": finding.partition,
-            **key_fields(finding.key),
-            "version": finding.version,
-            "detail": finding.detail,
-        }
-    )
+    return json_line({"type": "finding"} | row_fields(finding))
 
 
 def status_lines(snapshot: Snapshot) -> list[str]:
@@ -211,64 +201,11 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     return lines
 
 
-def _item_text(item: Item) -> str:
+def _item_text(item: ItemRecord) -> str:
     length = size(item.size) if item.size is not None else "?"
     return f"{item.state:<8}  {length:>10}  {item_name(item)}"
-
-
-def _item_json(item: Item) -> str:
-    return json_line(
-        {
-            "partition": item.partition,
-            **key_fields(item.key),
-            "version": item.version,
-            "state": item.state,
-            "size": item.size,
-            "etag": item.etag,
-            "mtime_ns": item.mtime_ns,
-            "basis": item.basis,
-            "change": item.change,
-            "gone_at_source": item.gone_at_source,
-            "waived": item.waived,
-            "error_class": item.error_class,
-            "revision": item.revision,
-            "run": item.run,
-            "crc64nvme": f"{item.crc64nvme:016x}" if item.crc64nvme is not None else None,
-            "sha256": item.sha256.hex() if item.sha256 is not None else None,
-            "stored_size": item.stored_size,
-            "stored_etag": item.stored_etag,
-            "stored_version": item.stored_version,
-            "copied_at_ms": item.copied_at_ms,
-            "verified_at_ms": item.verified_at_ms,
-        }
-    )
 
 
 def _failure_text(failure: Failure) -> str:
     waived = f"  (waived by {safe(failure.waived_by)}: {safe(failure.waived_because)})" if failure.waived_at_ms else ""
     return f"{failure.error_class:<14}  {failure.attempts:>3}  {item_name(failure)}  {safe(failure.message)}{waived}"
-
-
-def _failure_json(failure: Failure) -> str:
-    return json_line(
-        {
-            "partition": failure.partition,
-            **key_fields(failure.key),
-            "version": failure.version,
-            "state": failure.state,
-            "error_class": failure.error_class,
-            "code": failure.code,
-            "message": failure.message,
-            "retryable": failure.retryable,
-            "http_status": failure.http_status,
-            "provider_code": failure.provider_code,
-            "request_id": failure.request_id,
-            "endpoint": failure.endpoint,
-            "attempts": failure.attempts,
-            "at_ms": failure.at_ms,
-            "run": failure.run,
-            "waived_by": failure.waived_by,
-            "waived_because": failure.waived_because,
-            "waived_at_ms": failure.waived_at_ms,
-        }
-    )

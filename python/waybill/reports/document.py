@@ -11,7 +11,7 @@ from typing import Any
 from waybill._core import __version__
 from waybill.records import RunSummary
 from waybill.reports.summary import Summary, accounts, observed_history, ratios
-from waybill.text import json_line, key_fields, moment_ms
+from waybill.text import json_line, moment_ms, row_fields
 from waybill.tracker import Tracker
 
 __all__ = ["SCHEMA_VERSION", "json_document"]
@@ -115,8 +115,8 @@ def _head(summary: Summary) -> dict[str, Any]:
             }
             for group in tally.errors
         ],
-        "failures": [dataclasses.asdict(one) | key_fields(one.key) for one in summary.failures],
-        "findings": [dataclasses.asdict(one) | key_fields(one.key) for one in summary.findings],
+        "failures": [row_fields(one) for one in summary.failures],
+        "findings": [row_fields(one) for one in summary.findings],
         "sizes": [dataclasses.asdict(one) for one in tally.sizes],
         "extensions": [dataclasses.asdict(one) for one in tally.extensions],
     }

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from waybill.records import Finding, Item, Outcome, printable
+from waybill.records import Finding, ItemRecord, Outcome, printable
 from waybill.reports.summary import outcome_of
-from waybill.text import json_line, key_fields, moment_ms, safe
+from waybill.text import json_line, key_fields, moment_ms, row_fields, safe
 from waybill.tracker import Tracker
 
 __all__ = ["csv_lines", "finding_row", "item_row", "json_lines"]
@@ -26,7 +26,7 @@ COLUMNS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
 
 
-def destination_of(item: Item) -> bytes:
+def destination_of(item: ItemRecord) -> bytes:
     """The key at the destination: the item's own, or that of one of its versions."""
     if not item.version:
         return item.key
@@ -36,50 +36,20 @@ def destination_of(item: Item) -> bytes:
 def item_row(outcome: Outcome) -> dict[str, Any]:
     """Everything that is known of an item, as fields of JSON. Times are RFC 3339 in UTC, None where there was none."""
     item, failure = outcome.item, outcome.failure
-    row: dict[str, Any] = {
+    row = row_fields(item) | {
         "record": "item",
-        "partition": item.partition,
-        **key_fields(item.key),
-        "version": item.version,
         "destination": printable(destination_of(item)),
         "outcome": outcome_of(outcome),
-        "basis": item.basis,
-        "change": item.change,
-        "size": item.size,
-        "etag": item.etag,
-        "mtime_ns": item.mtime_ns,
-        "revision": item.revision,
-        "run": item.run,
-        "gone_at_source": item.gone_at_source,
         "left": outcome.left,
-        "crc64nvme": f"{item.crc64nvme:016x}" if item.crc64nvme is not None else None,
-        "sha256": item.sha256.hex() if item.sha256 is not None else None,
-        "stored_size": item.stored_size,
-        "stored_etag": item.stored_etag,
-        "stored_version": item.stored_version,
         "copied_at": _time(item.copied_at_ms),
         "verified_at": _time(item.verified_at_ms),
     }
+    del row["error_class"]  # told with the failure, if there is one
     if failure is not None:
-        row |= {
-            "error_class": failure.error_class,
-            "code": failure.code,
-            "message": failure.message,
-            "retryable": failure.retryable,
-            "http_status": failure.http_status,
-            "provider_code": failure.provider_code,
-            "request_id": failure.request_id,
-            "endpoint": failure.endpoint,
-            "attempts": failure.attempts,
-            "failed_at": _time(failure.at_ms),
-        }
-        if failure.waived_at_ms is not None:
-            row |= {
-                "waived_by": failure.waived_by,
-                "waived_because": failure.waived_because,
-                "waived_at": _time(failure.waived_at_ms),
-            }
-    return row
+        row = row_fields(failure) | row | {"failed_at": _time(failure.at_ms), "waived_at": _time(failure.waived_at_ms)}
+        if failure.waived_at_ms is None:
+            del row["waived_by"], row["waived_because"], row["waived_at"]
+    return {name: row[name] for name in COLUMNS if name in row}
 
 
 def finding_row(finding: Finding) -> dict[str, Any]:

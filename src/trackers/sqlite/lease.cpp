@@ -10,16 +10,12 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/host.hpp"
 #include "base/text.hpp"
 #include "trackers/sqlite/lock_file.hpp"
 
 namespace waybill::internal {
 namespace {
-
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? std::string(name) : std::string();
-}
 
 std::string boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
