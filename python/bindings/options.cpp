@@ -93,6 +93,13 @@ void set(Value& field, const char*, const py::handle& value) {
   field = py::cast<Value>(value);
 }
 
+// Why a value could not be set. The dataclass has looked at types before; a number is left that the field cannot hold.
+const char* why_not(const py::handle& value) {
+  if (PyIndex_Check(value.ptr()) == 0) return " is of the wrong type";
+  const bool is_negative = PyObject_RichCompareBool(value.ptr(), py::int_(0).ptr(), Py_LT) == 1;
+  return is_negative ? " is out of range: it is negative" : " is out of range: it is too large";
+}
+
 }  // namespace
 
 py::dict to_dict(const Options& options) {
@@ -112,8 +119,7 @@ Options options_from(const py::dict& fields) {
       set(field, name, value);
     } catch (const py::cast_error&) {
       throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                  std::string(name) + ": " + printable(py::cast<std::string>(py::repr(value))) +
-                      " is of the wrong type or out of range");
+                  std::string(name) + ": " + printable(py::cast<std::string>(py::repr(value))) + why_not(value));
     }
   });
   if (known != fields.size()) {

@@ -19,6 +19,7 @@ __all__ = [
     "FailedPreconditionError",
     "InternalError",
     "InvalidArgumentError",
+    "InvalidTypeError",
     "LockedError",
     "NotFoundError",
     "OutOfRangeError",
@@ -95,6 +96,13 @@ class CancelledError(Error):
 
 class InvalidArgumentError(Error, ValueError):
     """The command, URL, option or specification is wrong."""
+
+
+class InvalidTypeError(InvalidArgumentError, TypeError):
+    """An option is of the wrong type, or there is none of that name."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_make_type_error, super().__reduce__()[1])
 
 
 class DeadlineExceededError(Error, TimeoutError):
@@ -176,3 +184,7 @@ def make_error(message: str, fields: dict[str, Any]) -> Error:
     """Make the exception for a failure; called by the extension module and by pickle."""
     kind = LockedError if fields["error_class"] == "locked" else _BY_CODE.get(fields["code"], Error)
     return kind(message, **fields)
+
+
+def _make_type_error(message: str, fields: dict[str, Any]) -> InvalidTypeError:
+    return InvalidTypeError(message, **fields)

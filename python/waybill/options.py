@@ -6,11 +6,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import wraps
 from json import loads
-from typing import Any, Literal
+from operator import index
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from waybill import _core
-from waybill.errors import InvalidArgumentError
+from waybill.errors import InvalidArgumentError, InvalidTypeError
+from waybill.nearest import did_you_mean
 
 __all__ = ["DigestChoice", "LedgerFormat", "Options", "Overwrite", "VerifyLevel", "recorded_options"]
 
@@ -92,8 +95,11 @@ class Options:
 
     Raises
     ------
+    InvalidTypeError
+        There is no option of that name, or a value is of the wrong type; the message names the option, and the closest
+        valid one, or what is wanted. It is also a TypeError.
     InvalidArgumentError
-        A value is of the wrong type or out of range; the message names the option.
+        A value is out of range, or options contradict each other; the message names them.
     """
 
     concurrency: int = 0
@@ -132,21 +138,115 @@ class Options:
     drain_ms: int = 1_000
 
     def __post_init__(self) -> None:
-        for name in ("include", "exclude", "extensions", "partitions", "keys", "error_classes"):
-            words: object = getattr(self, name)
-            if isinstance(words, (str, bytes)) or not isinstance(words, Iterable):
-                raise InvalidArgumentError(
-                    f"{name} takes a sequence of {'globs' if name in ('include', 'exclude') else 'str'}, not {words!r}",
-                    code="invalid_argument",
-                    error_class="configuration",
-                )
-            object.__setattr__(self, name, tuple(words))
+        for name, expected in _EXPECTED.items():
+            value = getattr(self, name)
+            if expected.is_sequence and isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if not expected.holds(value):
+                raise _wrong_type(f"{name} takes {expected.text}, not {value!r}")
+            if expected.kinds == (str,) and (bad := next((word for word in _texts(value) if not _is_utf8(word)), None)):
+                raise _wrong(f"{name}: {bad!r} is not UTF-8")
+            if expected.words and value not in expected.words:
+                near = did_you_mean(value, expected.words)
+                raise _wrong(f"{name}: {value!r} is not one of {', '.join(expected.words)}{near}")
+        known = _core.error_classes()
+        for word in self.error_classes:
+            if word not in known:
+                raise _wrong(f"error_classes: {word!r} is no error class{did_you_mean(word, known)}")
         _core.validate_options(self._to_core())
 
     def _to_core(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         # A key is bytes; as text from a command line it may hold some that are not UTF-8.
         return values | {"keys": [os.fsencode(key) for key in self.keys]}
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What an option takes."""
+
+    text: str
+    kinds: tuple[type, ...] = ()  # of its words, if it takes many
+    words: tuple[str, ...] = ()
+    is_sequence: bool = False
+    is_optional: bool = False
+
+    def holds(self, value: object) -> bool:
+        """Whether the value is of the right type; a number is whatever says that it is a whole one."""
+        if value is None:
+            return self.is_optional
+        if self.is_sequence:
+            return isinstance(value, tuple) and all(isinstance(word, self.kinds) for word in value)
+        if self.kinds == (int,):
+            return _is_whole(value)
+        return isinstance(value, self.kinds)
+
+
+def _is_whole(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    try:
+        index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+def _texts(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _is_utf8(word: str) -> bool:
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _expected(hint: Any) -> _Expected:
+    if get_origin(hint) is Literal:
+        words = get_args(hint)
+        return _Expected(f"one of {', '.join(words)}", (str,), words)
+    if hint is bool:
+        return _Expected("True or False", (bool,))
+    if hint is int:
+        return _Expected("a whole number", (int,))
+    if hint == int | None:
+        return _Expected("a whole number, or None", (int,), is_optional=True)
+    if hint == Iterable[str | bytes]:
+        return _Expected("a sequence of str or bytes", (str, bytes), is_sequence=True)
+    return _Expected("a sequence of str", (str,), is_sequence=True)
+
+
+_EXPECTED = {name: _expected(hint) for name, hint in get_type_hints(Options).items()}
+
+
+def _refuse_unknown_names() -> None:
+    """Have `Options` name the closest valid option: what a dataclass says of a wrong name is not much."""
+    init = Options.__init__
+
+    @wraps(init)
+    def checked(self: Options, *args: Any, **values: Any) -> None:
+        for name in values:
+            if name not in _EXPECTED:
+                near = did_you_mean(name, _EXPECTED) or "; help(waybill.Options) lists them"
+                raise _wrong_type(f"there is no option {name!r}{near}")
+        init(self, *args, **values)
+
+    Options.__init__ = checked  # type: ignore[method-assign]
+
+
+_refuse_unknown_names()
+
+
+def _wrong(message: str) -> InvalidArgumentError:
+    return InvalidArgumentError(message, code="invalid_argument", error_class="configuration")
+
+
+def _wrong_type(message: str) -> InvalidTypeError:
+    return InvalidTypeError(message, code="invalid_argument", error_class="configuration")
 
 
 def recorded_options(recorded: str) -> Options:

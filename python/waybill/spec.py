@@ -13,13 +13,13 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from waybill import _core
 from waybill.errors import Error, InvalidArgumentError, NotFoundError
 from waybill.migration import Migration
+from waybill.nearest import did_you_mean
 from waybill.options import Options
 from waybill.quantities import parse_duration, parse_moment, parse_size
 
@@ -86,7 +86,7 @@ def _one_of(words: tuple[str, ...]) -> Callable[[Value], str]:
         if not isinstance(value, str):
             raise TypeError
         if value not in words:
-            raise ValueError(f"{value!r} is not one of {', '.join(words)}")
+            raise ValueError(f"{value!r} is not one of {', '.join(words)}{did_you_mean(value, words)}")
         return value
 
     return convert
@@ -291,8 +291,7 @@ def _check_known(key: str, where: str) -> None:
             f"{where}: {key!r} is no key of a spec, which holds no secrets: take it out; credentials come from the "
             "environment or, with profile=NAME in the URL, from a profile"
         )
-    near = get_close_matches(key.lower().replace("-", "_"), _KINDS, 1)
-    raise _wrong(f"{where}: unknown key {key!r}; " + (f"did you mean {near[0]!r}?" if near else "see waybill init"))
+    raise _wrong(f"{where}: unknown key {key!r}" + (did_you_mean(key, _KINDS) or "; see waybill init"))
 
 
 def _convert(key: str, value: Value, path: str) -> Value:

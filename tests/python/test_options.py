@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import pickle
 from typing import Any
 
 import pytest
@@ -30,31 +32,95 @@ def test_globs_become_a_tuple() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "wanted"),
     [
-        ("concurrency", 513),
-        ("concurrency", -1),
-        ("concurrency", "many"),
-        ("body_budget_bytes", 1),
-        ("body_budget_bytes", -1),
-        ("part_size_bytes", 1 << 80),
-        ("max_attempts", 0),
-        ("overwrite", "sometimes"),
-        ("digest", "md5"),
-        ("include", "*.jpg"),
-        ("exclude", 5),
-        ("include", [5]),
-        ("drain_ms", 60_001),
-        ("heartbeat_ms", 20_000),
+        ("concurrency", 513, "0 to 512"),
+        ("concurrency", -1, "0 to 512"),
+        ("body_budget_bytes", 1, "must be"),
+        ("body_budget_bytes", -1, "negative"),
+        ("part_size_bytes", 1 << 80, "too large"),
+        ("modified_since_ms", 1 << 80, "too large"),
+        ("max_attempts", 0, "1 to 100"),
+        ("overwrite", "sometimes", "own, never, always"),
+        ("digest", "md5", "crc64nvme, sha256"),
+        ("include", ["\udcff"], "UTF-8"),
+        ("drain_ms", 60_001, "60000"),
+        ("heartbeat_ms", 20_000, "must be"),
     ],
 )
-def test_a_wrong_value_names_its_option(name: str, value: Any) -> None:
+def test_a_wrong_value_names_its_option_and_what_is_wanted(name: str, value: Any, wanted: str) -> None:
     with pytest.raises(waybill.InvalidArgumentError, match=name) as caught:
         waybill.Options(**{name: value})
+    assert type(caught.value) is waybill.InvalidArgumentError
     assert caught.value.error_class == "configuration"
+    assert wanted in str(caught.value)
+    assert "type" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(TypeError, match="concurency"):
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("concurrency", "many", "a whole number, not 'many'"),
+        ("concurrency", 4.0, "a whole number, not 4.0"),
+        ("concurrency", True, "a whole number, not True"),
+        ("modified_since_ms", "yesterday", "a whole number, or None, not 'yesterday'"),
+        ("overwrite", 3, "one of own, never, always, not 3"),
+        ("failed_only", 1, "True or False, not 1"),
+        ("server_side_copy", None, "True or False, not None"),
+        ("include", "*.jpg", "a sequence of str, not '*.jpg'"),
+        ("exclude", 5, "a sequence of str, not 5"),
+        ("include", [5], "a sequence of str, not (5,)"),
+        ("partitions", [b"a"], "a sequence of str, not (b'a',)"),
+        ("keys", "a", "a sequence of str or bytes, not 'a'"),
+    ],
+)
+def test_a_wrong_type_is_a_type_error_too(name: str, value: Any, wanted: str) -> None:
+    for kind in (TypeError, waybill.InvalidArgumentError):
+        with pytest.raises(kind) as caught:
+            waybill.Options(**{name: value})
+        assert str(caught.value) == f"{name} takes {wanted}"
+
+
+def test_whatever_is_a_whole_number_is_one() -> None:
+    class Whole:
+        def __index__(self) -> int:
+            return 4
+
+    assert waybill.Options(concurrency=Whole())  # type: ignore[arg-type]
+
+
+def test_words_may_come_one_by_one() -> None:
+    assert waybill.Options(include=(word for word in "ab"), keys=iter(["k", b"\xff"])).keys == ("k", b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("concurency", "concurrency"), ("maxAttempts", "max_attempts"), ("Overwrite", "overwrite"), ("zzz", "help(")],
+)
+def test_an_unknown_option_is_named_with_the_closest_one(name: str, near: str) -> None:
+    for kind in (TypeError, waybill.InvalidArgumentError):
+        with pytest.raises(kind) as caught:
+            waybill.Options(**{name: 3})
+        assert repr(name) in str(caught.value)
+        assert near in str(caught.value)
+    with pytest.raises(waybill.InvalidArgumentError, match=near.replace("(", "")):
+        dataclasses.replace(waybill.Options(), **{name: 3})
+
+
+def test_the_closest_word_is_named() -> None:
+    with pytest.raises(waybill.InvalidArgumentError, match=r"'alwyas'.* did you mean 'always'"):
+        waybill.Options(overwrite="alwyas")  # type: ignore[arg-type]
+    with pytest.raises(waybill.InvalidArgumentError, match=r"'permision'.* did you mean 'permission'"):
+        waybill.Options(failed_only=True, error_classes=["permision"])
+
+
+def test_an_error_of_a_wrong_option_survives_another_process() -> None:
+    with pytest.raises(waybill.InvalidTypeError) as caught:
         waybill.Options(concurency=3)  # type: ignore[call-arg]
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copy), str(copy), copy.code) == (waybill.InvalidTypeError, str(caught.value), "invalid_argument")
+
+
+def test_the_signature_lists_all_options() -> None:
+    assert list(inspect.signature(waybill.Options).parameters) == [f.name for f in dataclasses.fields(waybill.Options)]
