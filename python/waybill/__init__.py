@@ -29,6 +29,7 @@ from waybill.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from waybill.frames import Records
 from waybill.maintenance import (
     LedgerBackup,
     LedgerCheck,
@@ -108,6 +109,7 @@ __all__ = [
     "Plan",
     "PlanExample",
     "RateSample",
+    "Records",
     "RecoveredTable",
     "Recovery",
     "RemovalExample",

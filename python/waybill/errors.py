@@ -188,3 +188,8 @@ def make_error(message: str, fields: dict[str, Any]) -> Error:
 
 def _make_type_error(message: str, fields: dict[str, Any]) -> InvalidTypeError:
     return InvalidTypeError(message, **fields)
+
+
+def missing_package(name: str, extra: str) -> ImportError:
+    """Say what is not installed, and how it is."""
+    return ImportError(f"{name} is not installed; it comes with: pip install 'waybill[{extra}]'", name=name)

@@ -14,6 +14,7 @@ import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
@@ -21,8 +22,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from waybill import _core
-from waybill.errors import InvalidArgumentError
+from waybill.errors import InvalidArgumentError, UnimplementedError
 from waybill.options import LedgerFormat, Options, VerifyLevel
+from waybill.reader import LedgerReader
 from waybill.records import (
     Event,
     ImportReport,
@@ -205,7 +207,7 @@ class Run:
             raise
 
 
-class Migration:
+class Migration(LedgerReader):
     """What moves, from where to where, and in which ledger.
 
     Parameters
@@ -474,6 +476,20 @@ class Migration:
         while not job.wait(_SLICE_MS):
             pass
         return make_plan(job.take())
+
+    @contextmanager
+    def _reading(self) -> Iterator[_core.Tracker]:
+        if self._tracker == "memory:":
+            raise UnimplementedError(
+                "a ledger in memory has no lists; give the migration the path of a file",
+                code="unimplemented",
+                error_class="configuration",
+            )
+        ledger = _core.Tracker(os.fsencode(self._tracker), True)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
 
 
 def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -94,7 +94,7 @@ def test_what_was_left_out_names_its_rule(cli: CommandLine, tree: Path) -> None:
 
 def test_a_version_goes_to_a_key_of_its_own(ran: CommandLine) -> None:
     with waybill.Tracker(ran.folder / "waybill.db") as ledger:
-        item = next(ledger.items())
+        item = next(iter(ledger.items()))
     assert destination_of(item) == item.key
     assert (
         destination_of(dataclasses.replace(item, key=b"\xff a", version="a/b+c.~_-"))

@@ -492,7 +492,7 @@ def test_pause_resume_and_cancel_from_another_process(
     assert status["run"]["state"] == "cancelled"
     assert status["items"]["excluded"] == 500, "the run went on without its filter"
     with waybill.Tracker(cli.folder / "waybill.db") as tracker:
-        options = json.loads(next(tracker.runs(1)).options)
+        options = json.loads(next(iter(tracker.runs(1))).options)
     assert options["concurrency"] == 1
     nothing_left = cli("cancel")
     assert nothing_left.returncode == 2

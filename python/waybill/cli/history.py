@@ -7,7 +7,7 @@ import dataclasses
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -253,9 +253,9 @@ def _partitions(
     }
     output = Output()
     with Tracker(tracker) as ledger:
-        rows: Iterator[PartitionSummary] = ledger.partitions()
+        rows: Iterable[PartitionSummary] = ledger.partitions()
         if sort != "name":
-            rows = iter(sorted(rows, key=order[sort]))
+            rows = sorted(rows, key=order[sort])
         for row in islice(rows, top):
             if not output.line(json_line(dataclasses.asdict(row)) if json else _partition_text(row)):
                 return

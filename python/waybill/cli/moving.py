@@ -430,7 +430,7 @@ def _options_to_resume(tracker: str) -> Options:
     """
     with Tracker(tracker) as ledger:
         snapshot = ledger.snapshot()
-        last = next(ledger.runs(1), None)
+        last = next(iter(ledger.runs(1)), None)
     if last is not None and snapshot.phase == "copy" and snapshot.state in RESUMABLE:
         return recorded_options(last.options)
     why = f"run {snapshot.run} has ended ({snapshot.state})" if snapshot.run else "nothing has been run yet"

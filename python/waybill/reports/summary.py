@@ -7,7 +7,7 @@ import dataclasses
 import heapq
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -395,7 +395,7 @@ def summarize(ledger: Tracker, wanted: int | None = None) -> Summary:
     return summary
 
 
-def _counted(partitions: Iterator[PartitionSummary], summary: Summary) -> Iterator[PartitionSummary]:
+def _counted(partitions: Iterable[PartitionSummary], summary: Summary) -> Iterator[PartitionSummary]:
     for partition in partitions:
         summary.partitions_total += 1
         summary.bytes_total += partition.bytes_total
