@@ -196,6 +196,8 @@ class Migration {
  public:
   /// Errors of the calls below, not of this one: it does no I/O.
   Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::shared_ptr<Tracker> tracker);
+  /// The same, and the ledger by its URL: it is made only when a run begins and both stores have answered.
+  Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::string_view tracker_url);
   /// From URLs, see connectors.hpp. Errors: configuration.
   Migration(std::string_view source_url, std::string_view destination_url, std::string_view tracker_url);
   ~Migration();

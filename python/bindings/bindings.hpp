@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the files of the extension module `waybill._core` share. It stands on include/waybill alone. Three rules hold
-// everywhere: the GIL is released around whatever can block; no C++ thread ever calls Python (Python pulls); records
-// cross as dictionaries of plain values, and the classes that users see are Python's (python/waybill/records.py).
+// everywhere: the GIL is released around whatever can block; no thread of the engine ever calls Python (Python pulls;
+// stores in Python are called by threads of their own, calls.hpp); records cross as dictionaries of plain values, and the
+// classes that users see are Python's (python/waybill/records.py, stores.py).
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -64,6 +65,7 @@ void add_options(py::module_& module);
 void add_tracker(py::module_& module);
 void add_migration(py::module_& module);
 void add_maintenance(py::module_& module);
+void add_stores(py::module_& module);
 void add_trace(py::module_& module);
 
 }  // namespace waybill::python

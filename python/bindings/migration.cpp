@@ -26,8 +26,7 @@ struct SharedMigration {
   std::mutex mutex;
   Migration migration;
 
-  SharedMigration(const std::string& source, const std::string& destination, const std::string& tracker)
-      : migration(source, destination, tracker) {}
+  explicit SharedMigration(Migration made) : migration(std::move(made)) {}
 };
 
 template <class Result>
@@ -201,8 +200,12 @@ ImportedNote imported_note(const py::dict& fields) {
 
 class MigrationHandle {
  public:
-  MigrationHandle(const std::string& source, const std::string& destination, const std::string& tracker)
-      : shared_(std::make_shared<SharedMigration>(source, destination, tracker)) {}
+  explicit MigrationHandle(Migration migration) : shared_(std::make_shared<SharedMigration>(std::move(migration))) {}
+
+  void set_transform(std::shared_ptr<Transform> transform) {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->migration.set_transform(std::move(transform));
+  }
 
   void set_name(const std::string& name) {
     const std::lock_guard lock(shared_->mutex);
@@ -349,8 +352,15 @@ void add_migration(py::module_& module) {
            py::arg("timeout_ms"))
       .def("abandon", &RunHandle::abandon);
   py::class_<MigrationHandle>(module, "Migration")
-      .def(py::init<const std::string&, const std::string&, const std::string&>(), py::arg("source"),
-           py::arg("destination"), py::arg("tracker"), Guard())
+      .def(py::init([](const std::string& source, const std::string& destination, const std::string& tracker) {
+             return std::make_unique<MigrationHandle>(Migration(source, destination, tracker));
+           }),
+           py::arg("source"), py::arg("destination"), py::arg("tracker"), Guard())
+      .def(py::init([](std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, const std::string& tracker) {
+             return std::make_unique<MigrationHandle>(Migration(std::move(source), std::move(destination), tracker));
+           }),
+           py::arg("source"), py::arg("destination"), py::arg("tracker"), Guard())
+      .def("set_transform", &MigrationHandle::set_transform, py::arg("transform"), Guard())
       .def("set_name", &MigrationHandle::set_name, py::arg("name"), Guard())
       .def("plan", &MigrationHandle::plan, py::arg("options"))
       .def("start", &MigrationHandle::start, py::arg("options"))

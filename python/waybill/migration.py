@@ -38,6 +38,18 @@ from waybill.records import (
     make_report,
     make_snapshot,
 )
+from waybill.stores import (
+    DESTINATION_WANTED,
+    SOURCE_WANTED,
+    Destination,
+    Source,
+    Transform,
+    core_destination,
+    core_source,
+    open_destination,
+    open_source,
+    place_of,
+)
 
 __all__ = ["Migration", "PathOrUrl", "Progress", "Run", "this_user"]
 
@@ -212,13 +224,16 @@ class Migration(LedgerReader):
 
     Parameters
     ----------
-    source, destination : str or path
-        A path, ``file:///path``, ``s3://bucket/prefix?endpoint=…&region=…&profile=…`` or ``memory://name``.
+    source, destination : str, path, Source or Destination
+        A path, ``file:///path``, ``s3://bucket/prefix?endpoint=…&region=…&profile=…`` or ``memory://name``; or a store of
+        your own (`waybill.Source`, `waybill.Destination`).
     tracker : str or path
         The ledger: a path, made at the first run, ``sqlite:///path``, or ``memory:`` for one that dies with the
         process. One ledger is one migration.
     name : str, optional
         A name for people.
+    transform : Transform, optional
+        Changes the bytes of items on their way. It belongs to the migration's identity.
     options : Options, optional
         How the runs of this migration go about their work.
 
@@ -236,19 +251,30 @@ class Migration(LedgerReader):
 
     def __init__(
         self,
-        source: PathOrUrl,
-        destination: PathOrUrl,
+        source: PathOrUrl | Source,
+        destination: PathOrUrl | Destination,
         tracker: PathOrUrl = "waybill.db",
         *,
         name: str | None = None,
+        transform: Transform | None = None,
         options: Options | None = None,
     ) -> None:
-        self._core = _core.Migration(os.fsencode(source), os.fsencode(destination), os.fsencode(tracker))
-        self._places = (os.fsdecode(source), os.fsdecode(destination))
+        ledger = place_of(tracker, "tracker", "a path or URL")
+        if isinstance(source, Source) or isinstance(destination, Destination):
+            from_store = source if isinstance(source, Source) else open_source(source)
+            to_store = destination if isinstance(destination, Destination) else open_destination(destination)
+            self._core = _core.Migration(core_source(from_store), core_destination(to_store), ledger)
+            self._places = (from_store.identity(), to_store.identity())
+        else:
+            places = place_of(source, "source", SOURCE_WANTED), place_of(destination, "destination", DESTINATION_WANTED)
+            self._core = _core.Migration(*places, ledger)
+            self._places = (os.fsdecode(source), os.fsdecode(destination))
         self._tracker = os.fsdecode(tracker)
         self._options = (options or Options())._to_core()
         if name is not None:
             self._core.set_name(name)
+        if transform is not None:
+            self._core.set_transform(_core.adapt_transform(transform))
 
     def start(self) -> Run:
         """Begin a copy, or carry on with the one that did not end.
@@ -515,6 +541,7 @@ def _started(job: _core.StartJob) -> Run:
 def _end_live_runs() -> None:
     for core in _live:
         core.interrupt()
+    _core.close_calls()  # what a run cannot do any more stays pending
     end = time.monotonic() + _EXIT_SECONDS
     for core in _live:
         while core.wait(_SLICE_MS) is None:

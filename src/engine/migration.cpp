@@ -210,9 +210,13 @@ Migration::Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination
   impl_->tracker = std::move(tracker);
 }
 
-Migration::Migration(std::string_view source_url, std::string_view destination_url, std::string_view tracker_url)
-    : Migration(open_source(source_url), open_destination(destination_url), nullptr) {
+Migration::Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::string_view tracker_url)
+    : Migration(std::move(source), std::move(destination), std::shared_ptr<Tracker>()) {
   impl_->tracker_url = tracker_url;
+}
+
+Migration::Migration(std::string_view source_url, std::string_view destination_url, std::string_view tracker_url)
+    : Migration(open_source(source_url), open_destination(destination_url), tracker_url) {
   impl_->info.source_url = url_to_keep(source_url);
   impl_->info.destination_url = url_to_keep(destination_url);
 }

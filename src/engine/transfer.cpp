@@ -421,8 +421,11 @@ void Transfer::refresh(Work work, const Error& error) {
     return settle_failed(task, Error(ErrorCode::failed_precondition, now->refused, now->reason));
   }
   if (++task->source_changes > most_source_changes) {
+    const std::string tries = std::to_string(most_source_changes) + " tries";
     return settle_failed(task, Error(ErrorCode::aborted, error.error_class(),
-                                     "kept changing: " + std::to_string(most_source_changes) + " tries met a different revision each"));
+                                     error.error_class() == ErrorClass::missing
+                                         ? "is there, but not for reading; the last of " + tries + ": " + error.message()
+                                         : "kept changing: " + tries + " met a different revision each"));
   }
   task->record.stamp = now->stamp;
   queue_.retry(std::move(work), after_change * task->source_changes);
