@@ -6,16 +6,21 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import waybill
+import waybill.aio
 from waybill import _core
 
 pytest.importorskip("mypy")
 
 PROGRAM = """
+import asyncio
+
 import waybill
+from waybill import aio
 
 def on_progress(snapshot: waybill.Snapshot) -> None:
     print(snapshot.items.done, snapshot.progress)
@@ -29,6 +34,21 @@ with migration.start() as run:
 with waybill.Tracker("t.db") as tracker:
     keys: list[bytes] = [item.key for item in tracker.items(state="failed")]
     reveal_type(tracker.snapshot().state)
+failures: waybill.Records[waybill.Failure] = migration.failures("permission")
+columns: list[str] = failures.to_polars().columns
+rows: int = failures.to_arrow().num_rows
+
+async def look(snapshot: waybill.Snapshot) -> None:
+    await asyncio.sleep(0)
+
+async def main() -> None:
+    async with aio.start(migration) as run:
+        async for snapshot in run.progress(seconds=1):
+            done: int = snapshot.items.done
+    ended: waybill.Report = await run
+    ended = await aio.run(migration, progress=look)
+    started: aio.Run = await aio.start_verify(migration, level="listing")
+
 waybill.Options(overwrite="sometimes")
 migration.verify(level="everything")
 """
@@ -66,9 +86,10 @@ def test_the_stub_is_that_of_the_module(tmp_path: Path) -> None:
     assert shown.startswith("Success"), shown
 
 
-def test_everything_public_has_a_docstring() -> None:
-    for name in waybill.__all__:
-        thing = getattr(waybill, name)
+@pytest.mark.parametrize("module", [waybill, waybill.aio])
+def test_everything_public_has_a_docstring(module: ModuleType) -> None:
+    for name in module.__all__:
+        thing = getattr(module, name)
         if isinstance(thing, type):
             assert thing.__doc__, name
             for member, value in vars(thing).items():
