@@ -19,7 +19,7 @@
 namespace waybill {
 
 /// Stored: numbers never change.
-enum class Phase : int { copy = 0, verify = 1, cutover = 2, rollback = 3 };
+enum class Phase : int { copy = 0, verify = 1, cutover = 2, rollback = 3, track = 4 };
 
 /// State of a run. Stored, except `interrupted`, which every reader derives from the lease before it is written down.
 /// Numbers never change.
@@ -130,6 +130,8 @@ struct Snapshot {
   uint64_t attempts_failed = 0;
 
   bool listing_complete = false;
+  /// Of tracked work whose listing is not complete: how many items its program expects. A guess, and in no ratio.
+  std::optional<uint64_t> expected_items;
   LiveState live;               ///< of the last heartbeat; in_progress 0 unless the run is alive
   std::optional<int64_t> last_event_at_ms;
   uint64_t seq = 0;             ///< of the last commit; grows with every change of any number here

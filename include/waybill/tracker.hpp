@@ -89,6 +89,9 @@ struct ItemChange {
   uint32_t attempts_failed = 0;  ///< of these
   std::optional<Failure> failure;  ///< kept while the row is failed or vanished, or excluded (message: the rule)
   std::optional<Waiver> waiver = std::nullopt;  ///< kept while the row is waived
+  /// What the program of tracked work keeps of the item: a JSON object on one line. Kept while the row is done; a change
+  /// without one leaves it as it is.
+  std::optional<std::string> result = std::nullopt;
 };
 
 /// How far the listing of a scope has come. Where a store can be listed from any key on, the scopes are ranges that lie
@@ -139,6 +142,7 @@ struct RunRecord {
   std::optional<int64_t> ended_at_ms;
   double active_seconds = 0;
   bool listing_complete = false;
+  std::optional<uint64_t> expected_items = std::nullopt;  ///< as the program of tracked work said before it listed them
   std::string options;         ///< redacted JSON object
   std::string engine_version;
   std::string host;            ///< of its last owner
@@ -208,12 +212,14 @@ struct Query {
   std::optional<std::string> partition;
   Key prefix;
   std::optional<uint64_t> not_seen_since;  ///< only rows whose run is less than this one
+  bool has_result = false;                 ///< only rows with a result, which ScanRow::result then is
 };
 
 struct ScanRow {
   ItemRecord record;
   std::optional<Failure> failure;
   std::optional<Waiver> waiver;
+  std::string result;  ///< see Query::has_result; otherwise ""
 };
 
 struct ScanPage {

@@ -128,6 +128,7 @@ py::dict to_dict(const Snapshot& snapshot) {
   out["attempts_total"] = snapshot.attempts_total;
   out["attempts_failed"] = snapshot.attempts_failed;
   out["listing_complete"] = snapshot.listing_complete;
+  out["expected_items"] = to_optional(snapshot.expected_items);
   out["live"] = to_dict(snapshot.live);
   out["last_event_at_ms"] = to_optional(snapshot.last_event_at_ms);
   out["seq"] = snapshot.seq;
@@ -222,6 +223,7 @@ py::dict to_dict(const RunRecord& run) {
   out["ended_at_ms"] = to_optional(run.ended_at_ms);
   out["active_seconds"] = run.active_seconds;
   out["listing_complete"] = run.listing_complete;
+  out["expected_items"] = to_optional(run.expected_items);
   out["options"] = to_text(run.options);
   out["engine_version"] = to_text(run.engine_version);
   out["host"] = to_text(run.host);

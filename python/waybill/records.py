@@ -44,7 +44,7 @@ __all__ = [
     "printable",
 ]
 
-Phase = Literal["copy", "verify", "cutover", "rollback"]
+Phase = Literal["copy", "verify", "cutover", "rollback", "track"]
 RunState = Literal[
     "created",
     "running",
@@ -135,6 +135,8 @@ class Snapshot:
         Attempts that succeeded ÷ attempts; None without attempts.
     bytes_total, bytes_done : int
         Of eligible and of done items.
+    expected_items : int or None
+        How many items the program of tracked work said that there would be; a guess, and in no ratio.
     """
 
     migration: str
@@ -159,6 +161,7 @@ class Snapshot:
     attempts_total: int
     attempts_failed: int
     listing_complete: bool
+    expected_items: int | None
     live: LiveState
     last_event_at_ms: int | None
     seq: int
@@ -317,6 +320,7 @@ class RunRecord:
     ended_at_ms: int | None
     active_seconds: float
     listing_complete: bool
+    expected_items: int | None
     options: str
     engine_version: str
     host: str

@@ -13,7 +13,7 @@ namespace waybill {
 namespace {
 
 // Indexed by the enumerators' numbers, which are frozen.
-constexpr std::array phase_words = {"copy", "verify", "cutover", "rollback"};
+constexpr std::array phase_words = {"copy", "verify", "cutover", "rollback", "track"};
 constexpr std::array run_state_words = {"created",    "running",   "paused",
                                         "cancelling", "completed", "completed_with_differences",
                                         "failed",     "cancelled", "interrupted"};

@@ -113,7 +113,7 @@ TEST(Snapshots, JsonHasExactlyTheFieldsOfStatus) {
                                    "bytes", "attempts", "ratios", "rate", "eta_seconds", "listing_complete",
                                    "last_event_at", "stalled_since", "in_flight", "seq"}));
   EXPECT_EQ(names(json["run"]), (std::set<std::string>{"id", "phase", "state", "reason", "started_at", "ended_at",
-                                                       "active_seconds", "heartbeat_at", "owner"}));
+                                                       "active_seconds", "heartbeat_at", "expected_items", "owner"}));
   EXPECT_EQ(names(json["items"]),
             (std::set<std::string>{"discovered", "excluded", "eligible", "pending", "in_progress", "done", "new",
                                    "updated", "unchanged", "failed", "waived", "vanished", "outstanding"}));

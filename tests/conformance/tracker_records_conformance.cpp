@@ -47,6 +47,7 @@ TEST_P(TrackerConformance, RunsAreKeptNewestFirstAndReplaced) {
   second.run->ended_at_ms = 1'790'000'005'000;
   second.run->active_seconds = 2.5;
   second.run->listing_complete = true;
+  second.run->expected_items = 7;
   owned.tracker->commit(owned.epoch, second);
   const std::vector<RunRecord> runs = owned.tracker->runs(10);
   ASSERT_EQ(runs.size(), 2U);
@@ -57,6 +58,8 @@ TEST_P(TrackerConformance, RunsAreKeptNewestFirstAndReplaced) {
   EXPECT_EQ(runs[0].ended_at_ms, 1'790'000'005'000);
   EXPECT_EQ(runs[0].active_seconds, 2.5);
   EXPECT_TRUE(runs[0].listing_complete);
+  EXPECT_EQ(runs[0].expected_items, 7U);
+  EXPECT_EQ(runs[1].expected_items, std::nullopt);
   EXPECT_EQ(runs[0].options, "{\"a\":1}");
   EXPECT_EQ(runs[1].run, 1U);
   EXPECT_EQ(runs[1].state, RunState::completed);
@@ -237,6 +240,36 @@ TEST_P(TrackerConformance, AWaiverIsKeptAsLongAsItsRowIsWaived) {
   EXPECT_TRUE(waiver());
   owned.commit_items({failed("pipe", ErrorClass::unsupported)});
   EXPECT_FALSE(waiver());
+}
+
+TEST_P(TrackerConformance, AResultIsKeptAsLongAsItsRowIsDone) {
+  Owned owned(fixture());
+  owned.commit_items({copied("a", 1), copied("c", 1)});
+  ItemChange change;
+  change.record = copied("b", 2);
+  change.result = R"({"rows": 12})";
+  Batch batch;
+  batch.items.push_back(change);
+  owned.tracker->commit(owned.epoch, batch);
+  Query query;
+  query.has_result = true;
+  const auto with_result = [&] { return owned.tracker->scan(query, "", 10).rows; };
+  ASSERT_EQ(with_result().size(), 1U);
+  EXPECT_EQ(with_result()[0].record.id.key, "b");
+  EXPECT_EQ(with_result()[0].record.stamp.size, 2U);
+  EXPECT_EQ(with_result()[0].result, R"({"rows": 12})");
+  EXPECT_EQ(owned.tracker->scan({}, "", 10).rows.at(1).result, "") << "it was not asked for";
+  // Another look at the done row leaves it as it is; what has to be done again has none.
+  owned.commit_items({change.record});
+  EXPECT_EQ(with_result().size(), 1U);
+  owned.commit_items({pending("b", 3)});
+  EXPECT_TRUE(with_result().empty());
+  owned.commit_items({change.record});
+  EXPECT_TRUE(with_result().empty()) << "it was of another try";
+  change.record = failed("a", ErrorClass::permission);
+  batch.items = {change};
+  owned.tracker->commit(owned.epoch, batch);
+  EXPECT_TRUE(with_result().empty()) << "a failed item has none";
 }
 
 TEST_P(TrackerConformance, HistoryKeepsTheAccountsOfEveryRun) {

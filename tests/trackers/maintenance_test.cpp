@@ -130,6 +130,7 @@ TEST_F(Maintenance, ACheckFindsEachKindOfContradiction) {
       {"DELETE FROM failures WHERE key = x'666f6c6465722f6b6579203030303030303133'", "1 failed or vanished items do not say why"},
       {"UPDATE failures SET key = x'78' WHERE key = x'666f6c6465722f6b6579203030303030303133'", "1 failures are of no item"},
       {"UPDATE waivers SET key = x'78'", "1 waivers are of no waived item"},
+      {"INSERT INTO results SELECT partition, key, version, '{}' FROM items WHERE status & 7 = 0 LIMIT 1", "1 results are of no done item"},
       {"UPDATE finding_counts SET n = 2", "numbers of findings are wrong"},
       {"DELETE FROM findings", "numbers of findings are wrong"},
       {"UPDATE ledger SET seq = 1", "events are newer"},

@@ -68,8 +68,18 @@ TEST_P(Upgrade, KeepsEverythingForWhoWrites) {
   waived.record.waived = true;
   waived.waiver = Waiver{"ada@host", "a pipe is no data", 1};
   batch.items.push_back(waived);
+  ItemChange done;
+  const ItemId file{"", "folder/two", ""};
+  done.record = *tracker->lookup({&file, 1}).front();
+  done.result = R"({"rows": 2})";
+  batch.items.push_back(done);
+  batch.run->expected_items = 3;
   tracker->commit(epoch, batch);
   EXPECT_EQ(tracker->snapshot().migration_items.waived, 1);
+  EXPECT_EQ(tracker->snapshot().expected_items, 3U);
+  Query with_result;
+  with_result.has_result = true;
+  EXPECT_EQ(tracker->scan(with_result, "", 10).rows.at(0).result, R"({"rows": 2})");
   tracker->release(epoch);
 }
 

@@ -78,6 +78,7 @@ class MemoryTracker final : public Tracker {
     ItemRecord record;
     std::optional<Failure> failure;
     std::optional<Waiver> waiver;
+    std::string result;
   };
   using Place = std::pair<Key, std::string>;  // key and version within a partition
 
@@ -275,6 +276,11 @@ void MemoryTracker::apply_item(const ItemChange& change, int64_t now) {
   } else if (change.waiver) {
     row.waiver = change.waiver;
   }
+  if (record.state != ItemState::copied && record.state != ItemState::verified) {
+    row.result.clear();
+  } else if (change.result) {
+    row.result = *change.result;
+  }
   row.record = std::move(record);
   claims_.erase(change.record.id);
   set_ready(row.record, is_claimable(row.record, run));
@@ -390,8 +396,9 @@ ScanPage MemoryTracker::scan(const Query& query, const std::string& resume, size
           std::to_string(partition.size()) + ':' + std::to_string(key.size()) + ':' + partition + key + version;
       return page;
     }
+    if (query.has_result && row->second.result.empty()) continue;
     if (key.starts_with(query.prefix) && wants(query, row->second.record)) {
-      page.rows.push_back({row->second.record, row->second.failure, row->second.waiver});
+      page.rows.push_back({row->second.record, row->second.failure, row->second.waiver, query.has_result ? row->second.result : ""});
     }
   }
   page.is_last = true;
@@ -525,6 +532,7 @@ Snapshot MemoryTracker::snapshot() {
     snapshot.ended_at_ms = run.ended_at_ms;
     snapshot.active_seconds = run.active_seconds;
     snapshot.listing_complete = run.listing_complete;
+    snapshot.expected_items = run.expected_items;
   }
   snapshot.heartbeat_at_ms = heartbeat_at_ms_;
   Owner owner;

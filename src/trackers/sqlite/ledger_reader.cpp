@@ -105,6 +105,7 @@ RunRecord decode_run(const Statement& row) {
   record.engine_version = row.text(9);
   record.host = row.text(10);
   record.pid = row.integer(11);
+  record.expected_items = as_unsigned(row.optional_integer(12));
   return record;
 }
 
@@ -344,6 +345,7 @@ StoredSnapshot read_snapshot(Database& database) {
     snapshot.ended_at_ms = run.ended_at_ms;
     snapshot.active_seconds = run.active_seconds;
     snapshot.listing_complete = run.listing_complete;
+    snapshot.expected_items = run.expected_items;
   }
   stored.lease = read_lease(database);
   snapshot.heartbeat_at_ms = stored.lease.heartbeat_at_ms;

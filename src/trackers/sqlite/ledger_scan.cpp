@@ -92,12 +92,22 @@ std::optional<Waiver> read_waiver(Database& database, int64_t partition, const I
   return Waiver{row.text(0), row.text(1), row.integer(2)};
 }
 
+std::string read_result(Database& database, int64_t partition, const ItemId& id) {
+  Statement& row = database.prepared("SELECT result FROM results WHERE partition = ? AND key = ? AND version = ?");
+  row.bind(1, partition).bind_blob(2, id.key).bind_blob(3, id.version);
+  return row.step() ? row.text(0) : std::string();
+}
+
 constexpr const char* all_sql = "SELECT key, version, " WAYBILL_ITEM_COLUMNS
                                 " FROM items WHERE partition = ? AND (key, version) >= (?, ?) ORDER BY key, version";
 constexpr const char* failures_sql = "SELECT k, v, " WAYBILL_ITEM_COLUMNS
                                      " FROM (SELECT partition AS p, key AS k, version AS v FROM failures)"
                                      " CROSS JOIN items i ON i.partition = p AND i.key = k AND i.version = v"
                                      " WHERE p = ? AND (k, v) >= (?, ?) ORDER BY k, v";
+constexpr const char* results_sql = "SELECT k, v, " WAYBILL_ITEM_COLUMNS
+                                    " FROM (SELECT partition AS p, key AS k, version AS v FROM results)"
+                                    " CROSS JOIN items i ON i.partition = p AND i.key = k AND i.version = v"
+                                    " WHERE p = ? AND (k, v) >= (?, ?) ORDER BY k, v";
 
 }  // namespace
 
@@ -122,7 +132,7 @@ ScanPage read_page(Database& database, TimeBase base, const Query& query, const 
     if (name != at.partition) at = {name, query.prefix, ""};
     next.reset();
 
-    Statement& rows = database.prepared(wants_failures_only(query) ? failures_sql : all_sql);
+    Statement& rows = database.prepared(query.has_result ? results_sql : wants_failures_only(query) ? failures_sql : all_sql);
     rows.bind(1, partition).bind_blob(2, at.key).bind_blob(3, at.version);
     while (rows.step()) {
       ScanRow row;
@@ -139,6 +149,7 @@ ScanPage read_page(Database& database, TimeBase base, const Query& query, const 
       if (state == ItemState::failed || state == ItemState::vanished || state == ItemState::excluded) {
         row.failure = read_failure(database, partition, row.record.id);
       }
+      if (query.has_result) row.result = read_result(database, partition, row.record.id);
       if (row.record.waived) row.waiver = read_waiver(database, partition, row.record.id);
       page.rows.push_back(std::move(row));
     }

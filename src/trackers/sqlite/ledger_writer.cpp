@@ -15,6 +15,8 @@ bool keeps_failure(ItemState state) noexcept {
   return state == ItemState::failed || state == ItemState::vanished || state == ItemState::excluded;
 }
 
+bool is_done(ItemState state) noexcept { return state == ItemState::copied || state == ItemState::verified; }
+
 void bind_id(Statement& statement, int64_t partition, const ItemId& id) {
   statement.bind(1, partition).bind_blob(2, id.key).bind_blob(3, id.version);
 }
@@ -121,7 +123,7 @@ void LedgerWriter::write_run(const RunRecord& record) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::internal,
                 name + " cannot begin: the last one is run " + std::to_string(present));
   }
-  database_.prepared("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  database_.prepared("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(1, static_cast<int64_t>(record.run))
       .bind(2, static_cast<int64_t>(record.phase))
       .bind(3, static_cast<int64_t>(record.state))
@@ -134,6 +136,7 @@ void LedgerWriter::write_run(const RunRecord& record) {
       .bind_text(10, record.engine_version)
       .bind_text(11, record.host)
       .bind(12, record.pid)
+      .bind_optional(13, record.expected_items)
       .run();
   if (is_known) return;
   // The frame of a run begins at zero. Of earlier runs the totals stay for history, without their partitions.
@@ -187,6 +190,16 @@ void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
   const bool was_failed = old != nullptr && keeps_failure(old->state);
   if (was_failed || keeps_failure(record.state)) write_failure(partition, change, record, was_failed, now);
   if (change.waiver || (old != nullptr && old->waived && !record.waived)) write_waiver(partition, change);
+  if (change.result || (old != nullptr && is_done(old->state) && !is_done(record.state))) write_result(partition, change);
+}
+
+void LedgerWriter::write_result(int64_t partition, const ItemChange& change) {
+  const bool is_kept = change.result && is_done(change.record.state);
+  Statement& write = database_.prepared(is_kept ? "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)"
+                                                : "DELETE FROM results WHERE partition = ? AND key = ? AND version = ?");
+  bind_id(write, partition, change.record.id);
+  if (is_kept) write.bind_text(4, *change.result);
+  write.run();
 }
 
 void LedgerWriter::write_waiver(int64_t partition, const ItemChange& change) {

@@ -54,6 +54,7 @@ class LedgerWriter {
   void write_listing(const ListingRecord& listing);
   void write_upload(const UploadChange& change);
   void write_waiver(int64_t partition, const ItemChange& change);
+  void write_result(int64_t partition, const ItemChange& change);
   void write_rate(const RateSample& sample);
   void write_finding(const Finding& finding);
   void write_live(const LiveState& live);

@@ -261,6 +261,9 @@ void Check::check_tables() {
   expect_none("SELECT count(*) FROM waivers w LEFT JOIN items i ON i.partition = w.partition AND i.key = w.key AND "
               "i.version = w.version WHERE i.key IS NULL OR i.status & 1024 = 0",
               "waivers are of no waived item");
+  expect_none("SELECT count(*) FROM results r LEFT JOIN items i ON i.partition = r.partition AND i.key = r.key AND "
+              "i.version = r.version WHERE i.key IS NULL OR i.status & 7 NOT IN (1, 2)",
+              "results are of no done item");
   expect_none("WITH counted AS (SELECT run, kind, count(*) AS n FROM findings GROUP BY run, kind), "
               "stored AS (SELECT run, kind, n FROM finding_counts) SELECT count(*) FROM ("
               "SELECT * FROM (SELECT * FROM counted EXCEPT SELECT * FROM stored) UNION "

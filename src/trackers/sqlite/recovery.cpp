@@ -27,7 +27,7 @@ namespace {
 
 /// Tables whose rows are copied, those that others refer to first. All others are counted anew, or live as long as an
 /// owner does.
-constexpr const char* copied_tables[] = {"runs",         "partitions", "items",  "failures", "waivers",  "uploads",
+constexpr const char* copied_tables[] = {"runs",         "partitions", "items",  "failures", "waivers",  "results", "uploads",
                                          "upload_parts", "findings",   "events", "rates",    "counters", "classes"};
 constexpr int64_t rows_in_segment = 50'000;
 
@@ -105,7 +105,7 @@ void Rebuild::remove_unreadable() {
   if (!damaged.empty()) note(std::to_string(damaged.size()) + " rows of items meant nothing");
   const int64_t nameless = changed_by("DELETE FROM items WHERE partition NOT IN (SELECT partition FROM partitions)");
   if (nameless > 0) note(std::to_string(nameless) + " items are lost with the name of their partition");
-  for (const char* table : {"failures", "waivers", "uploads"}) {
+  for (const char* table : {"failures", "waivers", "results", "uploads"}) {
     const std::string sql = std::string("DELETE FROM ") + table +
                             " WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.partition = " + table +
                             ".partition AND i.key = " + table + ".key AND i.version = " + table + ".version)";

@@ -34,6 +34,7 @@
 //   failures    why an item failed or vanished
 //   waivers     who waived a failed or vanished item, when and why (from version 2 on)
 //   rates       what a run moved in each of its minutes (from version 2 on)
+//   results     what a program kept of a done item of tracked work, a JSON object (from version 3 on)
 //   listings, uploads, upload_parts, findings, finding_counts, events, requests, live, in_flight: as their records
 //
 // The views are for people and other programs: bytes as text, numbers as words, times as RFC 3339 in UTC.
@@ -148,6 +149,13 @@ CREATE TABLE rates (
   attempts_failed INTEGER NOT NULL, concurrency INTEGER NOT NULL, PRIMARY KEY (run, at_ms)
 ) STRICT, WITHOUT ROWID;
 )sql",
+    R"sql(
+ALTER TABLE runs ADD COLUMN expected_items INTEGER;
+CREATE TABLE results (
+  partition INTEGER NOT NULL, key BLOB NOT NULL, version BLOB NOT NULL, result TEXT NOT NULL,
+  PRIMARY KEY (partition, key, version)
+) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 constexpr const char* views_sql = R"sql(
@@ -160,6 +168,7 @@ DROP VIEW IF EXISTS finding_view;
 DROP VIEW IF EXISTS event_view;
 DROP VIEW IF EXISTS waiver_view;
 DROP VIEW IF EXISTS rate_view;
+DROP VIEW IF EXISTS result_view;
 CREATE TABLE words (
   vocabulary TEXT NOT NULL, number INTEGER NOT NULL, word TEXT NOT NULL, PRIMARY KEY (vocabulary, number)
 ) STRICT, WITHOUT ROWID;
@@ -170,6 +179,9 @@ CREATE VIEW waiver_view AS SELECT
 CREATE VIEW rate_view AS SELECT
   run, strftime('%Y-%m-%dT%H:%M:%S', at_ms / 1000, 'unixepoch') || printf('.%03dZ', at_ms % 1000) AS at, seconds,
   items, bytes, attempts_failed, concurrency FROM rates;
+CREATE VIEW result_view AS SELECT
+  CAST(p.name AS TEXT) AS partition, CAST(r.key AS TEXT) AS key, CAST(r.version AS TEXT) AS version, r.result
+  FROM results r JOIN partitions p ON p.partition = r.partition;
 CREATE VIEW item_view AS SELECT
   CAST(p.name AS TEXT) AS partition, CAST(i.key AS TEXT) AS key, CAST(i.version AS TEXT) AS version,
   s.word AS state, b.word AS basis, CASE WHEN i.status & 7 IN (1, 2) THEN c.word END AS change,
@@ -209,7 +221,7 @@ CREATE VIEW run_view AS SELECT
   r.run, p.word AS phase, s.word AS stored_state, r.reason,
   strftime('%Y-%m-%dT%H:%M:%S', r.started_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.started_at_ms % 1000) AS started_at,
   strftime('%Y-%m-%dT%H:%M:%S', r.ended_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.ended_at_ms % 1000) AS ended_at,
-  r.active_seconds, r.listing_complete, r.options, r.engine_version, r.host, r.pid,
+  r.active_seconds, r.listing_complete, r.expected_items, r.options, r.engine_version, r.host, r.pid,
   coalesce(a.discovered, 0) AS discovered, coalesce(a.excluded, 0) AS excluded, coalesce(a.eligible, 0) AS eligible,
   coalesce(a.pending_and_in_progress, 0) AS pending_and_in_progress, coalesce(a.done, 0) AS done,
   coalesce(a.new, 0) AS new, coalesce(a.updated, 0) AS updated, coalesce(a.unchanged, 0) AS unchanged,
@@ -234,8 +246,8 @@ CREATE VIEW event_view AS SELECT
 constexpr const char* table_count_sql =
     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('ledger', 'lease', 'runs', 'partitions', "
     "'items', 'segments', 'counters', 'classes', 'failures', 'listings', 'uploads', 'upload_parts', 'findings', "
-    "'finding_counts', 'events', 'requests', 'live', 'in_flight', 'words', 'waivers', 'rates')";
-constexpr int64_t n_tables = 21;
+    "'finding_counts', 'events', 'requests', 'live', 'in_flight', 'words', 'waivers', 'rates', 'results')";
+constexpr int64_t n_tables = 22;
 
 /// Times of rows are counted from this long before the ledger's creation: all of them take three bytes for twelve
 /// weeks.
@@ -262,7 +274,7 @@ void insert_words(Database& database) {
   insert_words<Basis>(database, "basis", 4);
   insert_words<ErrorClass>(database, "error_class", 27);
   insert_words<ErrorCode>(database, "error_code", 17);
-  insert_words<Phase>(database, "phase", 4);
+  insert_words<Phase>(database, "phase", 5);
   insert_words<RunState>(database, "run_state", 9);
   insert_words<FindingKind>(database, "finding", 6);
   insert_words<EventKind>(database, "event", 7);

@@ -13,7 +13,7 @@
 namespace waybill::internal {
 
 inline constexpr int64_t ledger_application_id = 0x57594231;  ///< "WYB1"
-inline constexpr int64_t ledger_schema_version = 2;
+inline constexpr int64_t ledger_schema_version = 3;
 
 /// Opens a ledger for writing, makes it first where `mode` says so. `is_hurried` as for Database. Errors: missing,
 /// permission, tracker.
