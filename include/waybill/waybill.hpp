@@ -16,6 +16,7 @@
 #include "waybill/progress.hpp"
 #include "waybill/source.hpp"
 #include "waybill/trace.hpp"
+#include "waybill/track.hpp"
 #include "waybill/tracker.hpp"
 #include "waybill/transform.hpp"
 #include "waybill/version.hpp"

@@ -11,11 +11,18 @@
 
 namespace waybill::internal {
 
+/// "a -> b"; of tracked work, which has no places, its name.
+inline std::string places_of(const MigrationInfo& info) {
+  constexpr std::string_view track = "track:";
+  if (info.source == info.destination && info.source.starts_with(track)) return "tracked work \"" + info.source.substr(track.size()) + "\"";
+  return info.source + " -> " + info.destination;
+}
+
 /// On one line: the places of both, "a -> b, wanted: a -> c"; where these are the same, what else differs,
 /// "a -> b with versions=latest, wanted: versions=all".
 inline std::string difference(const MigrationInfo& known, const MigrationInfo& wanted) {
-  const std::string places = known.source + " -> " + known.destination;
-  const std::string wanted_places = wanted.source + " -> " + wanted.destination;
+  const std::string places = places_of(known);
+  const std::string wanted_places = places_of(wanted);
   if (places != wanted_places) return places + ", wanted: " + wanted_places;
   std::string text;
   std::string_view ours = known.fingerprint;

@@ -52,6 +52,7 @@ Json run_json(const Snapshot& snapshot) {
   run["ended_at"] = time_or_null(snapshot.ended_at_ms);
   run["active_seconds"] = is_known ? Json(snapshot.active_seconds) : Json(nullptr);
   run["heartbeat_at"] = time_or_null(snapshot.heartbeat_at_ms);
+  run["expected_items"] = or_null(snapshot.expected_items);
   run["owner"] = std::move(owner);
   return run;
 }
@@ -312,6 +313,15 @@ const char* level_word(VerifyLevel level) noexcept {
 
 }  // namespace
 
+std::optional<std::string> first_difference(const Options& one, const Options& other) {
+  const Json ours = Json::parse(to_json(one));
+  const Json theirs = Json::parse(to_json(other));
+  for (const auto& [name, value] : ours.items()) {
+    if (theirs.at(name) != value) return name;
+  }
+  return std::nullopt;
+}
+
 bool selects_items(const Options& options) noexcept {
   return !options.keys.empty() || options.failed_only || options.findings_of != 0;
 }
@@ -326,6 +336,12 @@ bool selected_items(const std::string& recorded) {
 std::string json_object(std::initializer_list<std::pair<std::string_view, std::string>> fields) {
   Json json = Json::object();
   for (const auto& [name, value] : fields) json[std::string(name)] = value;
+  return dump(json);
+}
+
+std::optional<std::string> normal_json_object(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return std::nullopt;
   return dump(json);
 }
 

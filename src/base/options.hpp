@@ -16,6 +16,9 @@ bool selects_items(const Options& options) noexcept;
 /// The same of a RunRecord's options.
 bool selected_items(const std::string& recorded);
 
+/// The name of the first field that differs; nothing if they are the same.
+std::optional<std::string> first_difference(const Options& one, const Options& other);
+
 /// What a verify run looked at: its level and, of content, which part.
 struct VerifiedPart {
   VerifyLevel level = VerifyLevel::listing;

@@ -142,6 +142,20 @@ std::string occupied_reason(const Item& there) {
   return text + "; --overwrite always would replace it";
 }
 
+Failure failure_of(const Error& error, uint32_t attempts) {
+  Failure failure;
+  failure.error_class = error.error_class();
+  failure.code = error.code();
+  failure.message = error.message();
+  failure.retryable = error.retryable();
+  failure.http_status = error.http_status();
+  failure.provider_code = error.provider_code();
+  failure.request_id = error.request_id();
+  failure.attempts = attempts;
+  failure.at_ms = now_ms();
+  return failure;
+}
+
 Failure refusal(ErrorClass error_class, std::string reason) {
   Failure failure;
   failure.error_class = error_class;

@@ -32,6 +32,9 @@ Basis matching_basis(const Item& source, const Item& there);
 /// The reason of an `occupied` failure: what is there, beside what would have been put there.
 std::string occupied_reason(const Item& there);
 
+/// The failure of an item that `error` ended, after `attempts` tries.
+Failure failure_of(const Error& error, uint32_t attempts);
+
 /// A failure that is found without trying.
 Failure refusal(ErrorClass error_class, std::string reason);
 

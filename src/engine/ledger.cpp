@@ -401,6 +401,29 @@ void Ledger::want_claim() {
   if (may_have_pending_ && !is_claiming_) work_.notify_one();
 }
 
+bool Ledger::wait_for_room(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  const Batch& outcomes = flushed_ != nullptr ? unflushed_ : ready_;
+  return changed_.wait_for(lock, timeout, [&] {
+    return must_not_wait() || (ready_.items.size() < most_waiting && outcomes.items.size() < most_waiting);
+  });
+}
+
+bool Ledger::settle(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  is_urgent_ = run_changed_ = true;
+  work_.notify_one();
+  const uint64_t mine = handed_in_ + 1;
+  changed_.wait_for(lock, timeout, [&] { return must_not_wait() || committed_ >= mine; });
+  return committed_ >= mine;
+}
+
+void Ledger::show_live() {
+  std::scoped_lock lock(mutex_);
+  run_changed_ = true;
+  work_.notify_one();
+}
+
 RunState Ledger::state() const {
   std::scoped_lock lock(mutex_);
   return run_.state;

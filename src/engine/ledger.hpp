@@ -79,6 +79,12 @@ class Ledger {
   void set_state(RunState state, std::string reason);
   /// The work queue runs low.
   void want_claim();
+  /// Waits until list() and outcome() would not wait. False if that takes longer than `timeout`.
+  bool wait_for_room(std::chrono::milliseconds timeout);
+  /// Commits what is queued now and waits for it. False if that takes longer than `timeout`, or cannot be done any more.
+  bool settle(std::chrono::milliseconds timeout);
+  /// Shows the live state to others with a commit of its own, soon.
+  void show_live();
 
   RunState state() const;
   /// Claims give nothing any more: the listing is complete and committed, and no row is left to be taken.

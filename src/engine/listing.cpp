@@ -15,39 +15,6 @@ namespace {
 
 constexpr size_t gone_page = 1000;
 
-// Rows that no page of this run has shown: copied ones stay copied and are marked, owed ones have vanished.
-bool mark_gone(const ListingJob& job, const ListingSink& sink, std::optional<std::string> partition) {
-  Query query;
-  query.not_seen_since = job.run;
-  query.partition = std::move(partition);
-  std::string resume;
-  for (;;) {
-    ScanPage page = job.tracker->scan(query, resume, gone_page);
-    std::vector<ItemChange> changes;
-    for (ScanRow& row : page.rows) {
-      ItemRecord& record = row.record;
-      if (record.left || (is_done(record) && record.gone_at_source)) continue;
-      ItemChange change;
-      if (is_done(record)) {
-        record.gone_at_source = true;
-      } else if (record.state == ItemState::vanished || record.state == ItemState::excluded) {
-        record.left = true;
-      } else {
-        record.state = ItemState::vanished;
-        record.error_class = ErrorClass::missing;
-        record.run = job.run;
-        change.failure = refusal(ErrorClass::missing, "gone from the source before it was copied");
-      }
-      change.record = std::move(record);
-      changes.push_back(std::move(change));
-    }
-    // Committed before the next page is read, so that the scan goes on over rows that no longer match.
-    if (!changes.empty() && !sink(std::move(changes), {}, true)) return false;
-    if (page.is_last) return true;
-    resume = page.resume;
-  }
-}
-
 bool list_in_one(const ListingJob& job, const ListingSink& sink) {
   ListRequest request;
   for (const ListingRecord& record : job.recorded) {
@@ -128,6 +95,38 @@ std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, Pag
   return changes;
 }
 
+bool mark_gone(Tracker& tracker, uint64_t run, const std::string* partition, const char* why, const ListingSink& sink) {
+  Query query;
+  query.not_seen_since = run;
+  if (partition != nullptr) query.partition = *partition;
+  std::string resume;
+  for (;;) {
+    ScanPage page = tracker.scan(query, resume, gone_page);
+    std::vector<ItemChange> changes;
+    for (ScanRow& row : page.rows) {
+      ItemRecord& record = row.record;
+      if (record.left || (is_done(record) && record.gone_at_source)) continue;
+      ItemChange change;
+      if (is_done(record)) {
+        record.gone_at_source = true;
+      } else if (record.state == ItemState::vanished || record.state == ItemState::excluded) {
+        record.left = true;
+      } else {
+        record.state = ItemState::vanished;
+        record.error_class = ErrorClass::missing;
+        record.run = run;
+        change.failure = refusal(ErrorClass::missing, why);
+      }
+      change.record = std::move(record);
+      changes.push_back(std::move(change));
+    }
+    // Committed before the next page is read, so that the scan goes on over rows that no longer match.
+    if (!changes.empty() && !sink(std::move(changes), {}, true)) return false;
+    if (page.is_last) return true;
+    resume = page.resume;
+  }
+}
+
 ListingEnd list_everything(const ListingJob& job, const ListingSink& sink) {
   const uint64_t limit = job.options.limit;
   uint64_t moved = job.moved_before;
@@ -146,9 +145,11 @@ ListingEnd list_everything(const ListingJob& job, const ListingSink& sink) {
   const bool is_listed = limit != 0 ? list_in_one(job, limited) : can_list_ranges(job) ? list_ranges(job, sink) : list_in_one(job, sink);
   if (!is_listed) return limit != 0 && moved >= limit ? ListingEnd::limited : ListingEnd::stopped;
   if (job.tracker == nullptr || !job.has_earlier_runs || !job.marks_gone) return ListingEnd::complete;
-  if (job.options.partitions.empty()) return mark_gone(job, sink, std::nullopt) ? ListingEnd::complete : ListingEnd::stopped;
+  constexpr const char* why = "gone from the source before it was copied";
+  const auto mark = [&](const std::string* partition) { return mark_gone(*job.tracker, job.run, partition, why, sink); };
+  if (job.options.partitions.empty()) return mark(nullptr) ? ListingEnd::complete : ListingEnd::stopped;
   for (const std::string& partition : job.options.partitions) {
-    if (!mark_gone(job, sink, partition)) return ListingEnd::stopped;
+    if (!mark(&partition)) return ListingEnd::stopped;
   }
   return ListingEnd::complete;
 }

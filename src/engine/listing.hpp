@@ -50,6 +50,10 @@ enum class ListingEnd {
 /// Errors: what the stores throw and retries do not mend.
 ListingEnd list_everything(const ListingJob& job, const ListingSink& sink);
 
+/// Once everything is listed: rows, of one partition or (null) of all, that no listing of `run` has shown. Copied ones stay copied
+/// and are marked; owed ones have vanished, which `why` says. False if the sink said stop.
+bool mark_gone(Tracker& tracker, uint64_t run, const std::string* partition, const char* why, const ListingSink& sink);
+
 /// Instead of listing: the items that Options::keys, failed_only or findings_of name, as far as no interrupted run has
 /// taken them up already. Errors: missing (a key that neither the source nor the ledger knows), and as list_everything.
 ListingEnd select_items(const ListingJob& job, const ListingSink& sink);

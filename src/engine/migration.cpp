@@ -4,13 +4,10 @@
 
 #include "waybill/migration.hpp"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <filesystem>
 
 #include "base/fingerprint.hpp"
-#include "base/host.hpp"
 #include "base/options.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
@@ -18,12 +15,16 @@
 #include "engine/copy_run.hpp"
 #include "engine/plan.hpp"
 #include "engine/removal.hpp"
+#include "engine/startup.hpp"
 #include "engine/verify_run.hpp"
 #include "engine/waive.hpp"
 #include "waybill/connectors.hpp"
-#include "waybill/version.hpp"
 
 namespace waybill {
+
+using internal::HeldLease;
+using internal::new_record;
+using internal::open_record;
 
 namespace {
 
@@ -141,52 +142,6 @@ void check_store(Store& store) {
 void check_stores(Migration& migration) {
   check_store(migration.source());
   check_store(migration.destination());
-}
-
-// Gives the lease back unless a run has taken it over.
-class HeldLease {
- public:
-  HeldLease(Tracker& tracker, const Options& options) : tracker_(tracker) {
-    LeaseOptions lease;
-    lease.lease = std::chrono::milliseconds(options.lease_ms);
-    lease.take_over = options.take_over;
-    epoch_ = tracker.acquire(lease);
-  }
-  ~HeldLease() {
-    if (is_held_) tracker_.release(epoch_);
-  }
-  HeldLease(const HeldLease&) = delete;
-  HeldLease& operator=(const HeldLease&) = delete;
-  uint64_t epoch() const noexcept { return epoch_; }
-  void hand_over() noexcept { is_held_ = false; }
-
- private:
-  Tracker& tracker_;
-  uint64_t epoch_ = 0;
-  bool is_held_ = true;
-};
-
-RunRecord new_record(uint64_t run, Phase phase, const Options& options) {
-  RunRecord record;
-  record.run = run;
-  record.phase = phase;
-  record.started_at_ms = internal::now_ms();
-  record.options = to_json(options);
-  record.engine_version = version();
-  return record;
-}
-
-// Writes the run down as running, so that whoever looks from now on sees it.
-void open_record(Tracker& tracker, uint64_t epoch, RunRecord& record) {
-  record.state = RunState::running;
-  record.reason.clear();
-  record.ended_at_ms.reset();
-  record.host = internal::host_name();
-  record.pid = getpid();
-  Batch batch;
-  batch.run = record;
-  batch.live = LiveState{};
-  tracker.commit(epoch, batch);
 }
 
 // A run that did not end is gone on with, by the same way to its items: a listing that was broken off is not complete

@@ -48,6 +48,10 @@ ErrorClass class_of(const std::exception_ptr& error) {
   }
 }
 
+bool has_one_endpoint(const RunSetup& setup) {
+  return setup.source && setup.source->endpoint() == setup.destination->endpoint();
+}
+
 std::string message_of(const Snapshot& snapshot) {
   const ItemAccounts& items = snapshot.items;
   std::string text = to_string(snapshot.state);
@@ -62,7 +66,7 @@ RunBase::RunBase(RunSetup setup)
     : setup_(std::move(setup)),
       bodies_(setup_.options.body_budget_bytes),
       scope_{cancel_, bodies_, setup_.migration.id, setup_.epoch, {}, {}},
-      retries_(setup_.options, setup_.source->endpoint() == setup_.destination->endpoint()),
+      retries_(setup_.options, has_one_endpoint(setup_)),
       pid_(getpid()),
       moved_at_(Clock::now()),
       minute_start_(moved_at_),
@@ -172,6 +176,12 @@ void RunBase::fail(std::exception_ptr error) {
   stop(Stop::failure, std::move(reason), error);
 }
 
+void RunBase::throw_stopped() const {
+  std::scoped_lock lock(mutex_);
+  if (error_) std::rethrow_exception(error_);
+  throw Error(ErrorCode::cancelled, ErrorClass::cancelled, "the run has stopped: " + stop_reason_);
+}
+
 void RunBase::remark(std::string text) {
   std::scoped_lock lock(mutex_);
   remark_ = std::move(text);
@@ -247,12 +257,16 @@ void RunBase::measure(Clock::time_point now) {
   probe(is_endpoint_down);
   try {
     const Snapshot accounts = setup_.tracker->snapshot();
-    const bool can_tell = accounts.listing_complete && rates.items_per_second > 0 && !rates.stalled_since_ms && rates.reason.empty() &&
+    // Of tracked work, what its program expects does for an estimate.
+    const auto expected = static_cast<int64_t>(accounts.expected_items.value_or(0));
+    const bool is_known = accounts.listing_complete || expected > accounts.items.discovered;
+    const int64_t left_items = (accounts.listing_complete ? accounts.items.eligible : expected - accounts.items.excluded) - accounts.items.settled;
+    const bool can_tell = is_known && rates.items_per_second > 0 && !rates.stalled_since_ms && rates.reason.empty() &&
                           items >= eta_items && elapsed >= std::chrono::duration<double>(eta_after).count();
     if (can_tell) {
-      const double by_items = static_cast<double>(accounts.items.eligible - accounts.items.settled) / rates.items_per_second;
+      const double by_items = static_cast<double>(left_items) / rates.items_per_second;
       const double left_bytes = static_cast<double>(accounts.bytes_total - std::min(accounts.bytes_total, accounts.bytes_done));
-      const double by_bytes = rates.bytes_per_second > 0 ? left_bytes / rates.bytes_per_second : by_items;
+      const double by_bytes = accounts.listing_complete && rates.bytes_per_second > 0 ? left_bytes / rates.bytes_per_second : by_items;
       rates.eta_low_seconds = std::max(0.0, std::min(by_items, by_bytes));
       rates.eta_high_seconds = std::max(0.0, std::max(by_items, by_bytes));
     }

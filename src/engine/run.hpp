@@ -24,7 +24,7 @@
 namespace waybill::internal {
 
 struct RunSetup {
-  std::shared_ptr<Source> source;
+  std::shared_ptr<Source> source;            ///< or null, as the destination, where a program does the work by itself
   std::shared_ptr<Destination> destination;
   std::shared_ptr<Tracker> tracker;
   std::shared_ptr<Transform> transform;  ///< or null
@@ -81,6 +81,8 @@ class RunBase : public Run {
   /// What is to be said of the run when it has reached its end.
   void remark(std::string text);
   bool is_stopping() const noexcept { return stop_.load() != Stop::none; }
+  /// Why nothing is begun any more: the error that the run fails with, or one of class cancelled.
+  [[noreturn]] void throw_stopped() const;
 
   RunSetup setup_;
   CancelSource cancel_;

@@ -22,20 +22,6 @@ constexpr std::chrono::seconds probe_pause{2};
 constexpr size_t window_bytes = 256 << 10;
 constexpr uint64_t largest_contiguous = uint64_t{64} << 20;
 
-Failure failure_of(const Error& error, uint32_t attempts) {
-  Failure failure;
-  failure.error_class = error.error_class();
-  failure.code = error.code();
-  failure.message = error.message();
-  failure.retryable = error.retryable();
-  failure.http_status = error.http_status();
-  failure.provider_code = error.provider_code();
-  failure.request_id = error.request_id();
-  failure.attempts = attempts;
-  failure.at_ms = now_ms();
-  return failure;
-}
-
 }  // namespace
 
 bool is_folder(const ItemRecord& record) { return record.id.key.ends_with('/') && record.stamp.size == uint64_t{0}; }

@@ -276,7 +276,7 @@ void MemoryTracker::apply_item(const ItemChange& change, int64_t now) {
   } else if (change.waiver) {
     row.waiver = change.waiver;
   }
-  if (record.state != ItemState::copied && record.state != ItemState::verified) {
+  if (!is_done(record)) {
     row.result.clear();
   } else if (change.result) {
     row.result = *change.result;

@@ -15,8 +15,6 @@ bool keeps_failure(ItemState state) noexcept {
   return state == ItemState::failed || state == ItemState::vanished || state == ItemState::excluded;
 }
 
-bool is_done(ItemState state) noexcept { return state == ItemState::copied || state == ItemState::verified; }
-
 void bind_id(Statement& statement, int64_t partition, const ItemId& id) {
   statement.bind(1, partition).bind_blob(2, id.key).bind_blob(3, id.version);
 }
@@ -190,11 +188,11 @@ void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
   const bool was_failed = old != nullptr && keeps_failure(old->state);
   if (was_failed || keeps_failure(record.state)) write_failure(partition, change, record, was_failed, now);
   if (change.waiver || (old != nullptr && old->waived && !record.waived)) write_waiver(partition, change);
-  if (change.result || (old != nullptr && is_done(old->state) && !is_done(record.state))) write_result(partition, change);
+  if (change.result || (old != nullptr && is_done(*old) && !is_done(record))) write_result(partition, change);
 }
 
 void LedgerWriter::write_result(int64_t partition, const ItemChange& change) {
-  const bool is_kept = change.result && is_done(change.record.state);
+  const bool is_kept = change.result && is_done(change.record);
   Statement& write = database_.prepared(is_kept ? "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?)"
                                                 : "DELETE FROM results WHERE partition = ? AND key = ? AND version = ?");
   bind_id(write, partition, change.record.id);
