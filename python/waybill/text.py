@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import dataclasses
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TextIO
 
 from waybill.records import Failure, Finding, InFlight, ItemRecord, Snapshot, printable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_NOT_ASCII = re.compile("[^\x00-\x7f]+")
 # What could move a terminal's cursor, break a line or turn the reading direction.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
@@ -33,6 +35,24 @@ def _escaped(character: str) -> str:
 def safe_json(text: str) -> str:
     """JSON that shows none of these characters either: they stand inside of strings, where they have escapes."""
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def ascii_only(text: str) -> str:
+    """A text in ASCII: what is none stands as its bytes do in keys, ``\\xc3\\xa9``."""
+    return _NOT_ASCII.sub(lambda match: "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "replace")), text)
+
+
+def ascii_json(text: str) -> str:
+    """JSON in ASCII: what is none stands inside of strings, where it has escapes."""
+    return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
+
+
+def is_utf8(stream: TextIO) -> bool:
+    """Whether a stream takes any text."""
+    try:
+        return codecs.lookup(stream.encoding or "utf-8").name == "utf-8"
+    except LookupError:
+        return False
 
 
 def json_line(value: Any) -> str:
@@ -122,14 +142,19 @@ def eta(snapshot: Snapshot) -> str:
     return f"ETA {shortest}" if shortest == longest else f"ETA {shortest} to {longest}"
 
 
+def shown_state(snapshot: Snapshot) -> str:
+    """``"copy running"``, and why it stands still if it does: ``"copy paused (endpoint)"``."""
+    if snapshot.reason:
+        return f"{snapshot.phase} {snapshot.state} ({safe(snapshot.reason)})"
+    if snapshot.live.reason and snapshot.state == "running":
+        return f"{snapshot.phase} paused ({safe(snapshot.live.reason)})"
+    return f"{snapshot.phase} {snapshot.state}"
+
+
 def progress_line(snapshot: Snapshot) -> str:
     """A run in one line."""
     items = snapshot.items
-    parts = [f"{snapshot.phase} {snapshot.state}"]
-    if snapshot.reason:
-        parts[0] += f" ({safe(snapshot.reason)})"
-    elif snapshot.live.reason:
-        parts[0] += f" (waiting for the {safe(snapshot.live.reason)})"
+    parts = [shown_state(snapshot)]
     so_far = "" if snapshot.listing_complete else " so far"
     parts.append(f"{count(items.settled)} of {count(items.eligible)} items{so_far}")
     if snapshot.progress is not None:

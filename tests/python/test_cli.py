@@ -5,13 +5,10 @@ import base64
 import dataclasses
 import json
 import os
-import pty
-import select
 import signal
 import sqlite3
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -348,45 +345,6 @@ def test_a_verification_that_did_not_end_names_the_command_that_does_it_again(
     assert f"next: waybill verify --level content --sample 2/3 --tracker {ledger}" in capsys.readouterr().out
 
 
-def test_plain_progress_where_there_is_no_terminal(cli: CommandLine, tree: Path) -> None:
-    result = cli("run", "--from", tree, "--to", "to")
-    assert "items" in result.stderr
-    assert "\x1b" not in result.stderr + result.stdout
-    assert cli("run", "--progress", "none").stderr == ""
-    assert cli("run", "--progress", "plain", "--json").stderr != ""
-
-
-@pytest.mark.parametrize("no_color", [False, True])
-def test_a_terminal_gets_a_live_view(cli: CommandLine, tree: Path, no_color: bool) -> None:
-    leader, follower = pty.openpty()
-    termios.tcsetwinsize(follower, (30, 200))
-    environment = os.environ | {"TERM": "xterm-256color"} | ({"NO_COLOR": "1"} if no_color else {})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "waybill", "run", "--from", tree, "--to", "to"],
-        cwd=cli.folder,
-        env=environment,
-        stdin=follower,
-        stdout=subprocess.DEVNULL,
-        stderr=follower,
-    )
-    os.close(follower)
-    shown = b""
-    while select.select([leader], [], [], 60)[0]:
-        try:
-            data = os.read(leader, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        shown += data
-    os.close(leader)
-    assert process.wait(60) == 0
-    assert b"items" in shown
-    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")  # the cursor is back
-    colours = [code for code in (b"\x1b[38;", b"\x1b[31m", b"\x1b[32m") if code in shown]
-    assert not (no_color and colours)
-
-
 def test_sigint_drains_and_the_same_command_carries_on(
     cli: CommandLine, slow: Callable[..., subprocess.Popen[str]], eventually: Callable[..., None]
 ) -> None:
@@ -694,16 +652,6 @@ def test_an_unknown_class_of_errors_is_named(cli: CommandLine, tree: Path) -> No
     result = cli("failed", "--class", "misfortune")
     assert result.returncode == 2
     assert "misfortune" in one_clear_line(result)
-
-
-def test_help_and_version(cli: CommandLine) -> None:
-    assert cli("--version").stdout == f"waybill {waybill.__version__}\n"
-    assert cli("--help").returncode == 0
-    for command in ("run", "plan", "status", "items", "failed", "pause", "resume", "cancel", "verify"):
-        result = cli(command, "--help")
-        assert result.returncode == 0
-        assert f"waybill {command}" in result.stdout
-    assert cli().returncode == 2
 
 
 @pytest.mark.parametrize(

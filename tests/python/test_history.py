@@ -226,7 +226,7 @@ def test_one_item_without_a_listing(cli: CommandLine, tree: Path) -> None:
     assert one.returncode == 0, one.stderr
     assert [path.name for path in (cli.folder / "to").rglob("*.txt")] == ["file-01.txt"]
     nothing = cli("run", "--item", "nowhere")
-    assert nothing.returncode == 1
+    assert nothing.returncode == 2
     assert "nowhere" in nothing.stdout + nothing.stderr
 
 

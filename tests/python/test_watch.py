@@ -188,3 +188,10 @@ def test_a_full_disk_ends_the_log_and_not_the_run(cli: CommandLine, tree: Path) 
     assert done.stderr.splitlines() == [
         "waybill: the log file /dev/full is not written any more: No space left on device (the ledger has all events)"
     ]
+
+
+def test_status_tells_the_size_of_the_ledger(cli: CommandLine, tree: Path) -> None:
+    assert cli("run", "--from", tree, "--to", "to").returncode == 0
+    (line,) = (line for line in cli("status").stdout.splitlines() if line.startswith("ledger "))
+    size = (cli.folder / "waybill.db").stat().st_size
+    assert line.split(maxsplit=1)[1] == f"waybill.db, {size / 1024:.1f} KiB"

@@ -13,6 +13,7 @@ import typer
 
 import waybill
 from waybill.cli.exit_codes import FAILED
+from waybill.cli.help import App
 from waybill.cli.output import Output
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, parse_time
 from waybill.text import count, json_line, safe, size
@@ -29,7 +30,10 @@ def _capped_keep(number: int | None) -> int | None:
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    group = typer.Typer(help="Keep the file of a ledger in order.", no_args_is_help=True)
+    group = App(
+        help="Keep the file of a ledger in order.\n\nwaybill db check --tracker photos.db\n\nwaybill db backup --keep 10",
+        no_args_is_help=True,
+    )
     group.command("check")(_check)
     group.command("backup")(_backup)
     group.command("vacuum")(_vacuum)
@@ -39,7 +43,9 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _check(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> None:
-    """Check that a ledger is whole, and that its accounts say what its rows do. Exit code 1 if not.
+    """Check that a ledger is whole.
+
+    That its accounts say what its rows do belongs to it.
 
     waybill db check --tracker photos.db
     """
@@ -71,7 +77,9 @@ def _backup(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Copy a ledger as it is now, also beside a live run. The copy is checked, and is itself a ledger.
+    """Copy a ledger as it is now, also beside a live run.
+
+    The copy is checked, and is itself a ledger.
 
     waybill db backup --tracker photos.db --to /backups --keep 10
     """
@@ -88,7 +96,9 @@ def _backup(
 
 
 def _vacuum(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> None:
-    """Write a ledger's file anew, without the room that removed rows left. Refused while a run is live.
+    """Write a ledger's file anew, without the room of removed rows.
+
+    Refused while a run is live.
 
     waybill db vacuum --tracker photos.db
     """
@@ -109,7 +119,9 @@ def _prune(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Remove old events. Audit events, runs, items and findings always stay. Refused while a run is live.
+    """Remove old events.
+
+    Audit events, runs, items and findings always stay. Refused while a run is live.
 
     waybill db prune --tracker photos.db --before 90d
     """
@@ -128,7 +140,9 @@ def _recover(
     tracker: TrackerPath = DEFAULT_TRACKER,
     json: JsonFlag = False,
 ) -> None:
-    """Make a new ledger of what can be read of a damaged one, and say what is lost.
+    """Make a new ledger of what is readable of a damaged one.
+
+    It says what is lost.
 
     waybill db recover new.db --tracker photos.db
     """

@@ -38,13 +38,15 @@ def _doctor(
     bundle: Annotated[
         Path | None, typer.Option("--bundle", metavar="FILE.tar.gz", help="Write an archive for support.")
     ] = None,
-    run: Annotated[int | None, typer.Option("--run", min=1, help="With --bundle, only this run.")] = None,
+    run: Annotated[int | None, typer.Option("--run", metavar="N", min=1, help="With --bundle, only this run.")] = None,
     with_keys: Annotated[
         bool, typer.Option("--with-keys", help="With --bundle, names of items and texts that may hold some.")
     ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Look at what could keep a migration from working: one line each, with what to do. Exit code 1 if something would.
+    """Look at what could keep a migration from working.
+
+    One line for each thing that was looked at, with what to do.
 
     waybill doctor photos.toml --write
 
@@ -75,7 +77,7 @@ def _doctor(
 
 
 def _text(one: Diagnosis) -> str:
-    fix = f" — {safe(one.fix)}" if one.fix else ""
+    fix = f" {Output.drawn('—', '-')} {safe(one.fix)}" if one.fix else ""
     return f"{one.verdict:<4}  {safe(one.subject)}: {safe(one.text)}{fix}"
 
 

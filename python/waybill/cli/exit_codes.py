@@ -68,3 +68,58 @@ def exit_code_of(error: Error) -> int:
     if error.error_class == "tracker" and error.code in TRACKER_USAGE_CODES:
         return USAGE
     return BY_CLASS.get(error.error_class, FAILED)
+
+
+_DONE, _ANY_FAILURE = "done", "failed on the way; the message says why"
+_WRONG_COMMAND = "the command, the spec or what it names is wrong"
+_STOPPED = "stopped by Ctrl-C, pause or cancel"
+_LOCKED = "refused: another process owns the ledger, or the run is paused"
+
+_RUN = {
+    0: "all items are done",
+    FAILED: "could not reach the end; the message says why",
+    USAGE: _WRONG_COMMAND,
+    DIFFERENCES: "reached the end; some items failed or vanished",
+    REFUSED: _LOCKED,
+    INTERRUPTED: _STOPPED,
+}
+_READ = {0: _DONE, FAILED: _ANY_FAILURE, USAGE: _WRONG_COMMAND, INTERRUPTED: "stopped by Ctrl-C"}
+_WRITE = {0: _DONE, FAILED: _ANY_FAILURE, USAGE: _WRONG_COMMAND, REFUSED: "refused: another process owns the ledger"}
+
+# By command, where they are not those of reading.
+_BY_COMMAND: dict[str, dict[int, str]] = {
+    "": {
+        0: _DONE,
+        FAILED: "failed",
+        USAGE: "wrong command or specification",
+        DIFFERENCES: "done with differences: items failed or vanished, or something was found",
+        REFUSED: "refused: another process owns the ledger, or something has to come first",
+        INTERRUPTED: "stopped: interrupted, paused or cancelled",
+    },
+    "run": _RUN,
+    "resume": _RUN,
+    "retry": _RUN,
+    "verify": _RUN | {0: "nothing differs", DIFFERENCES: "reached the end; something differs, or could not be read"},
+    "watch": {
+        0: "the run has completed",
+        FAILED: "it could not reach its end",
+        USAGE: _WRONG_COMMAND,
+        DIFFERENCES: "it has completed with differences",
+        INTERRUPTED: "it was stopped, or watching was (by Ctrl-C)",
+    },
+    "doctor": _READ | {0: "nothing is in the way", FAILED: "something would keep the migration from working"},
+    "import": _WRITE,
+    "waive": _WRITE,
+    "delete-extra": _WRITE | {DIFFERENCES: "some were kept; each has its reason in the logs"},
+    "delete-source": _WRITE | {DIFFERENCES: "some were kept; each has its reason in the logs"},
+    "report": _READ | {DIFFERENCES: "with --check: what was exported has been touched"},
+    "db check": _READ | {0: "the ledger is sound", FAILED: "the ledger is damaged, or cannot be read"},
+    "db vacuum": _WRITE,
+    "db prune": _WRITE,
+    "db recover": _WRITE,
+}
+
+
+def exit_codes_of(command: str) -> dict[int, str]:
+    """The exit codes of a command with their meanings; of ``""``, those of all."""
+    return dict(sorted(_BY_COMMAND.get(command, _READ).items()))

@@ -13,11 +13,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from waybill.cli.exit_codes import INTERRUPTED
+from waybill.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from waybill.cli.output import Output, complain
 from waybill.cli.values import wrong
 from waybill.errors import Error
@@ -31,6 +32,7 @@ __all__ = ["Interrupts", "LogFile", "follow"]
 
 _POLL_SECONDS = 0.2
 _JSON_PROGRESS_SECONDS = 0.5
+_UNKNOWN_ITEM = "neither the source nor the ledger has an item"
 
 
 class Interrupts:
@@ -41,6 +43,7 @@ class Interrupts:
         self.view = View()
         self._previous: dict[int, Any] = {}
         self._is_stopping = False
+        self._notice = ""
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -59,11 +62,19 @@ class Interrupts:
         if self.run is not None and not self._is_stopping:
             self._is_stopping = True
             self.run.interrupt()
-            complain("stopping; transfers in flight may end, the same command carries on (again to end at once)")
+            self._notice = (
+                "waybill: stopping; transfers in flight may end, the same command carries on (again to end at once)"
+            )
             return
         self.view.close()
         complain("interrupted")
         os._exit(INTERRUPTED)
+
+    def tell(self) -> None:
+        """Say what the handler, which may have come in the midst of drawing, has left to be said."""
+        if self._notice:
+            self.view.say(self._notice)
+            self._notice = ""
 
 
 def follow(start: Callable[[], Run], mode: Mode, output: Output | None, log: LogFile | None = None) -> Report:
@@ -75,17 +86,26 @@ def follow(start: Callable[[], Run], mode: Mode, output: Output | None, log: Log
             interrupts.view = view
             stream = _JsonStream(run, output) if output is not None else None
             while (report := run.wait(_POLL_SECONDS)) is None:
+                interrupts.tell()
                 view.update(run.snapshot)
                 if stream is not None:
                     stream.advance()
                 if log is not None:
                     log.advance(run)
+            report = _judged(report)
+            interrupts.tell()
             view.update(report.snapshot)
             if stream is not None:
                 stream.finish(report)
             if log is not None:
                 log.advance(run)
         return report
+
+
+def _judged(report: Report) -> Report:
+    """The report; a key that nobody knows was the wrong one to name, which is another exit code than a run that fails."""
+    is_usage = report.exit_code == FAILED and report.snapshot.reason.startswith(_UNKNOWN_ITEM)
+    return replace(report, exit_code=USAGE) if is_usage else report
 
 
 class LogFile:

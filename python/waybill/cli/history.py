@@ -125,7 +125,9 @@ def _show_stats(stats: dict[str, Any], output: Output, json: bool) -> None:
 def _logs(
     *,
     tracker: TrackerPath = DEFAULT_TRACKER,
-    level: Annotated[Level, typer.Option("--level", help="This level and above.")] = "info",
+    level: Annotated[
+        Level, typer.Option("--level", metavar="debug|info|warning|error", help="This level and above.")
+    ] = "info",
     run: Annotated[int | None, typer.Option("--run", metavar="N", min=1, help="Only of this run.")] = None,
     last: Annotated[
         int | None, typer.Option("--last", metavar="N", min=1, callback=capped, help="Only the last so many.")
@@ -175,7 +177,8 @@ def _event_text(event: Event) -> str:
 def _errors(
     tracker: TrackerPath = DEFAULT_TRACKER,
     group_by: Annotated[
-        Literal["class", "host", "partition"], typer.Option("--group-by", help="What to count by.")
+        Literal["class", "host", "partition"],
+        typer.Option("--group-by", metavar="class|host|partition", help="What to count by."),
     ] = "class",
     last: Annotated[
         int | None,
@@ -183,7 +186,7 @@ def _errors(
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Count what did not move, with an example of each and what to do.
+    """Count what did not move, with examples and what to do.
 
     waybill errors --tracker photos.db --group-by class
     """
@@ -234,14 +237,17 @@ def _errors(
 def _partitions(
     tracker: TrackerPath = DEFAULT_TRACKER,
     sort: Annotated[
-        Literal["name", "items", "bytes", "failed", "outstanding"], typer.Option("--sort", help="In this order.")
+        Literal["name", "items", "bytes", "failed", "outstanding"],
+        typer.Option("--sort", metavar="name|items|bytes|failed|outstanding", help="In this order."),
     ] = "name",
     top: Annotated[
         int | None, typer.Option("--top", metavar="N", min=1, callback=capped, help="Only the first so many.")
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """List partitions with their accounts: of the migration, whatever the run.
+    """List partitions with their accounts.
+
+    They are those of the migration, whatever the run.
 
     waybill partitions --tracker photos.db --sort failed --top 20
     """

@@ -12,7 +12,7 @@ import typer
 from waybill import ImportReport, Options
 from waybill.cli.moving import open_migration
 from waybill.cli.output import Output
-from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line
+from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line, utf8
 from waybill.options import LedgerFormat
 from waybill.text import count, json_line
 
@@ -30,18 +30,24 @@ def _import(
     source: Annotated[str | None, typer.Option("--from", metavar="URL", help="Source of that migration.")] = None,
     destination: Annotated[str | None, typer.Option("--to", metavar="URL", help="Its destination.")] = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
-    name: Annotated[str | None, typer.Option("--name", help="A name of the migration, for people.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="TEXT", callback=utf8, help="A name of the migration, for people.")
+    ] = None,
     format: Annotated[
         LedgerFormat,
         typer.Option(
-            "--format", help="s1: of the two-phase Salesforce migration; s4, s4-json: of the S3 migration tool."
+            "--format",
+            metavar="auto|s1|s4|s4-json",
+            help="s1: of the two-phase Salesforce migration; s4, s4-json: of the S3 migration tool.",
         ),
     ] = "auto",
     json: JsonFlag = False,
 ) -> None:
-    """Take over the ledger of an earlier tool, so that run carries on with a half-done migration.
+    """Take over the ledger of an earlier tool.
 
-    waybill import migration_tracking.db --from s3://old/docs --to s3://new/docs --tracker docs.db
+    The command run then carries on with what that tool has half done.
+
+    waybill import old.db --from s3://old --to s3://new --tracker new.db
 
     What that ledger says to be copied is believed as far as the destination shows it. The same file again changes
     nothing.

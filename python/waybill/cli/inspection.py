@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from itertools import islice
 from typing import Annotated, get_args
 
@@ -10,7 +12,17 @@ import typer
 
 from waybill import Failure, Finding, ItemRecord, Snapshot, Tracker
 from waybill.cli.output import Output
-from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, command_line, utf8, wrong, wrong_run
+from waybill.cli.values import (
+    DEFAULT_TRACKER,
+    JsonFlag,
+    TrackerPath,
+    capped,
+    command_line,
+    error_class_option,
+    words_option,
+    wrong,
+    wrong_run,
+)
 from waybill.records import FindingKind, ItemState
 from waybill.text import count, duration, eta, item_name, json_line, moment, percent, row_fields, safe, size
 
@@ -42,14 +54,16 @@ def _status(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False) -> N
     else:
         for line in status_lines(snapshot):
             output.line(line)
+        with contextlib.suppress(OSError):
+            output.line(f"ledger       {safe(tracker)}, {size(os.stat(tracker).st_size)}")
 
 
 def _items(
     tracker: TrackerPath = DEFAULT_TRACKER,
     states: Annotated[
         list[str] | None,
-        typer.Option(
-            "--state", metavar="STATE", help=f"Only these: {', '.join(get_args(ItemState))} (may be repeated)."
+        words_option(
+            "--state", "STATE", get_args(ItemState), f"Only these: {', '.join(get_args(ItemState))} (may be repeated)."
         ),
     ] = None,
     limit: Limit = None,
@@ -62,7 +76,6 @@ def _items(
     waybill items --tracker photos.db --state pending --limit 20
     """
     known: tuple[ItemState, ...] = get_args(ItemState)
-    _check_words(states, known, "--state")
     wanted = [word for word in known if word in (states or ())]
     output = Output()
     with Tracker(tracker) as ledger:
@@ -74,9 +87,7 @@ def _items(
 
 def _failed(
     tracker: TrackerPath = DEFAULT_TRACKER,
-    error_class: Annotated[
-        str | None, typer.Option("--class", callback=utf8, metavar="CLASS", help="Only this class of errors.")
-    ] = None,
+    error_class: Annotated[str | None, error_class_option("Only this class of errors.")] = None,
     limit: Limit = None,
     json: JsonFlag = False,
 ) -> None:
@@ -100,8 +111,11 @@ def _findings(
     ] = None,
     kinds: Annotated[
         list[str] | None,
-        typer.Option(
-            "--kind", metavar="KIND", help=f"Only this kind: {', '.join(get_args(FindingKind))} (may be repeated)."
+        words_option(
+            "--kind",
+            "KIND",
+            get_args(FindingKind),
+            f"Only this kind: {', '.join(get_args(FindingKind))} (may be repeated).",
         ),
     ] = None,
     limit: Limit = None,
@@ -113,7 +127,6 @@ def _findings(
 
     waybill findings --tracker photos.db --kind missing
     """
-    _check_words(kinds, get_args(FindingKind), "--kind")
     output = Output()
     run = last_verify_run(tracker, run)
     is_any = False
@@ -125,11 +138,6 @@ def _findings(
                 return
     if not (is_any or json):
         output.line(f"verify run {run} found {'none of these' if kinds else 'nothing'}")
-
-
-def _check_words(words: list[str] | None, known: tuple[str, ...], hint: str) -> None:
-    if unknown := set(words or ()).difference(known):
-        raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(known)}", param_hint=hint)
 
 
 def last_verify_run(tracker: str, wanted: int | None = None) -> int:

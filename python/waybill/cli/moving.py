@@ -11,17 +11,25 @@ from typing import Annotated, Any
 import typer
 
 from waybill import Migration, Options, Plan, Report, Spec, Tracker
+from waybill.cli.exit_codes import USAGE
 from waybill.cli.follow import LogFile, follow, report_line
 from waybill.cli.inspection import finding_line, last_verify_run
 from waybill.cli.output import Output, complain
 from waybill.cli.values import (
     DEFAULT_TRACKER,
+    HOW,
+    ITEMS,
+    SHOWN,
+    STORES,
     JsonFlag,
     ProgressMode,
     TraceHttp,
     TrackerPath,
+    as_printed,
     command_line,
+    error_class_option,
     is_named,
+    keys_of,
     parse_concurrency,
     parse_sample,
     parse_size,
@@ -38,48 +46,97 @@ __all__ = ["add_commands", "open_migration"]
 RESUMABLE = ("paused", "interrupted", "running", "cancelling")
 
 SpecFile = Annotated[
-    str | None, typer.Argument(metavar="[SPEC]", help="A spec in TOML; what is said here goes before it.")
+    str | None,
+    typer.Argument(metavar="SPEC", help="A spec in TOML; what is said here goes before it.", rich_help_panel=STORES),
 ]
 SourceUrl = Annotated[
-    str | None, typer.Option("--from", metavar="URL", help="Source: a path, file:///path or s3://bucket/prefix.")
+    str | None,
+    typer.Option(
+        "--from", metavar="URL", help="Source: a path, file:///path or s3://bucket/prefix.", rich_help_panel=STORES
+    ),
 ]
-DestinationUrl = Annotated[str | None, typer.Option("--to", metavar="URL", help="Destination: as --from.")]
+DestinationUrl = Annotated[
+    str | None, typer.Option("--to", metavar="URL", help="Destination: as --from.", rich_help_panel=STORES)
+]
 Name = Annotated[
-    str | None, typer.Option("--name", metavar="TEXT", callback=utf8, help="A name of the migration, for people.")
+    str | None,
+    typer.Option(
+        "--name", metavar="TEXT", callback=utf8, help="A name of the migration, for people.", rich_help_panel=STORES
+    ),
 ]
 Include = Annotated[
     list[str] | None,
-    typer.Option("--include", callback=utf8, metavar="GLOB", help="Only matching keys (may be repeated)."),
+    typer.Option(
+        "--include", callback=utf8, metavar="GLOB", help="Only matching keys (may be repeated).", rich_help_panel=ITEMS
+    ),
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option("--exclude", callback=utf8, metavar="GLOB", help="Not these keys (may be repeated).")
+    list[str] | None,
+    typer.Option(
+        "--exclude", callback=utf8, metavar="GLOB", help="Not these keys (may be repeated).", rich_help_panel=ITEMS
+    ),
 ]
-MaxSize = Annotated[str | None, typer.Option("--max-size", metavar="SIZE", help="Exclude larger items, e.g. 10MiB.")]
-MinSize = Annotated[str | None, typer.Option("--min-size", metavar="SIZE", help="Exclude smaller items.")]
+MaxSize = Annotated[
+    str | None,
+    typer.Option("--max-size", metavar="SIZE", help="Exclude larger items, e.g. 10MiB.", rich_help_panel=ITEMS),
+]
+MinSize = Annotated[
+    str | None, typer.Option("--min-size", metavar="SIZE", help="Exclude smaller items.", rich_help_panel=ITEMS)
+]
 Extension = Annotated[
     list[str] | None,
-    typer.Option("--extension", callback=utf8, metavar="EXT", help="Only keys that end in it (may be repeated)."),
+    typer.Option(
+        "--extension",
+        callback=utf8,
+        metavar="EXT",
+        help="Only keys that end in it (may be repeated).",
+        rich_help_panel=ITEMS,
+    ),
 ]
 ModifiedSince = Annotated[
     str | None,
-    typer.Option("--modified-since", metavar="TIME", help="Exclude what changed before a date, or an age such as 7d."),
+    typer.Option(
+        "--modified-since",
+        metavar="TIME",
+        help="Exclude what changed before a date, or an age such as 7d.",
+        rich_help_panel=ITEMS,
+    ),
 ]
 ModifiedBefore = Annotated[
-    str | None, typer.Option("--modified-before", metavar="TIME", help="Exclude what changed at or after it.")
+    str | None,
+    typer.Option(
+        "--modified-before", metavar="TIME", help="Exclude what changed at or after it.", rich_help_panel=ITEMS
+    ),
 ]
 OnlyPartition = Annotated[
     list[str] | None,
-    typer.Option("--partition", callback=utf8, metavar="NAME", help="Only this partition (may be repeated)."),
+    typer.Option(
+        "--partition",
+        callback=utf8,
+        metavar="NAME",
+        help="Only this partition (may be repeated).",
+        rich_help_panel=ITEMS,
+    ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=0, help="Move at most so many items: a trial.")]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=0, help="Move at most so many items: a trial.", rich_help_panel=ITEMS),
+]
 OverwriteWord = Annotated[
     Overwrite | None,
     typer.Option(
-        "--overwrite", show_default="own", help="What may be replaced at the destination; own is what we wrote."
+        "--overwrite",
+        metavar="own|never|always",
+        show_default="own",
+        help="What may be replaced at the destination; own is what we wrote.",
+        rich_help_panel=HOW,
     ),
 ]
 Concurrency = Annotated[
-    str | None, typer.Option("--concurrency", metavar="auto|N", show_default="auto", help="Transfers at once.")
+    str | None,
+    typer.Option(
+        "--concurrency", metavar="auto|N", show_default="auto", help="Transfers at once.", rich_help_panel=HOW
+    ),
 ]
 ServerSideCopy = Annotated[
     bool | None,
@@ -87,16 +144,28 @@ ServerSideCopy = Annotated[
         "--server-side-copy/--no-server-side-copy",
         show_default="server-side-copy",
         help="Let the store itself copy where both sides are one endpoint.",
+        rich_help_panel=HOW,
     ),
 ]
 DigestWord = Annotated[
-    DigestChoice | None, typer.Option("--digest", show_default="crc64nvme", help="Digest kept of each item.")
+    DigestChoice | None,
+    typer.Option(
+        "--digest",
+        metavar="crc64nvme|sha256",
+        show_default="crc64nvme",
+        help="Digest kept of each item.",
+        rich_help_panel=HOW,
+    ),
 ]
 LogPath = Annotated[
-    Path | None, typer.Option("--log-file", metavar="FILE", help="Append the run's events to it, as JSON Lines.")
+    Path | None,
+    typer.Option(
+        "--log-file", metavar="FILE", help="Append the run's events to it, as JSON Lines.", rich_help_panel=SHOWN
+    ),
 ]
 TakeOver = Annotated[
-    bool, typer.Option("--take-over", help="Take the ledger from a stopped process, after watching it.")
+    bool,
+    typer.Option("--take-over", help="Take the ledger from a stopped process, after watching it.", rich_help_panel=HOW),
 ]
 
 
@@ -118,7 +187,7 @@ def _run(
     destination: DestinationUrl = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
     name: Name = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="As the command plan.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="As the command plan.", rich_help_panel=HOW)] = False,
     include: Include = None,
     exclude: Exclude = None,
     max_size: MaxSize = None,
@@ -129,7 +198,10 @@ def _run(
     partition: OnlyPartition = None,
     limit: Limit = None,
     item: Annotated[
-        list[str] | None, typer.Option("--item", metavar="KEY", help="Only this item, unlisted (may be repeated).")
+        list[str] | None,
+        typer.Option(
+            "--item", metavar="KEY", help="Only this item, unlisted (may be repeated).", rich_help_panel=ITEMS
+        ),
     ] = None,
     overwrite: OverwriteWord = None,
     concurrency: Concurrency = None,
@@ -161,7 +233,7 @@ def _run(
         partition=partition,
     ) | {
         "limit": limit,
-        "keys": item or None,
+        "keys": keys_of(item) or None,
         "overwrite": overwrite,
         "concurrency": parse_concurrency(concurrency) if concurrency is not None else None,
         "digest": digest,
@@ -202,7 +274,7 @@ def _plan(
     trace_http: TraceHttp = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show what run would do. Nothing is recorded or moved.
+    """Show what run would do; nothing is recorded or moved.
 
     waybill plan --from /data/photos --to s3://photos/2026
     """
@@ -266,10 +338,7 @@ def _migration_of(values: dict[str, Any]) -> Migration:
 def _retry(
     *,
     tracker: TrackerPath = DEFAULT_TRACKER,
-    error_class: Annotated[
-        list[str] | None,
-        typer.Option("--class", callback=utf8, metavar="CLASS", help="Only this class of errors (may be repeated)."),
-    ] = None,
+    error_class: Annotated[list[str] | None, error_class_option("Only this class of errors (may be repeated).")] = None,
     partition: OnlyPartition = None,
     item: Annotated[
         list[str] | None, typer.Option("--item", metavar="KEY", help="Only this item (may be repeated).")
@@ -291,7 +360,7 @@ def _retry(
 
     waybill retry --tracker photos.db --class permission
     """
-    keys: list[str | bytes] = [*(item or ())]
+    keys = keys_of(item)
     if items_from is not None:
         keys += _keys_of(items_from)
         if not keys:
@@ -313,12 +382,13 @@ def _retry(
 
 
 def _keys_of(path: Path) -> list[bytes]:
-    """The keys of a file, one a line; a carriage return belongs to the end of a line, and elsewhere to the key."""
+    """The keys of a file, one a line, as on the command line; a carriage return belongs to the end of a line, and
+    elsewhere to the key."""
     try:
         text = path.read_bytes()
     except OSError as error:
         raise wrong(f"the file of --items-from {path} cannot be read: {error.strerror}") from None
-    return [key for line in text.split(b"\n") if (key := line.removesuffix(b"\r"))]
+    return [as_printed(key) for line in text.split(b"\n") if (key := line.removesuffix(b"\r"))]
 
 
 def _waive(
@@ -329,20 +399,21 @@ def _waive(
         list[str] | None, typer.Option("--item", metavar="KEY", help="This item (may be repeated).")
     ] = None,
     error_class: Annotated[
-        list[str] | None,
-        typer.Option("--class", callback=utf8, metavar="CLASS", help="All of this class (may be repeated)."),
+        list[str] | None, error_class_option("All of this class of errors (may be repeated).")
     ] = None,
     partition: OnlyPartition = None,
     everything: Annotated[bool, typer.Option("--all", help="All that failed or vanished.")] = False,
 ) -> None:
-    """Say that items which failed or vanished are not wanted. Who said it, and why, is kept.
+    """Say that items which failed or vanished are not wanted.
 
-    waybill waive --tracker photos.db --class unsupported --why "pipes are not data"
+    Who said it, and why, is kept; waived items are counted apart.
+
+    waybill waive --class unsupported --why "pipes are not data" --tracker p.db
     """
     if not (item or error_class or partition or everything):
         raise typer.BadParameter("say which items: --item, --class, --partition or --all")
     options = Options(
-        keys=item or (), failed_only=not item, error_classes=error_class or (), partitions=partition or ()
+        keys=keys_of(item), failed_only=not item, error_classes=error_class or (), partitions=partition or ()
     )
     number = open_migration(None, None, tracker, None, options).waive(why)
     Output().line(f"{count(number)} {'item' if number == 1 else 'items'} waived")
@@ -357,7 +428,9 @@ def _resume(
     json: JsonFlag = False,
     progress: ProgressMode = "auto",
 ) -> None:
-    """Carry on with a migration that was paused, with the options of its run.
+    """Carry on with a run that was paused.
+
+    It goes on with the options it had.
 
     waybill resume --tracker photos.db
     """
@@ -372,7 +445,9 @@ def _verify(
     level: Annotated[
         VerifyLevel,
         typer.Option(
-            "--level", help="listing: presence, sizes and stamps; checksum: digests too; content: all is read back."
+            "--level",
+            metavar="listing|checksum|content",
+            help="listing: presence, sizes and stamps; checksum: digests too; content: all is read back.",
         ),
     ] = "checksum",
     sample: Annotated[
@@ -497,6 +572,8 @@ def _show_report(report: Report, tracker: str, output: Output, spec: str | None 
 
 def _next_commands(report: Report, again: str) -> list[str]:
     snapshot = report.snapshot
+    if report.exit_code == USAGE:
+        return []
     if report.state == "paused":
         return ["resume"]
     if report.state in ("interrupted", "failed"):

@@ -9,13 +9,13 @@ import os
 import sys
 from typing import Any, ClassVar, TextIO
 
-from waybill.text import safe
+from waybill.text import ascii_json, ascii_only, is_utf8, safe
 
-__all__ = ["Output", "complain", "prepare_streams", "release_stderr"]
+__all__ = ["Output", "complain", "draw_in_ascii", "prepare_streams", "release_stderr"]
 
 
 def prepare_streams() -> None:
-    """UTF-8 whatever the locale; what cannot be encoded is escaped, not fatal.
+    """UTF-8, or ASCII where the streams are of another encoding; what cannot be encoded is escaped, not fatal.
 
     A stream that was closed before we began is /dev/null: the next file that is opened would take its number, and what
     is meant for a person would be written into it.
@@ -27,14 +27,29 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
             os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    if all(is_utf8(stream) for stream in (sys.stdout, sys.stderr)):
+        _encode("utf-8")
+    else:
+        draw_in_ascii()
+
+
+def draw_in_ascii() -> None:
+    """From here on nothing but ASCII goes to stdout and stderr; names are escaped as they are accepted back."""
+    Output.is_ascii = True
+    _encode("ascii")
+
+
+def _encode(encoding: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def complain(message: str) -> None:
     """One line on stderr; may be called from a signal handler."""
     line = f"waybill: {safe(' '.join(message.split()))}\n"
+    if Output.is_ascii:
+        line = ascii_only(line)
     with contextlib.suppress(OSError):  # nobody may be there to read it
         os.write(2, line.encode("utf-8", "backslashreplace"))
 
@@ -58,9 +73,21 @@ class Output:
 
     # Whether something was lost that a reader still waits for.
     has_lost: ClassVar[bool] = False
+    # Whether nothing but ASCII is written, and whether lines are JSON, which has its own escapes.
+    is_ascii: ClassVar[bool] = False
+    is_json: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_document: bool = False) -> None:
+        """A document is UTF-8 whatever the terminal."""
         self.is_open = True
+        self._is_document = is_document
+        if is_document and Output.is_ascii and isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+
+    @staticmethod
+    def drawn(text: str, in_ascii: str) -> str:
+        """Something of ours that is not ASCII, or what stands for it."""
+        return in_ascii if Output.is_ascii else text
 
     def line(self, text: str) -> bool:
         """Write a line. False if nobody reads any more."""
@@ -68,6 +95,8 @@ class Output:
 
     def write(self, text: str) -> bool:
         """Write `text` as it is. False if nobody reads any more."""
+        if Output.is_ascii and not self._is_document:
+            text = ascii_json(text) if Output.is_json else ascii_only(text)
         return self._guarded(lambda: sys.stdout.write(text))
 
     def flush(self) -> bool:

@@ -62,25 +62,33 @@ def _delete_extra(
     ] = 0.1,
     json: JsonFlag = False,
 ) -> None:
-    """Delete objects at the destination that neither the source nor the ledger knows.
+    """Delete what only the destination has.
+
+    These are objects that neither the source nor the ledger knows.
 
     It shows a plan, from what the last verify run found; with --execute and the plan's hash, it deletes. The verify run has
     to be the last thing that was run, and to have come to its end. Each object is looked at once more: what has changed
     since, or has come to the source, is kept. Each deletion is an audit event.
 
-    waybill verify --tracker photos.db; waybill delete-extra --tracker photos.db
+    waybill delete-extra --tracker photos.db
+
+    waybill delete-extra --tracker photos.db --execute HASH
     """
     _delete("extra", tracker, execute, max_items=max_delete, max_share=max_delete_share, json=json)
 
 
 def _delete_source(*, tracker: TrackerPath = DEFAULT_TRACKER, execute: Execute = None, json: JsonFlag = False) -> None:
-    """Delete items at the source whose content was read back at the destination and is the same.
+    """Delete at the source what has safely arrived.
+
+    These are items whose content was read back at the destination and is the same.
 
     It shows a plan; with --execute and the plan's hash, it deletes. Since the last copy, verify --level content has to have
     run, whole or in parts. Each item is looked at once more on both sides: what has changed is kept. Each deletion is
     an audit event.
 
-    waybill verify --tracker photos.db --level content; waybill delete-source --tracker photos.db
+    waybill delete-source --tracker photos.db
+
+    waybill delete-source --tracker photos.db --execute HASH
     """
     _delete("source", tracker, execute, max_items=0, max_share=0.0, json=json)
 
@@ -117,7 +125,7 @@ def _show_plan(plan: RemovalPlan, tracker: str, json: bool) -> None:
     for example in plan.examples[:_SHOWN]:
         output.line(f"  {key_fields(example.key)['key']}  {safe(example.detail)}")
     if plan.items > _SHOWN:
-        output.line(f"  … and {count(plan.items - _SHOWN)} more (the first thousand: --json)")
+        output.line(f"  {Output.drawn('…', '...')} and {count(plan.items - _SHOWN)} more (the first thousand: --json)")
     output.line(f"nothing was deleted; this rests on verify run {plan.verify_run}")
     if plan.refusal:
         output.line(f"it would be refused: {plan.refusal}")

@@ -29,7 +29,10 @@ def _report(
     form: Annotated[
         Format | None,
         typer.Option(
-            "--format", show_default="md", help="json, html, md: the whole in numbers; jsonl, csv: a line an item."
+            "--format",
+            metavar="json|jsonl|csv|html|md",
+            show_default="md",
+            help="json, html, md: the whole in numbers; jsonl, csv: a line an item.",
         ),
     ] = None,
     out: Annotated[
@@ -64,7 +67,7 @@ def _report(
         with Tracker(tracker) as ledger:
             write_new(out, report(ledger, form, run))
     else:
-        output = Output()
+        output = Output(is_document=True)
         with Tracker(tracker) as ledger:
             for part in report(ledger, form, run):
                 if not output.write(part):

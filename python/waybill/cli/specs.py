@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from waybill.cli.help import App
 from waybill.cli.output import Output, complain
 from waybill.reports.files import cannot, partial_name
 from waybill.spec import commented_spec, to_toml
@@ -18,13 +19,21 @@ from waybill.text import safe
 
 __all__ = ["add_commands"]
 
-TemplateName = Annotated[str, typer.Argument(metavar="NAME", help="The name of the template.")]
+
+def _names(incomplete: str) -> list[str]:
+    return [name for name in list_templates() if name.startswith(incomplete)]
+
+
+TemplateName = Annotated[str, typer.Argument(metavar="NAME", autocompletion=_names, help="The name of the template.")]
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("init")(_init)
-    group = typer.Typer(help="Keep specs by name, and make new ones of them.", no_args_is_help=True)
+    group = App(
+        help="Keep specs by name, and make new ones of them.\n\nwaybill template save nightly photos.toml\n\nwaybill template list",
+        no_args_is_help=True,
+    )
     group.command("save")(_save)
     group.command("list")(_list)
     group.command("show")(_show)
@@ -33,10 +42,12 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _init(
-    path: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path("waybill.toml"),
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("waybill.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a spec in which every setting stands, explained, at its default.
+    """Write a spec in which every setting stands, explained.
+
+    Each stands at its default, behind a #; what is set goes before the default.
 
     waybill init photos.toml
     """

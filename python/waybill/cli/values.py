@@ -3,41 +3,66 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from typing import Annotated, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from waybill import quantities
+from waybill import _core, quantities
+from waybill.cli.output import Output
 from waybill.errors import InvalidArgumentError
 from waybill.live import Mode
+from waybill.nearest import did_you_mean
 from waybill.text import safe
 from waybill.trace import trace_http
 
 __all__ = [
     "ANY_NUMBER",
     "DEFAULT_TRACKER",
+    "HOW",
+    "ITEMS",
+    "SHOWN",
+    "STORES",
     "JsonFlag",
     "ProgressMode",
     "TraceHttp",
     "TrackerPath",
+    "as_printed",
     "capped",
     "command_line",
+    "error_class_option",
     "is_named",
+    "keys_of",
     "parse_concurrency",
     "parse_sample",
     "parse_size",
     "parse_time",
     "utf8",
+    "words_option",
     "wrong",
     "wrong_run",
 ]
 
 DEFAULT_TRACKER = "waybill.db"
 
+# Headings of options in help.
+STORES, ITEMS, HOW, SHOWN = "Stores and ledger", "Which items", "How", "What is shown"
+
+_ESCAPE = re.compile(rb"\\(?:\\|x([0-9A-Fa-f]{2}))")
+_PRINTED = re.compile(rb"(?:[^\\]|\\\\|\\x[0-9A-Fa-f]{2})*", re.DOTALL)
+
 TrackerPath = Annotated[
-    str, typer.Option("--tracker", metavar="PATH", envvar="WAYBILL_TRACKER", help="The ledger of the migration.")
+    str,
+    typer.Option(
+        "--tracker",
+        metavar="PATH",
+        envvar="WAYBILL_TRACKER",
+        help="The ledger of the migration.",
+        rich_help_panel=STORES,
+    ),
 ]
 
 
@@ -53,14 +78,35 @@ TraceHttp = Annotated[
         "--trace-http",
         metavar="FILE",
         callback=_start_trace,
+        rich_help_panel=SHOWN,
         help="A line for every HTTP request, without secrets; - is stderr.",
     ),
 ]
-JsonFlag = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+
+def _expect_json(is_wanted: bool) -> bool:
+    Output.is_json = Output.is_json or is_wanted
+    return is_wanted
+
+
+JsonFlag = Annotated[
+    bool,
+    typer.Option("--json", callback=_expect_json, help="JSON on stdout, one object a line.", rich_help_panel=SHOWN),
+]
 ProgressMode = Annotated[
-    Mode, typer.Option("--progress", help="How progress is shown on stderr; auto looks for a terminal.")
+    Mode,
+    typer.Option(
+        "--progress",
+        metavar="auto|bar|plain|none",
+        rich_help_panel=SHOWN,
+        help="Progress on stderr: a live view, a line now and then, nothing; auto is a live view on a terminal, and with "
+        "--json nothing.",
+    ),
 ]
 
+
+# More than these are not listed where a near one is named.
+_MANY_WORDS = 10
 
 # The largest number that the engine and iterators take.
 ANY_NUMBER = (1 << 63) - 1
@@ -74,6 +120,22 @@ def capped(number: int | None) -> int | None:
 Text = TypeVar("Text", str | None, list[str] | None)
 
 
+def as_printed(key: bytes) -> bytes:
+    r"""The key that a word of the command line, or a line of a file, stands for.
+
+    Keys are taken as they are printed, ``\\`` for a backslash and ``\xff`` for a byte; where a backslash begins neither
+    of them, the word is the key itself.
+    """
+    if not _PRINTED.fullmatch(key):
+        return key
+    return _ESCAPE.sub(lambda match: b"\\" if match[1] is None else bytes([int(match[1], 16)]), key)
+
+
+def keys_of(words: list[str] | None) -> list[str | bytes]:
+    """The keys that ``--item`` names."""
+    return [as_printed(os.fsencode(word)) for word in words or ()]
+
+
 def utf8(text: Text) -> Text:
     """Text that is none of a path or a key, in which other bytes would be told apart from nothing."""
     for word in [text] if isinstance(text, str) else text or ():
@@ -82,6 +144,30 @@ def utf8(text: Text) -> Text:
         except UnicodeEncodeError:
             raise typer.BadParameter(f"'{safe(word)}' is not UTF-8") from None
     return text
+
+
+def words_option(name: str, metavar: str, words: Sequence[str], help: str) -> Any:
+    """Declare an option for one or many of these words, which shells complete."""
+
+    def check(found: str | list[str] | None) -> str | list[str] | None:
+        for word in [found] if isinstance(found, str) else found or ():
+            utf8(word)
+            if word not in words:
+                near = did_you_mean(word, words)
+                is_named = near and len(words) > _MANY_WORDS
+                wanted = f"is no {metavar.lower()}" if is_named else f"is not one of {', '.join(words)}"
+                raise typer.BadParameter(f"'{safe(word)}' {wanted}{near}")
+        return found
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return typer.Option(name, metavar=metavar, callback=check, autocompletion=complete, help=help)
+
+
+def error_class_option(help: str) -> Any:
+    """Declare ``--class``."""
+    return words_option("--class", "CLASS", _core.error_classes(), help)
 
 
 def parse_time(text: str, hint: str) -> int:

@@ -28,7 +28,9 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _watch(tracker: TrackerPath = DEFAULT_TRACKER, json: JsonFlag = False, progress: ProgressMode = "auto") -> None:
-    """Watch the run of another process until it ends, and end with its exit code.
+    """Watch the run of another process until it ends.
+
+    It ends with the exit code of that run.
 
     Progress on stderr and the accounts at the end, or with --json a snapshot a line, as status prints it, whenever
     something has changed.
