@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <deque>
 #include <thread>
 #include <vector>
 
@@ -19,6 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = Context::Clock;
 
+constexpr auto brisk = 200us;       // calls up to here are waited for by the next one
+constexpr auto too_long = 1ms;      // for a call to wait for a thread
 constexpr auto look_interval = 50ms;
 constexpr auto grace = 250ms;       // for a call that notices its cancellation
 constexpr auto idle_time = 10s;     // of a thread before it ends
@@ -30,23 +33,36 @@ Error cancelled_error(const char* why) { return Error(ErrorCode::cancelled, Erro
   for (;;) ::pause();
 }
 
-/// The threads that call Python. They begin on demand, and end when there was nothing to do for a while; nobody joins
-/// them. Never destroyed, so that a thread that is left behind at exit finds what it waits for.
+/// The threads that call Python. One that has the GIL runs what waits, call after call. While calls take long, one more
+/// stands by for the GIL, and gets it where user code lets go of it; while they are short, one comes only for a call that
+/// nobody has taken for a millisecond. So calls that only compute cost no switch of threads each, and calls that block hold
+/// up nobody. Threads begin on demand and end when there was nothing to do for a while; nobody joins them. Never
+/// destroyed, so that a thread that is left behind at exit finds what it waits for.
 class Pool {
  public:
   void submit(const std::shared_ptr<Call>& call) {
     const std::lock_guard lock(mutex_);
     if (is_closed_) throw cancelled_error("the Python interpreter is exiting");
-    if (idle_.empty()) return begin(call);
-    Worker* const worker = idle_.back();
-    idle_.pop_back();
-    worker->call = call;
-    worker->changed.notify_one();
+    waiting_.push_back(call);
+    try {
+      if (n_running_ == 0 || !is_brisk_) stand_by();
+    } catch (...) {
+      waiting_.pop_back();
+      throw;
+    }
+  }
+
+  /// A call has waited for longer than it should.
+  void hurry() {
+    const std::lock_guard lock(mutex_);
+    stand_by();
   }
 
   void close() {
     const std::lock_guard lock(mutex_);
     is_closed_ = true;
+    for (const auto& call : waiting_) refuse(*call);
+    waiting_.clear();
   }
   bool is_closed() const {
     const std::lock_guard lock(mutex_);
@@ -56,17 +72,31 @@ class Pool {
  private:
   struct Worker {
     std::condition_variable changed;
-    std::shared_ptr<Call> call;  // guarded by mutex_
+    bool is_wanted = false;  // guarded by mutex_
   };
 
+  /// Sees to it that a thread comes for what waits. With mutex_ held.
+  void stand_by() {
+    if (has_standby_ || waiting_.empty()) return;
+    if (idle_.empty()) {
+      begin();
+    } else {
+      Worker* const worker = idle_.back();
+      idle_.pop_back();
+      worker->is_wanted = true;
+      worker->changed.notify_one();
+    }
+    has_standby_ = true;
+  }
+
   // With mutex_ held. The signals of the process are its main thread's.
-  void begin(const std::shared_ptr<Call>& call) {
+  void begin() {
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      std::thread([this, call] { serve(call); }).detach();
+      std::thread([this] { serve(); }).detach();
     } catch (const std::system_error& error) {
       pthread_sigmask(SIG_SETMASK, &before, nullptr);
       throw system_error(error.code().value(), "start of a thread for Python").set_retryable();
@@ -74,32 +104,59 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  void serve(std::shared_ptr<Call> call) {
+  // Once it is closed, the interpreter is left alone.
+  void serve() {
     pthread_setname_np(pthread_self(), "wb-python");
     if (is_closed()) return;
     const PyGILState_STATE state = PyGILState_Ensure();
-    PyThreadState* saved = PyEval_SaveThread();
     Worker self;
-    while (call) {
-      if (is_closed()) {
-        finish(*call, std::make_exception_ptr(cancelled_error("the Python interpreter is exiting")));
-        return;  // the interpreter is left alone from now on
+    for (;;) {
+      bool is_first = true;
+      while (const std::shared_ptr<Call> call = take(std::exchange(is_first, false))) {
+        const auto begun = Clock::now();
+        const std::exception_ptr error = run(*call);
+        ended(Clock::now() - begun);
+        finish(*call, error);
       }
+      PyThreadState* const saved = PyEval_SaveThread();
+      const bool is_wanted = park(self);
+      if (is_closed()) return;
       PyEval_RestoreThread(saved);
-      std::exception_ptr error = run(*call);
-      saved = PyEval_SaveThread();
-      {
-        const std::lock_guard lock(mutex_);
-        idle_.push_back(&self);  // before the caller knows: its next call finds this thread
-      }
-      finish(*call, error);
-      error = nullptr;
-      call.reset();
-      call = next_call(self);
+      if (!is_wanted) break;
     }
-    if (is_closed()) return;
-    PyEval_RestoreThread(saved);
     PyGILState_Release(state);
+  }
+
+  std::shared_ptr<Call> take(bool was_standby) {
+    const std::lock_guard lock(mutex_);
+    if (was_standby) has_standby_ = false;
+    if (waiting_.empty()) return nullptr;
+    std::shared_ptr<Call> call = std::move(waiting_.front());
+    waiting_.pop_front();
+    ++n_running_;
+    try {
+      if (!is_brisk_) stand_by();
+    } catch (const std::exception&) {
+      // This thread comes back for what waits.
+    }
+    return call;
+  }
+
+  void ended(Clock::duration taken) {
+    const std::lock_guard lock(mutex_);
+    --n_running_;
+    is_brisk_ = taken < brisk;
+  }
+
+  /// Until it is wanted again; false where it has been idle for long enough.
+  bool park(Worker& self) {
+    std::unique_lock lock(mutex_);
+    if (!waiting_.empty() && !has_standby_) return has_standby_ = true;
+    idle_.push_back(&self);
+    self.is_wanted = false;
+    self.changed.wait_for(lock, idle_time, [&] { return self.is_wanted; });
+    if (!self.is_wanted) std::erase(idle_, &self);
+    return self.is_wanted;
   }
 
   static std::exception_ptr run(Call& call) {
@@ -119,20 +176,19 @@ class Pool {
     const std::lock_guard lock(call.mutex);
     call.error = error;
     call.is_done = true;
-    call.changed.notify_all();
+    call.changed.notify_one();
   }
-
-  /// The next call for `self`; null when it has been idle for long enough.
-  std::shared_ptr<Call> next_call(Worker& self) {
-    std::unique_lock lock(mutex_);
-    self.changed.wait_for(lock, idle_time, [&] { return self.call != nullptr; });
-    if (!self.call) std::erase(idle_, &self);
-    return std::exchange(self.call, nullptr);
+  static void refuse(Call& call) {
+    finish(call, std::make_exception_ptr(cancelled_error("the Python interpreter is exiting")));
   }
 
   mutable std::mutex mutex_;
-  std::vector<Worker*> idle_;  // the last to come is the first to go; guarded by mutex_
-  bool is_closed_ = false;     // guarded by mutex_
+  std::deque<std::shared_ptr<Call>> waiting_;  // guarded by mutex_
+  std::vector<Worker*> idle_;                  // the last to come is the first to go; guarded by mutex_
+  bool has_standby_ = false;                   // a thread is on its way to the GIL; guarded by mutex_
+  int n_running_ = 0;                          // calls under way; guarded by mutex_
+  bool is_brisk_ = false;                      // the last call was short; guarded by mutex_
+  bool is_closed_ = false;                     // guarded by mutex_
 };
 
 std::atomic<Pool*> the_pool{nullptr};
@@ -265,6 +321,11 @@ void submit(const std::shared_ptr<Call>& call) { pool().submit(call); }
 void wait_for(Call& call, SharedContext& shared, Context& context) {
   std::unique_lock lock(call.mutex);
   bool was_cancelled = false;
+  if (!call.changed.wait_for(lock, too_long, [&] { return call.is_done; })) {
+    lock.unlock();
+    pool().hurry();
+    lock.lock();
+  }
   while (!call.changed.wait_for(lock, look_interval, [&] { return call.is_done; })) {
     if (!context.cancelled()) continue;
     was_cancelled = true;

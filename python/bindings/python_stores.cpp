@@ -197,8 +197,7 @@ class PythonStream final : public Stream {
 
     void take(py::object opened) {
       if (py::isinstance(opened, store_class("StreamResult"))) {
-        const py::object told_size = opened.attr("size");
-        if (!told_size.is_none()) size = told_size.cast<uint64_t>();
+        size = size_from(opened, "size");
         const py::object told_stamp = opened.attr("stamp");
         if (!told_stamp.is_none()) stamp = stamp_from(told_stamp);
         const py::object told_attributes = opened.attr("attributes");
@@ -281,8 +280,7 @@ ReadResult read_at(const Ref& store, const Item& item, uint64_t offset, std::spa
       found.stamp = item.stamp;
       py::object given = call_method(store.get(), "read", {to_object(item), py::int_(at), py::int_(wanted), handle_of(shared)});
       if (py::isinstance(given, store_class("ReadResult"))) {
-        const py::object total = given.attr("total_size");
-        if (!total.is_none()) found.total_size = total.cast<uint64_t>();
+        found.total_size = size_from(given, "total_size");
         const py::object stamp = given.attr("stamp");
         if (!stamp.is_none()) found.stamp = stamp_from(stamp);
         found.attributes = attributes_from(given.attr("attributes"));

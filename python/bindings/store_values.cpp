@@ -140,6 +140,8 @@ std::string bytes_from(py::handle object, const char* what) {
   return {PyBytes_AS_STRING(encoded.ptr()), static_cast<size_t>(PyBytes_GET_SIZE(encoded.ptr()))};
 }
 
+std::optional<uint64_t> size_from(py::handle object, const char* name) { return number_or_none<uint64_t>(object, name); }
+
 py::object to_object(const Item& item) {
   return make("Item", py::bytes(item.id.key), to_optional(item.stamp.size), to_text(item.stamp.etag), to_optional(item.stamp.mtime_ns),
               to_text(item.stamp.version), to_text(item.stamp.opaque), to_text(item.id.partition), to_text(item.partition_name),

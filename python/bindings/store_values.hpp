@@ -39,6 +39,8 @@ py::dict to_dict(const Source::Capabilities& capabilities);
 py::dict to_dict(const Destination::Capabilities& capabilities);
 Removal removal_from(py::handle object);
 
+/// A field that is a size in bytes, or None.
+std::optional<uint64_t> size_from(py::handle object, const char* name);
 /// Bytes as they are; text by its UTF-8, surrogate escapes undone. Errors: internal, naming `what`.
 std::string bytes_from(py::handle object, const char* what);
 
