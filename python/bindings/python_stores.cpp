@@ -95,6 +95,7 @@ class PythonLister final : public Lister {
             break;
           }
           Item item = item_from(next);
+          if (can_start_after) check_bounds(item.id.key);
           if (is_behind(item)) page.items.push_back(std::move(item));
           if (shared->cancelled()) break;
         }
@@ -118,6 +119,16 @@ class PythonLister final : public Lister {
       PyObject* const made = PyObject_GetIter(listing.ptr());
       if (made == nullptr) throw py::error_already_set();
       iterator = Ref(py::reinterpret_steal<py::object>(made));
+    }
+
+    /// A store that says it can, and does not, would be listed over and over.
+    void check_bounds(const Key& key) const {
+      const bool is_within = (request.after.empty() || key > request.after) && (request.before.empty() || key < request.before);
+      if (is_within) return;
+      throw Error(ErrorCode::internal, ErrorClass::internal,
+                  "list() gave " + printable(key) + ", and was asked for keys after " + printable(request.after) +
+                      (request.before.empty() ? "" : " and before " + printable(request.before)) +
+                      ": its capabilities say start_after");
     }
 
     /// Where the order is known, what was given out before is left out when the listing is asked for anew.

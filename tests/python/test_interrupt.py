@@ -105,24 +105,28 @@ run.wait()
     assert (result.returncode, result.stdout) == (0, "0 running\n"), result.stderr
 
 
-def test_waiting_leaves_other_threads_alone(live_run: Callable[..., waybill.Run]) -> None:
-    """A busy thread gets nearly all of its own processor time: nothing holds the GIL while a run is waited for."""
-    run = live_run()
+def test_a_busy_thread_keeps_its_pace_while_a_run_is_waited_for(live_run: Callable[..., waybill.Run]) -> None:
+    """Turns of a loop per second of its own processor time, with a copy and without one, by turns: what else the machine does
+    lowers some of the ratios, a GIL that is held lowers all."""
 
     def turns_per_cpu_second() -> float:
         turns, begin = 0, time.thread_time()
-        end = time.monotonic() + 1.0
+        end = time.monotonic() + 0.5
         while time.monotonic() < end:
             turns += 1
         return turns / (time.thread_time() - begin)
 
-    waiter = threading.Thread(target=run.wait)
-    waiter.start()
-    with_run = turns_per_cpu_second()
-    run.cancel()
-    waiter.join()
-    without = turns_per_cpu_second()
-    assert with_run > 0.7 * without
+    ratios = []
+    for _ in range(5):
+        run = live_run()
+        waiter = threading.Thread(target=run.wait)
+        waiter.start()
+        with_run = turns_per_cpu_second()
+        assert run.report is None, "the run was over before it was measured"
+        run.interrupt()
+        waiter.join()
+        ratios.append(with_run / turns_per_cpu_second())
+    assert max(ratios) >= 0.9, ratios
 
 
 def test_ctrl_c_while_starting_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

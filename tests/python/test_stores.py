@@ -279,6 +279,16 @@ def test_a_listing_of_wrong_things_fails_the_run(wrong: object, tmp_path: Path) 
     assert "is not" in report.message
 
 
+def test_a_listing_that_ignores_where_to_start_is_found_out(tmp_path: Path) -> None:
+    class Ignoring(DictSource):
+        def list(self, request: waybill.ListRequest, context: waybill.Context) -> Iterator[waybill.Item]:
+            return super().list(waybill.ListRequest(), context)
+
+    source = waybill.stores.as_engine_sees(Ignoring(objects(10)))
+    with pytest.raises(waybill.InternalError, match="its capabilities say start_after"):
+        list(source.list(waybill.ListRequest(after=b"folder 5"), waybill.Context()))
+
+
 def test_a_listing_that_breaks_off_goes_on_where_it_was(tmp_path: Path) -> None:
     class Breaking(DictSource):
         begun: ClassVar[list[bytes]] = []
