@@ -138,6 +138,9 @@ class Run:
     def __repr__(self) -> str:
         return f"<waybill.aio.Run {self.id}, {self.report.state if self.report else 'live'}>"
 
+    def _repr_html_(self) -> str:
+        return self._run._repr_html_()
+
     @property
     def id(self) -> int:
         """The number of the run in its ledger, from 1."""

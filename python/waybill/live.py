@@ -233,9 +233,15 @@ def _encodable(line: str) -> str:
 
 
 def make_view(mode: Mode) -> View:
-    """A view on stderr. ``"auto"`` and ``"bar"`` are a live view on a terminal that can move its cursor, else plain lines."""
+    """A view on stderr. ``"auto"`` and ``"bar"`` are a live view on a terminal that can move its cursor, else plain lines;
+    ``"auto"`` is a widget in a notebook's cell."""
     if mode == "none":
         return View()
+    if mode == "auto" and "ipykernel" in sys.modules:
+        from waybill.notebook import make_widget  # noqa: PLC0415
+
+        if (widget := make_widget()) is not None:
+            return widget
     if mode == "plain" or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
         return _PlainView()
     return _LiveView()

@@ -99,6 +99,9 @@ class Run:
     def __repr__(self) -> str:
         return f"<waybill.Run {self._core.id}, {self._report.state if self._report else 'live'}>"
 
+    def _repr_html_(self) -> str:
+        return (self.report or self.snapshot)._repr_html_()
+
     @property
     def id(self) -> int:
         """The number of the run in its ledger, from 1."""
@@ -201,7 +204,12 @@ class Run:
             from waybill.live import make_view  # noqa: PLC0415 (rich is loaded only where it is shown)
 
             with make_view("auto") as view:
-                return self._follow(view.update)
+                try:
+                    return self._follow(view.update)
+                except KeyboardInterrupt:
+                    if self._report is not None:
+                        view.update(self._report.snapshot)
+                    raise
         while (report := self.wait(_PROGRESS_SECONDS)) is None:
             self._tell(progress, self.snapshot)
         self._tell(progress, report.snapshot)
@@ -298,9 +306,9 @@ class Migration(LedgerReader):
         Parameters
         ----------
         progress : bool or callable, optional
-            True shows progress on stderr. A callable is given a `Snapshot` about twice a second and once at the end, in
-            the calling thread: however slow it is, it slows no transfer. If it raises, the run ends ``"failed"``
-            (Ctrl-C interrupts it), and the exception goes on to the caller.
+            True shows progress on stderr, or in a notebook's cell. A callable is given a `Snapshot` about twice a
+            second and once at the end, in the calling thread: however slow it is, it slows no transfer. If it raises,
+            the run ends ``"failed"`` (Ctrl-C interrupts it), and the exception goes on to the caller.
 
         Raises
         ------

@@ -179,6 +179,11 @@ class Snapshot:
         result: dict[str, Any] = json.loads(self.json)
         return result
 
+    def _repr_html_(self) -> str:
+        from waybill.notebook import snapshot_html  # noqa: PLC0415 (only where it is shown)
+
+        return snapshot_html(self)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
@@ -565,6 +570,11 @@ class Plan:
         result: dict[str, Any] = json.loads(self.json)
         return result
 
+    def _repr_html_(self) -> str:
+        from waybill.notebook import plan_html  # noqa: PLC0415 (only where it is shown)
+
+        return plan_html(self)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
@@ -591,6 +601,11 @@ class Report:
     def run(self) -> int:
         """The number of the run, from 1."""
         return self.snapshot.run
+
+    def _repr_html_(self) -> str:
+        from waybill.notebook import report_html  # noqa: PLC0415 (only where it is shown)
+
+        return report_html(self)
 
 
 def make_snapshot(fields: dict[str, Any]) -> Snapshot:

@@ -12,6 +12,7 @@ import pytest
 
 import waybill
 import waybill.aio
+import waybill.charts
 from waybill import _core
 
 pytest.importorskip("mypy")
@@ -20,7 +21,7 @@ PROGRAM = """
 import asyncio
 
 import waybill
-from waybill import aio
+from waybill import aio, charts
 
 def on_progress(snapshot: waybill.Snapshot) -> None:
     print(snapshot.items.done, snapshot.progress)
@@ -37,6 +38,8 @@ with waybill.Tracker("t.db") as tracker:
 failures: waybill.Records[waybill.Failure] = migration.failures("permission")
 columns: list[str] = failures.to_polars().columns
 rows: int = failures.to_arrow().num_rows
+with waybill.Tracker("t.db") as drawn:
+    charts.throughput(drawn, run=2).savefig("throughput.png")
 
 async def look(snapshot: waybill.Snapshot) -> None:
     await asyncio.sleep(0)
@@ -86,7 +89,7 @@ def test_the_stub_is_that_of_the_module(tmp_path: Path) -> None:
     assert shown.startswith("Success"), shown
 
 
-@pytest.mark.parametrize("module", [waybill, waybill.aio])
+@pytest.mark.parametrize("module", [waybill, waybill.aio, waybill.charts])
 def test_everything_public_has_a_docstring(module: ModuleType) -> None:
     for name in module.__all__:
         thing = getattr(module, name)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from waybill.reports.summary import Series
 
-__all__ = ["bar", "over_time", "stacked"]
+__all__ = ["bar", "nice_step", "over_time", "stacked"]
 
 _WIDTH, _HEIGHT = 1000, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 8, 10, 26
@@ -32,7 +32,7 @@ def over_time(
     """
     begin = series.stretches[0].at_ms
     end = max(*series.ends_ms, begin + 1)
-    step = _nice_step(max(values), are_bytes)
+    step = nice_step(max(values), are_bytes)
     top = step * max(1, math.ceil(max(values) / step))
     width, height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
@@ -84,7 +84,7 @@ def bar(number: float, largest: float, kind: str) -> str:
     )
 
 
-def _nice_step(largest: float, are_bytes: bool) -> float:
+def nice_step(largest: float, are_bytes: bool) -> float:
     """A round number of which four or a few more reach up to the largest: 1, 2 or 5 times a power of ten, or of bytes a
     power of two."""
     if largest <= 0:

@@ -18,14 +18,6 @@ __all__ = ["html_page"]
 _LONGEST_NAME = 200
 _EXTENSIONS_SHOWN = 15
 _PARTITIONS_SHOWN = 30
-_STATES = {
-    "completed": ("good", "✓"),
-    "completed_with_differences": ("warn", "≠"),
-    "failed": ("bad", "✗"),
-    "cancelled": ("warn", "■"),
-    "interrupted": ("warn", "!"),
-    "paused": ("warn", "‖"),
-}
 _PART_CLASSES = {
     "done": "done",
     "in_progress": "busy",
@@ -53,7 +45,7 @@ def html_page(summary: Summary) -> Iterator[str]:
 
 def _head(summary: Summary) -> str:
     state = summary.run.record.state
-    kind, sign = _STATES.get(state, ("plain", "…"))
+    kind, sign = prose.STATES.get(state, ("plain", "…"))
     words = state.replace("_", " ")
     facts = "".join(
         f"<dt>{_text(name)}</dt><dd><bdi>{_text(text)}</bdi></dd>" for name, text in prose.about_run(summary)
@@ -116,10 +108,9 @@ def _throughput(summary: Summary) -> str:
         figures.append(("Attempts that failed, per second", _rate, failed, "failed", False))
     parts = []
     for what, label, amounts, kind, are_bytes in figures:
-        values = [
-            amount / one.seconds if one.seconds > 0 else 0.0 for amount, one in zip(amounts, stretches, strict=True)
-        ]
-        chart = charts.over_time(series, values, label=label, kind=kind, what=what, are_bytes=are_bytes)
+        chart = charts.over_time(
+            series, series.per_second(amounts), label=label, kind=kind, what=what, are_bytes=are_bytes
+        )
         parts.append(f"<figure><figcaption>{what}</figcaption>{chart}</figure>")
     longest = max(one.seconds for one in stretches)
     begin, end = moment_ms(stretches[0].at_ms), moment_ms(series.ends_ms[-1])

@@ -9,6 +9,8 @@ from waybill.text import count, duration, moment, percent, safe, size
 __all__ = [
     "ACCOUNTS",
     "FINDINGS",
+    "PARTS",
+    "STATES",
     "about_run",
     "key_numbers",
     "notes",
@@ -35,6 +37,15 @@ ACCOUNTS = {
     "vanished": "listed, and gone before they were read",
     "waived": "failed or vanished, and somebody said that they are not wanted",
     "outstanding": "not copied: eligible − done",
+}
+# How a state is taken, and a sign that stands beside its name.
+STATES = {
+    "completed": ("good", "✓"),
+    "completed_with_differences": ("warn", "≠"),
+    "failed": ("bad", "✗"),
+    "cancelled": ("warn", "■"),
+    "interrupted": ("warn", "!"),
+    "paused": ("warn", "‖"),
 }
 # Ends before everything was tried.
 _ENDS = {

@@ -7,7 +7,7 @@ import dataclasses
 import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -36,9 +36,13 @@ __all__ = [
     "Summary",
     "Tally",
     "accounts",
+    "find_run",
     "observed_history",
     "outcome_of",
     "ratios",
+    "series_of",
+    "size_bound",
+    "size_class",
     "summarize",
     "title_of",
 ]
@@ -145,8 +149,8 @@ class Tally:
         if item.state in ("excluded", "vanished"):
             return
         is_done = item.state in ("copied", "verified")
-        number = -1 if item.size is None else _class_of(item.size)
-        sizes = self._sizes.setdefault(number, SizeClass(up_to=_bound(number)))
+        number = -1 if item.size is None else size_class(item.size)
+        sizes = self._sizes.setdefault(number, SizeClass(up_to=size_bound(number)))
         name: str | None = _extension(item.key)
         if name not in self._extensions and len(self._extensions) >= _EXTENSIONS:
             name = None
@@ -178,7 +182,7 @@ class Tally:
         """Eligible items by size, from small to large, without gaps; those of unknown size last."""
         known = [number for number in self._sizes if number >= 0]
         first, last = min(known, default=0), max(known, default=-1)
-        rows = [self._sizes.get(number, SizeClass(up_to=_bound(number))) for number in range(first, last + 1)]
+        rows = [self._sizes.get(number, SizeClass(up_to=size_bound(number))) for number in range(first, last + 1)]
         return rows + [self._sizes[number] for number in self._sizes if number < 0]
 
     @property
@@ -192,14 +196,15 @@ class Tally:
         return sorted(self._groups.values(), key=lambda one: (-one.failed - one.vanished, -one.waived, one.error_class))
 
 
-def _class_of(size: int) -> int:
+def size_class(size: int) -> int:
     """0 for empty items, then 1 KiB, 4 KiB, 16 KiB, …: a class is four times as wide as the one before."""
     if size == 0:
         return 0
     return 1 + (((size - 1) >> 10).bit_length() + 1) // 2
 
 
-def _bound(number: int) -> int | None:
+def size_bound(number: int) -> int | None:
+    """The largest size of a class; None for the one of unknown sizes, -1."""
     return None if number < 0 else 0 if number == 0 else 1024 << 2 * (number - 1)
 
 
@@ -221,6 +226,13 @@ class Series:
         self._joined = 1  # samples in a stretch that is full
         self._in_last = 0
 
+    def per_second(self, amounts: Sequence[float]) -> list[float]:
+        """Divide a number for each stretch by how long that was."""
+        return [
+            amount / one.seconds if one.seconds > 0 else 0.0
+            for amount, one in zip(amounts, self.stretches, strict=True)
+        ]
+
     def add(self, sample: RateSample) -> None:
         """Add the next sample, in order of time."""
         end = sample.at_ms + round(sample.seconds * 1000)
@@ -239,6 +251,14 @@ class Series:
             self.ends_ms = [self.ends_ms[at + 1] for at in pairs] + rest_ends
             self._joined *= 2
             self._in_last = 1 if rest else self._joined
+
+
+def series_of(ledger: Tracker, run: int) -> Series:
+    """The rates of a run."""
+    series = Series()
+    for sample in ledger.rates(run):
+        series.add(sample)
+    return series
 
 
 def _join(one: RateSample, next_one: RateSample) -> RateSample:
@@ -362,9 +382,6 @@ def summarize(ledger: Tracker, wanted: int | None = None) -> Summary:
         if verify is None and one.record.phase == "verify":
             verify = one
     newest_copy = next((one.record.run for one in runs if one.record.phase == "copy"), 0)
-    series = Series()
-    for sample in ledger.rates(run.record.run):
-        series.add(sample)
     summary = Summary(
         made_at_ms=int(time.time() * 1000),
         info=info,
@@ -378,7 +395,7 @@ def summarize(ledger: Tracker, wanted: int | None = None) -> Summary:
         partitions_total=0,
         bytes_total=0,
         bytes_done=0,
-        series=series,
+        series=series_of(ledger, run.record.run),
         findings=list(islice(ledger.findings(verify.record.run), _SHOWN)) if verify is not None else [],
     )
     summary.partitions = heapq.nlargest(
