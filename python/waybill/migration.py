@@ -77,6 +77,7 @@ class Run:
     def __init__(self, core: _core.Run) -> None:
         self._core = core
         self._report: Report | None = None
+        self._is_interrupted = False
         _live.add(core)
 
     def __enter__(self) -> Self:
@@ -129,6 +130,7 @@ class Run:
 
     def interrupt(self) -> None:
         """As `cancel`, but the next start carries the run on. What Ctrl-C does."""
+        self._is_interrupted = True
         self._core.interrupt()
 
     def wait(self, timeout: float | None = None) -> Report | None:
@@ -156,8 +158,7 @@ class Run:
                     return None
         except KeyboardInterrupt:
             self.interrupt()
-            while self._report is None:
-                self._poll(_SLICE_MS)
+            self._drain()
             raise
         return self._report
 
@@ -190,28 +191,29 @@ class Run:
                 return
             self._poll(_SLICE_MS)
 
+    def _drain(self) -> None:
+        while self._report is None:
+            self._poll(_SLICE_MS)
+
     def _poll(self, timeout_ms: int) -> None:
         fields = self._core.wait(timeout_ms)
         if fields is not None:
             self._report = make_report(fields)
             _live.discard(self._core)
 
-    def _follow(self, progress: Progress) -> Report:
+    def _follow(self, progress: Callable[[Snapshot], object] | None) -> Report:
         """Wait for the end and tell `progress`."""
-        if progress is None or progress is False:
-            return self.result()
-        if progress is True:
-            from waybill.live import make_view  # noqa: PLC0415 (rich is loaded only where it is shown)
-
-            with make_view("auto") as view:
-                try:
-                    return self._follow(view.update)
-                except KeyboardInterrupt:
-                    if self._report is not None:
-                        view.update(self._report.snapshot)
-                    raise
-        while (report := self.wait(_PROGRESS_SECONDS)) is None:
-            self._tell(progress, self.snapshot)
+        try:
+            if progress is None:
+                return self.result()
+            while (report := self.wait(_PROGRESS_SECONDS)) is None:
+                self._tell(progress, self.snapshot)
+        except KeyboardInterrupt:
+            # It may have come between two waits, which would leave the run live.
+            if not self._is_interrupted:
+                self.interrupt()
+                self._drain()
+            raise
         self._tell(progress, report.snapshot)
         return report
 
@@ -317,7 +319,7 @@ class Migration(LedgerReader):
         Error
             As `start`. An item that fails raises nothing: see `Report.exit_code` and `Tracker.failures`.
         """
-        return self.start()._follow(progress)
+        return _followed(self.start, progress)
 
     def start_verify(self, level: VerifyLevel = "checksum") -> Run:
         """Begin a verify run: the source's listing against the ledger against the destination's listing.
@@ -341,7 +343,7 @@ class Migration(LedgerReader):
 
     def verify(self, level: VerifyLevel = "checksum", progress: Progress = None) -> Report:
         """`start_verify`, and wait for the end. `Tracker.findings` lists the differences; errors as there."""
-        return self.start_verify(level)._follow(progress)
+        return _followed(lambda: self.start_verify(level), progress)
 
     def waive(self, why: str, *, who: str | None = None) -> int:
         """Waive failed and vanished items, which then count as neither failed nor done.
@@ -541,9 +543,32 @@ def this_user() -> str:
 
 
 def _started(job: _core.StartJob) -> Run:
-    while not job.wait(_SLICE_MS):
-        pass
-    return Run(job.take())
+    try:
+        while not job.wait(_SLICE_MS):
+            pass
+        return Run(job.take())
+    except BaseException:
+        # A notebook keeps this frame with the exception; a job that it kept would keep the run that it begins.
+        del job
+        raise
+
+
+def _followed(start: Callable[[], Run], progress: Progress) -> Report:
+    if not isinstance(progress, bool):
+        return start()._follow(progress)
+    if not progress:
+        return start()._follow(None)
+    from waybill.live import make_view  # noqa: PLC0415 (rich is loaded only where it is shown)
+
+    # Before there is a run, so that Ctrl-C meanwhile leaves none behind.
+    with make_view("auto") as view:
+        run = start()
+        try:
+            return run._follow(view.update)
+        except KeyboardInterrupt:
+            if run._report is not None:
+                view.update(run._report.snapshot)
+            raise
 
 
 def _end_live_runs() -> None:

@@ -123,11 +123,14 @@ class _WidgetView(View):
 
     def __init__(self, widget: Any, display: Any) -> None:
         self._widget = widget
+        self._display = display
+        self._handle: Any = None
         self._last: Snapshot | None = None
         self._shown_at = 0.0
-        self._handle = display(widget, display_id=True)
 
     def update(self, snapshot: Snapshot) -> None:
+        if self._handle is None:
+            self._handle = self._display(self._widget, display_id=True)
         now = time.monotonic()
         is_new = self._last is None or snapshot.state != self._last.state
         self._last = snapshot
@@ -136,11 +139,10 @@ class _WidgetView(View):
             self._widget.value = snapshot_html(snapshot)
 
     def close(self) -> None:
-        if self._handle is None:
-            return
-        self._handle.update(_Line(progress_line(self._last) if self._last is not None else ""))
+        if self._last is not None:
+            self._handle.update(_Line(progress_line(self._last)))
+            self._last = None
         self._widget.close()
-        self._handle = None
 
 
 class _Line:
@@ -171,7 +173,7 @@ def _head(snapshot: Snapshot) -> str:
 def _waiting(snapshot: Snapshot) -> str:
     if snapshot.live.stalled_since_ms is not None:
         return f"nothing has moved since {moment(snapshot.live.stalled_since_ms)}"
-    return f"waiting for the {snapshot.live.reason}" if snapshot.live.reason else ""
+    return f"paused ({snapshot.live.reason})" if snapshot.live.reason else ""
 
 
 def _numbers(snapshot: Snapshot) -> list[tuple[str, str]]:

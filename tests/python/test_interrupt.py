@@ -152,3 +152,73 @@ except KeyboardInterrupt:
         result = run_script(script, tmp_path / "source", url, tmp_path / "l.db")
     assert result.returncode == 0, result.stderr
     assert float(result.stdout) < 2
+
+
+def test_ctrl_c_while_starting_leaves_no_run_behind(tmp_path: Path) -> None:
+    """The run that was being started ends though the exception is kept, as notebooks do. Its store holds the listing
+    until after Ctrl-C, and the object for ever."""
+    script = """
+import http.server, os, signal, sys, threading, time, waybill
+signal.signal(signal.SIGINT, signal.default_int_handler)
+asked, answer = threading.Event(), threading.Event()
+ENTRY = "<Contents><Key>key</Key><Size>7</Size><LastModified>2026-11-20T12:00:00.000Z</LastModified><ETag>x</ETag></Contents>"
+
+class Store(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        asked.set()
+        answer.wait()
+        if "list-type" not in self.path:
+            threading.Event().wait()
+        body = f"<ListBucketResult><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated>{ENTRY}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+
+def interrupt():
+    asked.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+
+def state():
+    try:
+        with waybill.Tracker(ledger) as tracker:
+            return tracker.snapshot().state
+    except waybill.NotFoundError:
+        return ""
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
+server.daemon_threads = True
+threading.Thread(target=server.serve_forever, daemon=True).start()
+threading.Thread(target=interrupt).start()
+destination, ledger = sys.argv[1:]
+url = f"s3://bucket/?endpoint=http://127.0.0.1:{server.server_port}&region=us-east-1&anonymous=true"
+try:
+    waybill.Migration(url, destination, ledger, options=waybill.Options(drain_ms=0)).run()
+except KeyboardInterrupt as error:
+    kept = error
+answer.set()
+while state() != "interrupted":
+    time.sleep(0.02)
+print(type(kept).__name__)
+"""
+    result = run_script(script, tmp_path / "to", tmp_path / "l.db")
+    assert (result.returncode, result.stdout) == (0, "KeyboardInterrupt\n"), result.stderr
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_ctrl_c_between_two_waits_is_not_lost(
+    live_run: Callable[..., waybill.Run], monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    def interrupted(run: waybill.Run) -> waybill.Snapshot:
+        raise KeyboardInterrupt
+
+    run = live_run()
+    monkeypatch.setattr(waybill.Run, "result" if not is_told else "snapshot", property(interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        run._follow(print if is_told else None)
+    assert run.report is not None
+    assert run.report.state == "interrupted"

@@ -106,7 +106,7 @@ def test_a_live_run_shows_what_is_in_flight(live_run: Callable[..., waybill.Run]
     page = shown(dataclasses.replace(run.snapshot, live=live, state="running", source="s" * 100_000))
     assert "<b>\\x0a\\xff" in page.text
     assert "1.0 KiB, attempt 2" in page.text
-    assert "waiting for the ledger <i>" in page.text
+    assert "paused (ledger <i>)" in page.text
     assert len(page.text) < 10_000
 
 
@@ -194,13 +194,15 @@ def kernel(jupyter: None, tmp_path: Path) -> Iterator[Kernel]:
     kernel.close()
 
 
+@pytest.mark.parametrize("call", ["migration.run(progress=True)", "await aio.run(migration, progress=True)"])
 def test_an_interrupted_cell_stops_and_carries_on(
-    kernel: Kernel, large_tree: Path, tmp_path: Path, eventually: Callable[..., None]
+    kernel: Kernel, large_tree: Path, tmp_path: Path, eventually: Callable[..., None], call: str
 ) -> None:
     cell = f"""
 import waybill
-options = waybill.Options(concurrency=1)
-report = waybill.Migration({str(large_tree)!r}, "to", "ledger.db", options=options).run(progress=True)
+from waybill import aio
+migration = waybill.Migration({str(large_tree)!r}, "to", "ledger.db", options=waybill.Options(concurrency=1))
+report = {call}
 (report.run, report.state)
 """
     ledger = tmp_path / "ledger.db"
@@ -218,7 +220,7 @@ report = waybill.Migration({str(large_tree)!r}, "to", "ledger.db", options=optio
     kernel.manager.interrupt_kernel()
     reply, outputs = kernel.end(message)
     assert time.monotonic() - begin < 2.5
-    assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt")
+    assert (reply["status"], reply["ename"]) == ("error", "CancelledError" if "await" in call else "KeyboardInterrupt")
     # The last that is shown is how it ended, not how it was before.
     assert final_line(outputs).startswith("copy interrupted")
     with waybill.Tracker(ledger) as tracker:
