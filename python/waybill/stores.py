@@ -663,7 +663,7 @@ def open_source(url: PathOrUrl) -> Source:
     """Open a built-in source by its URL. Nothing is asked of the store yet.
 
     Its methods may be called by anybody, with a `Context` of their own (``waybill.Context()``); a call that blocks does so
-    with the GIL released, and ends when the context is cancelled.
+    with the GIL released, and ends when another thread cancels the context. Ctrl-C is seen when it returns.
 
     Raises
     ------

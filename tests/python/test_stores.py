@@ -537,3 +537,18 @@ def test_a_forked_child_has_stores_of_its_own(tmp_path: Path) -> None:
         tmp_path / "none",
     )
     assert (result.returncode, result.stdout) == (0, "0\n"), result.stderr
+
+
+def test_the_command_line_reads_such_a_ledger_and_says_who_carries_on_with_it(
+    cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    waybill.Migration(DictSource(objects(5)), DictDestination(), tmp_path / "l.db").run()
+    shown = cli("status", "--tracker", "l.db")
+    assert (shown.returncode, "dict://from/" in shown.stdout) == (0, True)
+    for command in ("run", "verify", "retry"):
+        shown = cli(command, "--tracker", "l.db")
+        assert shown.returncode == 2
+        assert shown.stderr.strip() == (
+            "waybill: the ledger l.db is of a program that opened its stores itself (dict://from/ to dict://to/): "
+            "that program carries on with it"
+        )

@@ -490,8 +490,13 @@ def open_migration(
     if source is None and destination is None:
         with Tracker(tracker) as ledger:
             info = ledger.migration()
-        if info is None or not info.source_url or not info.destination_url:
+        if info is None:
             raise wrong(f"the ledger {tracker} names no stores: give --from and --to")
+        if not info.source_url or not info.destination_url:
+            raise wrong(
+                f"the ledger {tracker} is of a program that opened its stores itself"
+                f" ({info.source} to {info.destination}): that program carries on with it"
+            )
         source, destination = info.source_url, info.destination_url
     if source is None or destination is None:
         raise wrong("--from and --to go together")
