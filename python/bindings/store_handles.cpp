@@ -115,7 +115,10 @@ py::object read(const std::shared_ptr<Store>& store, py::handle item_object, uin
 }
 
 void add_context(py::module_& module) {
-  py::class_<SharedContext, Shared>(module, "Context")
+  py::class_<SharedContext, Shared>(module, "Context",
+                                      "What every call of a store is given: whether it is to end (`cancelled`, `check`), how much time it has\n"
+                                      "(`seconds_left`, `sleep`), and where to say something (`log`, `count`). Valid until the call returns.\n"
+                                      "One of your own, for calls outside of runs, is made with a timeout in seconds, or without one.")
       .def(py::init<std::optional<double>>(), py::arg("timeout") = py::none())
       .def_property_readonly("cancelled", &SharedContext::cancelled)
       .def_property_readonly("attempt", &SharedContext::attempt)
@@ -149,7 +152,10 @@ void add_context(py::module_& module) {
 }
 
 void add_contents(py::module_& module) {
-  py::class_<SharedBody, std::shared_ptr<SharedBody>>(module, "Body")
+  py::class_<SharedBody, std::shared_ptr<SharedBody>>(
+      module, "Body",
+      "The bytes of one write, as a binary file (`read`, `seek`, `tell`, `size`), with their digests (`crc64nvme`, `sha256`)\n"
+      "where they are known. Valid until the call returns; one of your own is made of bytes.")
       .def(py::init([](const std::string& content) { return std::make_shared<SharedBody>(content); }), py::arg("content"))
       .def_property_readonly("size", &SharedBody::size)
       .def_property_readonly("crc64nvme", [](const SharedBody& body) { return body.digest().crc64nvme; })
@@ -179,7 +185,10 @@ void add_contents(py::module_& module) {
       .def("tell", &SharedBody::position)
       .def("readable", [](const SharedBody&) { return true; })
       .def("seekable", [](const SharedBody&) { return true; });
-  py::class_<SharedInput, std::shared_ptr<SharedInput>>(module, "InputStream")
+  py::class_<SharedInput, std::shared_ptr<SharedInput>>(
+      module, "InputStream",
+      "What a Transform reads, as a binary file (`read`), with its `size`, `stamp` and `attributes` as far as they are known.\n"
+      "Valid until the result has been read to its end.")
       .def_property_readonly("size", &SharedInput::size)
       .def_property_readonly("stamp", [](const SharedInput& input) { return to_object(input.stamp()); })
       .def_property_readonly("attributes", [](const SharedInput& input) { return to_object(input.attributes()); })
