@@ -196,7 +196,9 @@ class _Frame:
 
     def _in_flight(self, width: int, in_ascii: bool, most: int) -> list[Text]:
         items = self._snapshot.live.in_flight
-        number = max(self._snapshot.items.in_progress, len(items))
+        # What is in progress may still wait for its turn, and the list of what is moved has an end.
+        live = self._snapshot.live
+        number = max(len(items), min(self._snapshot.items.in_progress, live.concurrency))
         if not items or most < 1:
             return []
         shown = items[:most]

@@ -4,6 +4,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,56 @@ import pytest
 import waybill
 from waybill import _core
 
+PROJECT = Path(__file__).parents[2]
+
 
 def test_names_order_and_defaults_are_those_of_cpp() -> None:
     ours = {field.name: field.default for field in dataclasses.fields(waybill.Options)}
     assert list(ours) == list(_core.default_options())
     assert ours == _core.default_options()
+
+
+def header_fields(header: str, struct: str) -> list[str]:
+    """The members of a struct as its header declares them."""
+    text = (PROJECT / "include" / "waybill" / header).read_text(encoding="utf-8")
+    found = re.search(rf"^ *struct {struct} {{\n(.*?)^ *}};", text, re.MULTILINE | re.DOTALL)
+    assert found, struct
+    declarations = re.sub(r"^ *(//.*|enum .*?};|bool operator.*)$", "", found[1], flags=re.MULTILINE)
+    names = re.findall(r"^ *[\w:<>, ]+?[>\w] (\w+)(?: = [^;]+| = \{\}|\{[^;]*\})?;", declarations, re.MULTILINE)
+    return list(names)
+
+
+def test_the_header_declares_the_same_fields() -> None:
+    """A field that is new in C++ is found here even where the bindings do not know it."""
+    assert header_fields("options.hpp", "Options") == list(_core.default_options())
+
+
+@pytest.mark.parametrize(
+    ("header", "struct", "kind", "otherwise"),
+    [
+        ("item.hpp", "Attributes", waybill.Attributes, {}),
+        ("item.hpp", "SourceStamp", waybill.SourceStamp, {}),
+        ("item.hpp", "ItemId", waybill.ItemId, {}),
+        ("destination.hpp", "PartPlan", waybill.PartPlan, {}),
+        ("destination.hpp", "OpenUpload", waybill.OpenUpload, {}),
+        ("destination.hpp", "Stored", waybill.Stored, {"digest": ("crc64nvme", "sha256")}),
+        ("destination.hpp", "PartInfo", waybill.PartInfo, {"digest": ("crc64nvme", "sha256")}),
+        ("destination.hpp", "WriteOptions", waybill.WriteOptions, {}),
+        # Where both sides are one store in C++ it can copy by itself; one in Python cannot.
+        (
+            "destination.hpp",
+            "Capabilities",
+            waybill.DestinationCapabilities,
+            {"copies": (), "copies_need_attributes": (), "max_copy_bytes": (), "copy_part_bytes": ()},
+        ),
+        ("source.hpp", "Capabilities", waybill.SourceCapabilities, {}),
+    ],
+)
+def test_what_stores_exchange_has_the_fields_of_cpp(
+    header: str, struct: str, kind: Any, otherwise: dict[str, tuple[str, ...]]
+) -> None:
+    wanted = [name for field in header_fields(header, struct) for name in otherwise.get(field, (field,))]
+    assert sorted(field.name for field in dataclasses.fields(kind)) == sorted(wanted)
 
 
 def test_options_are_frozen_and_keyword_only() -> None:
