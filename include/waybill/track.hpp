@@ -74,7 +74,7 @@ class TrackedRun {
   /// Errors: invalid_argument (an item that comes twice, a key or a revision out of bounds: nothing of the call is
   /// recorded); cancelled (the run stops, see is_stopping()); or whatever the run failed with.
   virtual bool declare(std::span<const TrackedItem> items, std::chrono::milliseconds timeout = patient) = 0;
-  /// Everything has been declared: from now on snapshots have a ratio of progress.
+  /// Everything has been declared: snapshots have a ratio of progress from now on, until other items are declared or claimed.
   virtual void end_listing() = 0;
   /// Tickets of items, in order; nothing: not within `timeout`. An item that has failed in this run, or was let go, may be
   /// claimed again. Errors: as declare.

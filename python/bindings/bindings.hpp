@@ -41,6 +41,8 @@ py::dict to_dict(const ItemRecord& record);
 /// A failure with the item it belongs to.
 py::dict to_dict(const ScanRow& row, const Failure& failure);
 py::dict to_outcome(const ScanRow& row);
+/// A result with the item it belongs to.
+py::dict to_result(const ScanRow& row);
 py::dict to_dict(const Finding& finding);
 py::dict to_dict(const RunRecord& run);
 py::dict to_dict(const RunSummary& summary);
@@ -67,5 +69,6 @@ void add_migration(py::module_& module);
 void add_maintenance(py::module_& module);
 void add_stores(py::module_& module);
 void add_trace(py::module_& module);
+void add_track(py::module_& module);
 
 }  // namespace waybill::python

@@ -345,23 +345,26 @@ void wait_for(Call& call, SharedContext& shared, Context& context) {
 
 void close_calls() { pool().close(); }
 
+Error error_of(const py::dict& fields) {
+  const std::string code = fields["code"].cast<std::string>();
+  ErrorCode number = ErrorCode::unknown;
+  for (int i = 0; i <= static_cast<int>(ErrorCode::unauthenticated); ++i) {
+    if (code == to_string(static_cast<ErrorCode>(i))) number = static_cast<ErrorCode>(i);
+  }
+  Error error(number, error_class_from(fields["error_class"].cast<std::string>()).value_or(ErrorClass::internal),
+              fields["message"].cast<std::string>());
+  error.set_retryable(fields["retryable"].cast<bool>()).set_http_status(fields["http_status"].cast<int>());
+  error.set_provider_code(fields["provider_code"].cast<std::string>()).set_request_id(fields["request_id"].cast<std::string>());
+  if (const auto wait = fields["retry_after"].cast<std::optional<double>>()) {
+    error.set_retry_after(std::chrono::milliseconds(static_cast<int64_t>(*wait * 1000)));
+  }
+  return error;
+}
+
 Error to_error(py::error_already_set& raised) {
   try {
     if (raised.trace()) PyException_SetTraceback(raised.value().ptr(), raised.trace().ptr());
-    const py::dict fields = py::module_::import("waybill.failures").attr("failure_fields")(raised.value());
-    const std::string code = fields["code"].cast<std::string>();
-    ErrorCode number = ErrorCode::unknown;
-    for (int i = 0; i <= static_cast<int>(ErrorCode::unauthenticated); ++i) {
-      if (code == to_string(static_cast<ErrorCode>(i))) number = static_cast<ErrorCode>(i);
-    }
-    Error error(number, error_class_from(fields["error_class"].cast<std::string>()).value_or(ErrorClass::internal),
-                fields["message"].cast<std::string>());
-    error.set_retryable(fields["retryable"].cast<bool>()).set_http_status(fields["http_status"].cast<int>());
-    error.set_provider_code(fields["provider_code"].cast<std::string>()).set_request_id(fields["request_id"].cast<std::string>());
-    if (const auto wait = fields["retry_after"].cast<std::optional<double>>()) {
-      error.set_retry_after(std::chrono::milliseconds(static_cast<int64_t>(*wait * 1000)));
-    }
-    return error;
+    return error_of(py::module_::import("waybill.failures").attr("failure_fields")(raised.value()));
   } catch (py::error_already_set& failure) {
     return Error(ErrorCode::internal, ErrorClass::internal, "an exception in Python that cannot be described");
   } catch (const std::exception&) {

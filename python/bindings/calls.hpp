@@ -91,6 +91,8 @@ void wait_for(Call& call, SharedContext& shared, Context& context);
 /// From now on no call enters Python: those that would throw cancelled. For an interpreter that exits.
 void close_calls();
 
+/// The Error of waybill.failures.failure_fields. With the GIL held. Errors: of pybind11, where the fields are odd.
+Error error_of(const py::dict& fields);
 /// What user code threw, as an Error: one line, with where it came from. With the GIL held.
 Error to_error(py::error_already_set& error);
 

@@ -19,4 +19,5 @@ PYBIND11_MODULE(_core, module) {
   waybill::python::add_migration(module);
   waybill::python::add_maintenance(module);
   waybill::python::add_trace(module);
+  waybill::python::add_track(module);
 }

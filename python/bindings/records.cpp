@@ -204,6 +204,14 @@ py::dict to_outcome(const ScanRow& row) {
   return out;
 }
 
+py::dict to_result(const ScanRow& row) {
+  py::dict out;
+  put_id(out, row.record.id);
+  out["run"] = row.record.run;
+  out["json"] = to_text(row.result);
+  return out;
+}
+
 py::dict to_dict(const Finding& finding) {
   py::dict out;
   out["run"] = finding.run;

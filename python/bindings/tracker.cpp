@@ -49,13 +49,16 @@ Query make_query(const std::vector<std::string>& states, const std::optional<std
 py::tuple scan(const TrackerHandle& handle, const std::vector<std::string>& states,
                const std::optional<std::string>& error_class, const std::string& prefix, const std::string& resume,
                size_t limit, const std::string& want) {
-  const Query query = make_query(states, error_class, prefix);
+  Query query = make_query(states, error_class, prefix);
+  query.has_result = want == "results";
   Tracker& tracker = handle.get();
   const ScanPage page = unlocked([&] { return tracker.scan(query, resume, limit); });
   py::list rows;
   for (const ScanRow& row : page.rows) {
     if (want == "items") {
       rows.append(to_dict(row.record));
+    } else if (want == "results") {
+      rows.append(to_result(row));
     } else if (want == "outcomes") {
       rows.append(to_outcome(row));
     } else if (row.failure && !row.record.left) {

@@ -52,6 +52,7 @@ from waybill.records import (
     InFlight,
     ItemAccounts,
     ItemRecord,
+    ItemResult,
     LiveState,
     MigrationInfo,
     Outcome,
@@ -98,6 +99,7 @@ from waybill.stores import (
 )
 from waybill.trace import trace_http
 from waybill.tracker import Tracker
+from waybill.tracking import TrackedItem, TrackedRun, track
 
 __all__ = [
     "AbortedError",
@@ -127,6 +129,7 @@ __all__ = [
     "ItemAccounts",
     "ItemId",
     "ItemRecord",
+    "ItemResult",
     "LedgerBackup",
     "LedgerCheck",
     "LedgerVacuum",
@@ -168,6 +171,8 @@ __all__ = [
     "Spec",
     "Stored",
     "StreamResult",
+    "TrackedItem",
+    "TrackedRun",
     "Tracker",
     "Transform",
     "UnauthenticatedError",
@@ -184,6 +189,7 @@ __all__ = [
     "prune_events",
     "recover_ledger",
     "trace_http",
+    "track",
     "vacuum_ledger",
     "write_bundle",
 ]

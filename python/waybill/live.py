@@ -24,6 +24,7 @@ from waybill.text import (
     eta,
     is_utf8,
     item_name,
+    items_due,
     moment,
     percent,
     progress_line,
@@ -151,6 +152,9 @@ class _Frame:
     def _bar(self, width: int, in_ascii: bool) -> Text:
         ratio = self._snapshot.progress
         text = percent(ratio) if ratio is not None else "listing"
+        if ratio is None and self._snapshot.expected_items:
+            # Of tracked work: a guess of its program's, which may be too low.
+            ratio, text = min(self._snapshot.items.settled / self._snapshot.expected_items, 0.99), "expected"
         length = max(width - 9, 1)
         done = int(length * ratio) if ratio is not None else 0
         full, empty = ("=", "-") if in_ascii else ("━", "─")
@@ -164,7 +168,8 @@ class _Frame:
         is_measured = is_running and (live.items_per_second > 0 or snapshot.active_seconds > _MEASURED_SECONDS)
         speed = f"   {live.items_per_second:,.0f}/s" if is_measured else ""
         estimate = f"   {eta(snapshot)}" if is_running and eta(snapshot) else ""
-        yield "items", f"{count(items.settled)} of {count(items.eligible)}{so_far}{speed}{estimate}", ""
+        due, meant = items_due(snapshot)
+        yield "items", f"{count(items.settled)} of {due}{meant}{speed}{estimate}", ""
         speed = f"   {size(live.bytes_per_second)}/s" if is_measured else ""
         yield "bytes", f"{size(snapshot.bytes_done)} of {size(snapshot.bytes_total)}{so_far}{speed}", ""
         numbers = [

@@ -64,7 +64,7 @@ _EXIT_SECONDS = 10.0
 
 # Runs that have not been seen to end. They are kept here, so that dropping a Run never blocks in a destructor, and
 # ended in an orderly way when the interpreter exits.
-_live: set[_core.Run] = set()
+_live: set[_core.Run | _core.TrackedRun] = set()
 
 
 class Run:
@@ -74,7 +74,7 @@ class Run:
     first, so that the next start carries it on. Every method may be called from any thread.
     """
 
-    def __init__(self, core: _core.Run) -> None:
+    def __init__(self, core: _core.Run | _core.TrackedRun) -> None:
         self._core = core
         self._report: Report | None = None
         self._is_interrupted = False

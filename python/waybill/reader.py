@@ -15,6 +15,7 @@ from waybill.records import (
     Failure,
     Finding,
     ItemRecord,
+    ItemResult,
     ItemState,
     Outcome,
     PartitionSummary,
@@ -73,6 +74,16 @@ class LedgerReader:
         states: list[ItemState] = ["failed", "vanished"]
         make = _keywords(Failure)
         return self._scan(Failure, make, "failures", states=states, error_class=error_class, prefix=prefix)
+
+    def results(self, *, prefix: bytes | str = b"") -> Records[ItemResult]:
+        """What a program kept of its items (`TrackedRun.result`), in order of partition and key.
+
+        Parameters
+        ----------
+        prefix : bytes or str
+            Only keys that begin so.
+        """
+        return self._scan(ItemResult, _keywords(ItemResult), "results", states=[], prefix=prefix)
 
     def findings(self, run: int | None = None) -> Records[Finding]:
         """What a verify run found; of the last one by default."""
@@ -134,7 +145,7 @@ class LedgerReader:
         self,
         kind: type[Record],
         make: Callable[[dict[str, Any]], Record],
-        want: Literal["items", "outcomes", "failures"],
+        want: Literal["items", "outcomes", "failures", "results"],
         *,
         states: list[ItemState],
         prefix: bytes | str,

@@ -23,6 +23,7 @@ __all__ = [
     "InFlight",
     "ItemAccounts",
     "ItemRecord",
+    "ItemResult",
     "ItemState",
     "LiveState",
     "MigrationInfo",
@@ -299,6 +300,30 @@ class Outcome:
     item: ItemRecord
     failure: Failure | None
     left: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemResult:
+    """What a program kept of a done item of tracked work (`TrackedRun.result`).
+
+    Attributes
+    ----------
+    run : int
+        The last run that saw the item.
+    json : str
+        A JSON object, one line.
+    """
+
+    partition: str
+    key: bytes
+    version: str
+    run: int
+    json: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """`json` parsed."""
+        result: dict[str, Any] = json.loads(self.json)
+        return result
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -151,12 +151,21 @@ def shown_state(snapshot: Snapshot) -> str:
     return f"{snapshot.phase} {snapshot.state}"
 
 
+def items_due(snapshot: Snapshot) -> tuple[str, str]:
+    """How many items there are, and how that is meant: ``""``, ``" so far"``, or of tracked work ``" expected"``."""
+    if snapshot.listing_complete:
+        return count(snapshot.items.eligible), ""
+    if snapshot.expected_items is None:
+        return count(snapshot.items.eligible), " so far"
+    return count(snapshot.expected_items), " expected"
+
+
 def progress_line(snapshot: Snapshot) -> str:
     """A run in one line."""
     items = snapshot.items
     parts = [shown_state(snapshot)]
-    so_far = "" if snapshot.listing_complete else " so far"
-    parts.append(f"{count(items.settled)} of {count(items.eligible)} items{so_far}")
+    due, meant = items_due(snapshot)
+    parts.append(f"{count(items.settled)} of {due} items{meant}")
     if snapshot.progress is not None:
         parts[-1] += f" ({percent(snapshot.progress)})"
     parts.append(f"{size(snapshot.bytes_done)} of {size(snapshot.bytes_total)}")

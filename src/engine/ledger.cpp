@@ -276,9 +276,9 @@ bool Ledger::wait_for_commit_of(std::unique_lock<std::mutex>& lock) {
   return committed_ >= mine;
 }
 
-void Ledger::set_listing_complete() {
+void Ledger::set_listing_complete(bool is_complete) {
   std::scoped_lock lock(mutex_);
-  run_.listing_complete = true;
+  run_.listing_complete = is_complete;
   run_changed_ = true;
   work_.notify_one();
 }

@@ -60,7 +60,7 @@ class Ledger {
   /// Rows found by listing, and how far it has come, for one transaction. Blocks while too many are not committed, or,
   /// with `wait_for_commit`, until these are. False if the ledger has stopped.
   bool list(std::vector<ItemChange> items, std::vector<ListingRecord> listings, bool wait_for_commit);
-  void set_listing_complete();
+  void set_listing_complete(bool is_complete = true);
   /// There is nothing more to list in this run, though the listing is not complete.
   void set_listing_ended();
   /// An item's end; committed after the next flush. Blocks while too many wait.

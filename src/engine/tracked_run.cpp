@@ -178,8 +178,22 @@ bool TrackedWork::declare(std::span<const TrackedItem> items, milliseconds timeo
     changes.push_back(std::move(change));
   }
   recent_.merge(added);
-  ledger_->list(std::move(changes), {}, false);
+  hand_in(std::move(changes));
   return true;
+}
+
+void TrackedWork::end_listing() {
+  std::scoped_lock entry(entry_mutex_);
+  is_listed_ = true;
+  ledger_->set_listing_complete();
+}
+
+// With entry_mutex_ held. What comes after everything was declared opens the listing again: a ratio that has been shown
+// does not fall.
+void TrackedWork::hand_in(std::vector<ItemChange> changes) {
+  if (changes.empty()) return;
+  if (std::exchange(is_listed_, false)) ledger_->set_listing_complete(false);
+  ledger_->list(std::move(changes), {}, false);
 }
 
 std::optional<std::vector<TrackedWork::Ticket>> TrackedWork::claim(std::span<const TrackedItem> items, bool is_declared,
@@ -209,7 +223,7 @@ std::optional<std::vector<TrackedWork::Ticket>> TrackedWork::claim(std::span<con
     rows.push_back(row ? std::move(*row) : *known[i]);
   }
   for (auto& [id, record] : added) recent_.insert_or_assign(id, std::nullopt);
-  if (!changes.empty()) ledger_->list(std::move(changes), {}, false);
+  hand_in(std::move(changes));
 
   std::vector<Ticket> tickets;
   tickets.reserve(rows.size());

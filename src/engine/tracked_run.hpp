@@ -25,7 +25,7 @@ class TrackedWork final : public RunBase {
   ~TrackedWork() override { shut_down(); }
 
   bool declare(std::span<const TrackedItem> items, std::chrono::milliseconds timeout);
-  void end_listing() { ledger_->set_listing_complete(); }
+  void end_listing();
   std::optional<std::vector<Ticket>> claim(std::span<const TrackedItem> items, bool is_declared, std::chrono::milliseconds timeout);
   void start(Ticket ticket);
   bool finish(Ticket ticket, const TrackedOutcome& outcome, std::chrono::milliseconds timeout);
@@ -54,6 +54,7 @@ class TrackedWork final : public RunBase {
   /// An item that was handed in lately. With a record it may be claimed again, and that is its row.
   using Recent = std::map<ItemId, std::optional<ItemRecord>>;
 
+  void hand_in(std::vector<ItemChange> changes);
   bool wait_until_ready(Clock::time_point until);
   std::vector<std::optional<ItemRecord>> look_up(std::span<const TrackedItem> items);
   bool is_duplicate(const TrackedItem& item, const std::optional<ItemRecord>& known) const;
@@ -68,7 +69,8 @@ class TrackedWork final : public RunBase {
   // Held while something is handed in: what the ledger has room for is not taken by another thread meanwhile. Never
   // taken by the ledger's thread, which is waited for under it.
   std::mutex entry_mutex_;
-  Recent recent_;  // guarded by entry_mutex_
+  Recent recent_;            // guarded by entry_mutex_
+  bool is_listed_ = false;  // guarded by entry_mutex_
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -102,7 +102,7 @@ def test_history_sums_up(ran: CommandLine) -> None:
 def run_of(state: Any, seconds: float, attempts: tuple[int, int], phase: Any = "copy") -> waybill.RunSummary:
     record = waybill.RunRecord(
         run=1, phase=phase, state=state, reason="", started_at_ms=0, ended_at_ms=1, active_seconds=seconds,
-        listing_complete=True, options="{}", engine_version="0", host="", pid=0,
+        listing_complete=True, expected_items=None, options="{}", engine_version="0", host="", pid=0,
     )  # fmt: skip
     nothing = waybill.ItemAccounts(
         **dict.fromkeys((field.name for field in dataclasses.fields(waybill.ItemAccounts)), 0)

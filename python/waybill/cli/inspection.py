@@ -24,7 +24,7 @@ from waybill.cli.values import (
     wrong_run,
 )
 from waybill.records import FindingKind, ItemState
-from waybill.text import count, duration, eta, item_name, json_line, moment, percent, row_fields, safe, size
+from waybill.text import count, duration, eta, item_name, items_due, json_line, moment, percent, row_fields, safe, size
 
 __all__ = ["add_commands", "finding_line", "last_verify_run", "status_lines"]
 
@@ -178,7 +178,7 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     lines.append(f"time         {started}{duration(snapshot.active_seconds)} at work{ended}")
     if snapshot.owner is not None:
         lines.append(f"owner        {safe(snapshot.owner.host)}, process {snapshot.owner.pid}")
-    total = count(items.eligible) + ("" if snapshot.listing_complete else " so far")
+    total = "".join(items_due(snapshot))
     ratio = f" ({percent(snapshot.progress)})" if snapshot.progress is not None else ""
     lines.append(f"items        {count(items.settled)} of {total} settled{ratio}")
     numbers = [

@@ -490,6 +490,7 @@ def open_migration(
     if source is None and destination is None:
         with Tracker(tracker) as ledger:
             info = ledger.migration()
+            _refuse_tracked(ledger, tracker)
         if info is None:
             raise wrong(f"the ledger {tracker} names no stores: give --from and --to")
         if not info.source_url or not info.destination_url:
@@ -503,12 +504,21 @@ def open_migration(
     return Migration(source, destination, tracker, name=name, options=options)
 
 
+def _refuse_tracked(ledger: Tracker, tracker: str) -> None:
+    """Tracked work is done by a program alone."""
+    info = ledger.migration()
+    if info is not None and info.fingerprint.startswith("track="):
+        name = safe(info.source.removeprefix("track:"))
+        raise wrong(f'the ledger {tracker} is of tracked work ("{name}"): start the program that does it')
+
+
 def _options_to_resume(tracker: str) -> Options:
     """The options of the run that has not ended: its filters above all.
 
     A run that has ended is not begun anew by a word that promises to go on. A live one is refused by its lease.
     """
     with Tracker(tracker) as ledger:
+        _refuse_tracked(ledger, tracker)
         snapshot = ledger.snapshot()
         last = next(iter(ledger.runs(1)), None)
     if last is not None and snapshot.phase == "copy" and snapshot.state in RESUMABLE:

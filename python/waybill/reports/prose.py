@@ -67,13 +67,14 @@ FINDINGS = {
 def verdict(summary: Summary) -> str:
     """Where the migration stands, in one or two sentences."""
     items, run = summary.snapshot.migration_items, summary.run.record
-    where = f"{count(items.done)} of {count(items.eligible)} {_items(items.eligible)} copied"
+    done, do = ("done", "do") if run.phase == "track" else ("copied", "copy")
+    where = f"{count(items.done)} of {count(items.eligible)} {_items(items.eligible)} {done}"
     if items.eligible == 0:
-        where = "No item to copy"
+        where = f"No item to {do}"
     elif items.done == items.eligible:
-        where = f"All {count(items.eligible)} {_items(items.eligible)} copied"
+        where = f"All {count(items.eligible)} {_items(items.eligible)} {done}"
     left = [(items.failed, "failed"), (items.vanished, "vanished"), (items.waived, "waived")]
-    left.append((items.pending + items.in_progress, "still to be copied"))
+    left.append((items.pending + items.in_progress, f"still to be {done}"))
     shown = ", ".join(f"{count(number)} {word}" for number, word in left if number)
     sentences = [where + (f"; {shown}." if shown else ".")]
     if summary.snapshot.state in ("running", "cancelling"):
@@ -91,8 +92,9 @@ def verdict(summary: Summary) -> str:
 def verification(summary: Summary) -> str:
     """What verify runs say about it."""
     verify = summary.verify
+    is_tracked = summary.run.record.phase == "track"
     if verify is None:
-        return "Nothing has been verified yet."
+        return "The work of a program: nothing is to be verified." if is_tracked else "Nothing has been verified yet."
     record, found = verify.record, sum(number for kind, number in verify.findings.items() if kind != "unknown")
     unknown = verify.findings.get("unknown", 0)
     compared = f"{count(verify.items.settled)} of {count(verify.items.eligible)} {_items(verify.items.eligible)}"

@@ -342,7 +342,7 @@ def find_run(ledger: Tracker, wanted: int | None) -> RunSummary:
     newest = None
     for run in observed_history(ledger):
         newest = newest or run
-        if run.record.run == wanted or (wanted is None and run.record.phase == "copy"):
+        if run.record.run == wanted or (wanted is None and run.record.phase in ("copy", "track")):
             return run
     if newest is None:
         raise FailedPreconditionError(
