@@ -61,6 +61,9 @@ Options options_from(const py::dict& fields);
 /// Errors: configuration, naming the word and those that are known.
 VerifyLevel verify_level_from(std::string_view word);
 
+/// A tracker that is open, as the class that opens them by path.
+py::object make_tracker(std::shared_ptr<Tracker> tracker);
+
 void add_errors(py::module_& module);
 void add_records(py::module_& module);
 void add_options(py::module_& module);

@@ -163,6 +163,12 @@ class MigrationHandle {
     shared_->migration.set_name(name);
   }
 
+  /// The migration's own tracker; what is given keeps the migration alive.
+  std::shared_ptr<Tracker> tracker() const {
+    const std::lock_guard lock(shared_->mutex);
+    return {shared_, &shared_->migration.tracker()};
+  }
+
   PlanJob plan(const py::dict& fields) const {
     return PlanJob([shared = shared_, options = options_from(fields)] {
       const std::lock_guard lock(shared->mutex);
@@ -313,6 +319,8 @@ void add_migration(py::module_& module) {
            py::arg("source"), py::arg("destination"), py::arg("tracker"), Guard())
       .def("set_transform", &MigrationHandle::set_transform, py::arg("transform"), Guard())
       .def("set_name", &MigrationHandle::set_name, py::arg("name"), Guard())
+      .def("tracker",
+           [](const MigrationHandle& handle) { return make_tracker(unlocked([&] { return handle.tracker(); })); })
       .def("plan", &MigrationHandle::plan, py::arg("options"))
       .def("start", &MigrationHandle::start, py::arg("options"))
       .def("waive", &MigrationHandle::waive, py::arg("options"), py::arg("who"), py::arg("why"))

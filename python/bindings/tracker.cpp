@@ -3,6 +3,8 @@
 // Tracker: the reading side of a ledger and the requests that any process may make.
 #include <pybind11/stl.h>
 
+#include <utility>
+
 #include "bindings.hpp"
 
 namespace waybill::python {
@@ -12,6 +14,7 @@ class TrackerHandle {
  public:
   TrackerHandle(const std::string& path, bool read_only)
       : tracker_(open_tracker(path, read_only ? OpenMode::read_only : OpenMode::existing)) {}
+  explicit TrackerHandle(std::shared_ptr<Tracker> tracker) : tracker_(std::move(tracker)) {}
 
   Tracker& get() const {
     if (!tracker_) throw Error(ErrorCode::failed_precondition, ErrorClass::configuration, "the tracker is closed");
@@ -76,6 +79,8 @@ py::list to_list(const std::vector<Record>& records) {
 }
 
 }  // namespace
+
+py::object make_tracker(std::shared_ptr<Tracker> tracker) { return py::cast(TrackerHandle(std::move(tracker))); }
 
 void add_tracker(py::module_& module) {
   using Guard = py::call_guard<py::gil_scoped_release>;

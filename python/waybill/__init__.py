@@ -7,6 +7,9 @@
 ...     print(failure.error_class, waybill.printable(failure.key), failure.message)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from waybill._core import __version__
 from waybill.doctor import Diagnosis, diagnose, write_bundle
 from waybill.errors import (
@@ -193,3 +196,15 @@ __all__ = [
     "vacuum_ledger",
     "write_bundle",
 ]
+
+
+if TYPE_CHECKING:
+    from waybill import aio as aio
+    from waybill import charts as charts
+else:
+
+    def __getattr__(name: str) -> object:
+        # Few need asyncio, and fewer matplotlib: loaded by their first use.
+        if name in ("aio", "charts"):
+            return import_module(f"waybill.{name}")
+        raise AttributeError(f"module 'waybill' has no attribute {name!r}")

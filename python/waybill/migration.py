@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from waybill import _core
-from waybill.errors import InvalidArgumentError, UnimplementedError
+from waybill.errors import InvalidArgumentError
 from waybill.options import LedgerFormat, Options, VerifyLevel
 from waybill.reader import LedgerReader
 from waybill.records import (
@@ -101,7 +101,9 @@ class Run:
         return f"<waybill.Run {self._core.id}, {self._report.state if self._report else 'live'}>"
 
     def _repr_html_(self) -> str:
-        return (self.report or self.snapshot)._repr_html_()
+        from waybill.notebook import run_html  # noqa: PLC0415 (only where it is shown)
+
+        return run_html(self)
 
     @property
     def id(self) -> int:
@@ -515,13 +517,9 @@ class Migration(LedgerReader):
 
     @contextmanager
     def _reading(self) -> Iterator[_core.Tracker]:
-        if self._tracker == "memory:":
-            raise UnimplementedError(
-                "a ledger in memory has no lists; give the migration the path of a file",
-                code="unimplemented",
-                error_class="configuration",
-            )
-        ledger = _core.Tracker(os.fsencode(self._tracker), True)
+        # A file is opened anew, to be read beside whoever writes it; what is in memory there is but once.
+        in_memory = self._tracker == "memory:"
+        ledger = self._core.tracker() if in_memory else _core.Tracker(os.fsencode(self._tracker), True)
         try:
             yield ledger
         finally:

@@ -16,12 +16,13 @@ from typing import Any
 
 from waybill.advice import what_to_do
 from waybill.live import View
+from waybill.migration import Run
 from waybill.records import ItemAccounts, Plan, Report, Snapshot, printable
 from waybill.reports import prose
 from waybill.reports.summary import LIVE_STATES, SizeClass, size_bound, size_class
 from waybill.text import count, duration, eta, item_name, moment, percent, progress_line, safe, size
 
-__all__ = ["make_widget", "plan_html", "report_html", "snapshot_html"]
+__all__ = ["make_widget", "plan_html", "report_html", "run_html", "snapshot_html"]
 
 _COLOURS = {
     "done": "#2f9e6e",
@@ -41,8 +42,8 @@ _EXAMPLES_SHOWN = 10
 _LEAST_SECONDS_BETWEEN = 0.2
 
 
-def snapshot_html(snapshot: Snapshot, message: str = "") -> str:
-    """A run at one instant; `message` stands in place of its reason."""
+def snapshot_html(snapshot: Snapshot, message: str = "", as_of_ms: int | None = None) -> str:
+    """A run at one instant, which is said if it is given; `message` stands in place of the run's reason."""
     parts = [_head(snapshot), _note(message or snapshot.reason or _waiting(snapshot))]
     items = snapshot.items
     parts.append(_parts_bar(items))
@@ -52,8 +53,16 @@ def snapshot_html(snapshot: Snapshot, message: str = "") -> str:
     )
     parts.append(_counted("findings", snapshot.findings, prose.FINDINGS))
     if snapshot.state in LIVE_STATES:
-        parts += [_in_flight(snapshot)]
+        parts.append(_in_flight(snapshot))
+        parts.append(_muted(f"as of {moment(as_of_ms)}, and not changing by itself") if as_of_ms is not None else "")
     return _box(parts)
+
+
+def run_html(run: Run) -> str:
+    """A run as it ended, or as it is now."""
+    if run.report is not None:
+        return report_html(run.report)
+    return snapshot_html(run.snapshot, as_of_ms=int(time.time() * 1000))
 
 
 def report_html(report: Report) -> str:

@@ -217,10 +217,22 @@ def test_a_migration_without_a_ledger_says_so(tree: Path, tmp_path: Path) -> Non
     with pytest.raises(waybill.NotFoundError, match=r"new\.db"):
         list(new)
     assert not (tmp_path / "new.db").exists()
-    in_memory = waybill.Migration(tree, tmp_path / "to", "memory:")
-    in_memory.run()
-    with pytest.raises(waybill.UnimplementedError, match="path of a file"):
-        list(in_memory.items())
+
+
+def test_a_ledger_in_memory_has_lists(tree: Path, tmp_path: Path, tracker: waybill.Tracker) -> None:
+    migration = waybill.Migration(tree, tmp_path / "to", "memory:")
+    assert list(migration.items()) == list(migration.runs()) == []
+    migration.run()
+    items = list(migration.items())
+    assert [item.key for item in items] == [item.key for item in tracker.items()]
+    for name in LISTS:
+        records = getattr(migration, name)()
+        assert records.to_arrow().schema == getattr(tracker, name)().to_arrow().schema
+    assert len(migration.items("copied").to_pandas()) == 12
+    # A list that outlives its migration keeps what it reads.
+    records = migration.items()
+    del migration
+    assert len(list(records)) == 12
 
 
 def test_what_is_not_installed_is_named(tracker: waybill.Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +262,7 @@ def test_what_is_not_installed_is_named(tracker: waybill.Tracker, monkeypatch: p
 def test_nothing_is_loaded_before_it_is_asked_for() -> None:
     script = (
         "import sys, waybill, waybill.cli; print(*sorted({'asyncio', 'pandas', 'polars', 'pyarrow', 'numpy', "
-        "'matplotlib', 'IPython', 'ipywidgets'} & set(sys.modules)))"
+        "'matplotlib', 'IPython', 'ipywidgets'} & set(sys.modules))); waybill.aio.run; waybill.charts.sizes"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, encoding="utf-8").stdout
     assert shown.split() == []

@@ -52,6 +52,9 @@ async def main() -> None:
     ended = await aio.run(migration, progress=look)
     started: aio.Run = await aio.start_verify(migration, level="listing")
 
+    plan: waybill.Plan = await waybill.aio.plan(migration)
+
+waybill.nothing()
 waybill.Options(overwrite="sometimes")
 migration.verify(level="everything")
 """
@@ -76,9 +79,10 @@ def test_a_program_is_checked(tmp_path: Path) -> None:
     assert 'Revealed type is "str"' in shown or 'Revealed type is "builtins.str"' in shown
     assert "completed_with_differences" in shown
     errors = [line for line in shown.splitlines() if ": error:" in line]
-    assert len(errors) == 2, shown
-    assert '"overwrite"' in errors[0]
-    assert '"level"' in errors[1]
+    assert len(errors) == 3, shown
+    assert '"nothing"' in errors[0]
+    assert '"overwrite"' in errors[1]
+    assert '"level"' in errors[2]
 
 
 def test_the_stub_is_that_of_the_module(tmp_path: Path) -> None:
