@@ -227,7 +227,7 @@ void drop(PyObject* object) noexcept {
 
 Ref::Ref(py::object object) : object_(object.release().ptr(), drop) {}
 
-SharedContext::SharedContext(std::optional<double> timeout_seconds) {
+SharedContext::SharedContext(std::optional<double> timeout_seconds, std::string migration) : migration_(std::move(migration)) {
   if (timeout_seconds) {
     deadline_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(*timeout_seconds));
   }

@@ -44,7 +44,7 @@ class Ref {
 class SharedContext final : public Context {
  public:
   SharedContext() = default;
-  explicit SharedContext(std::optional<double> timeout_seconds);
+  SharedContext(std::optional<double> timeout_seconds, std::string migration);
   ~SharedContext() override;
 
   void attach(Context& real);

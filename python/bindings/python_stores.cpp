@@ -170,8 +170,9 @@ class PythonStream final : public Stream {
     });
   }
   ~PythonStream() override {
+    // A call that was given up may still be reading: whoever is last closes.
     const auto call = std::make_shared<Call>();
-    call->work = [state = std::move(state_)] { state->close(); };
+    call->work = [state = std::move(state_)] {};
     try {
       submit(call);
     } catch (const std::exception&) {
@@ -183,6 +184,7 @@ class PythonStream final : public Stream {
     if (out.empty()) return 0;
     const size_t count = in_python<size_t>(
         shared_, context, [state = state_, shared = shared_, out] { return state->fill(out.data(), out.size(), *shared); });
+    if (count == 0 && !state_->is_over) context.check();  // stopped, and not at its end
     if (count == 0 && state_->size && state_->given < *state_->size) {
       throw Error(ErrorCode::data_loss, ErrorClass::network,
                   "ended after " + std::to_string(state_->given) + " of " + std::to_string(*state_->size) + " bytes")
@@ -196,6 +198,11 @@ class PythonStream final : public Stream {
 
  private:
   struct State {
+    /// With the GIL held, but where the interpreter exits.
+    ~State() {
+      if (Py_IsInitialized() != 0 && PyGILState_Check() != 0) close();
+    }
+
     std::optional<uint64_t> size;
     SourceStamp stamp;
     Attributes attributes;
@@ -263,15 +270,12 @@ class PythonStream final : public Stream {
       return count;
     }
 
-    /// With the GIL held, by whoever is last.
-    void close() {
-      chunk = Ref();
+    void close() const {
       try {
         if (content && py::hasattr(content.get(), "close")) call_method(content.get(), "close", {});
       } catch (py::error_already_set& error) {
         error.discard_as_unraisable("waybill: close() of a stream");
       }
-      content = Ref();
     }
   };
 
@@ -529,11 +533,27 @@ void expect(py::handle object, const char* name) {
 
 }  // namespace
 
-SharedBody::SharedBody(std::string content)
+SharedBody::SharedBody(std::string content, const Digest& digest)
     : content_(std::move(content)),
-      own_(std::in_place, std::as_bytes(std::span(content_)), Digest{}),
+      own_(std::in_place, std::as_bytes(std::span(content_)), digest),
       body_(&*own_),
-      size_(content_.size()) {}
+      size_(content_.size()),
+      digest_(digest) {}
+
+SharedBody::SharedBody(std::string content, uint64_t breaks_at, std::shared_ptr<SharedContext> cancels)
+    : content_(std::move(content)), size_(content_.size()) {
+  own_.emplace(size_, [this, breaks_at, cancels = std::move(cancels)](uint64_t offset, std::span<std::byte> out) {
+    if (offset + out.size() > breaks_at) {
+      if (!cancels) throw Error(ErrorCode::unavailable, ErrorClass::network, "the source broke off").set_retryable();
+      cancels->cancel();
+    }
+    const auto rest = std::span(content_).subspan(std::min<uint64_t>(offset, size_));
+    const size_t count = std::min(out.size(), rest.size());
+    if (count > 0) std::memcpy(out.data(), rest.data(), count);
+    return count;
+  });
+  body_ = &*own_;
+}
 
 const Body& SharedBody::attached() const {
   if (body_ != nullptr) return *body_;

@@ -15,8 +15,10 @@ namespace waybill::python {
 class SharedBody {
  public:
   explicit SharedBody(const Body& body) : body_(&body), size_(body.size()), digest_(body.digest()) {}
-  /// Over memory of its own, for stores that are called by Python.
-  explicit SharedBody(std::string content);
+  /// Over memory of its own, for stores that are called by Python. With `breaks_at`, reading past that byte fails as a
+  /// source that breaks off does, or cancels `cancels` where there is one.
+  explicit SharedBody(std::string content, const Digest& digest = {});
+  SharedBody(std::string content, uint64_t breaks_at, std::shared_ptr<SharedContext> cancels);
 
   /// From the present position on. Errors: failed_precondition (the call is over); those of the source.
   size_t read(std::span<std::byte> out);

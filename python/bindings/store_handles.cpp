@@ -119,7 +119,7 @@ void add_context(py::module_& module) {
                                       "What every call of a store is given: whether it is to end (`cancelled`, `check`), how much time it has\n"
                                       "(`seconds_left`, `sleep`), and where to say something (`log`, `count`). Valid until the call returns.\n"
                                       "One of your own, for calls outside of runs, is made with a timeout in seconds, or without one.")
-      .def(py::init<std::optional<double>>(), py::arg("timeout") = py::none())
+      .def(py::init<std::optional<double>, std::string>(), py::arg("timeout") = py::none(), py::arg("migration") = "")
       .def_property_readonly("cancelled", &SharedContext::cancelled)
       .def_property_readonly("attempt", &SharedContext::attempt)
       .def_property_readonly("epoch", &SharedContext::epoch)
@@ -168,21 +168,21 @@ void add_contents(py::module_& module) {
       .def("__len__", &SharedBody::size)
       .def("read",
            [](SharedBody& body, int64_t size) {
-             const size_t room = room_for(size, body.size() - body.position());
+             const size_t room = room_for(size, body.size() - released([&] { return body.position(); }));
              return filled_bytes(room, [&](std::span<std::byte> out) { return body.read(out); });
            },
            py::arg("size") = -1)
       .def("seek",
            [](SharedBody& body, int64_t offset, int whence) {
-             const uint64_t base = whence == 1 ? body.position() : whence == 2 ? body.size() : 0;
+             const uint64_t base = whence == 1 ? released([&] { return body.position(); }) : whence == 2 ? body.size() : 0;
              const int64_t target = static_cast<int64_t>(base) + offset;
              if (whence < 0 || whence > 2 || target < 0) {
                throw Error(ErrorCode::out_of_range, ErrorClass::internal, "seek: before the beginning, or an unknown whence");
              }
-             return body.seek(static_cast<uint64_t>(target));
+             return released([&] { return body.seek(static_cast<uint64_t>(target)); });
            },
            py::arg("offset"), py::arg("whence") = 0)
-      .def("tell", &SharedBody::position)
+      .def("tell", [](const SharedBody& body) { return released([&] { return body.position(); }); })
       .def("readable", [](const SharedBody&) { return true; })
       .def("seekable", [](const SharedBody&) { return true; });
   py::class_<SharedInput, std::shared_ptr<SharedInput>>(
@@ -334,6 +334,20 @@ void add_stores(py::module_& module) {
   module.def("adapt_destination", &make_destination, py::arg("destination"));
   module.def("adapt_transform", &make_transform, py::arg("transform"));
   module.def("close_calls", &close_calls);
+  module.def(
+      "body_with_crc64nvme",
+      [](const std::string& content, uint64_t crc64nvme) {
+        Digest digest;
+        digest.crc64nvme = crc64nvme;
+        return std::make_shared<SharedBody>(content, digest);
+      },
+      py::arg("content"), py::arg("crc64nvme"));
+  module.def(
+      "body_that_breaks",
+      [](const std::string& content, uint64_t breaks_at, const Shared& cancels) {
+        return std::make_shared<SharedBody>(content, breaks_at, cancels);
+      },
+      py::arg("content"), py::arg("breaks_at"), py::arg("cancels") = py::none());
 }
 
 }  // namespace waybill::python

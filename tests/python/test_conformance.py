@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conformance suite for stores in Python: on stores that keep to it, and on stores that do not."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from broken_stores import BROKEN
+from dict_fixtures import EVERYTHING, DictDestinationFixture, DictSourceFixture
+from dict_stores import MinimalDestination, MinimalSource, StreamSource
+from process import PROJECT
+
+import waybill
+from waybill import Attributes, Body, Context, Destination, InputStream, Item, Source, Transform, WriteOptions
+from waybill.conformance import (
+    AttributesKept,
+    DestinationConformance,
+    DestinationFixture,
+    SourceConformance,
+    SourceFixture,
+    TransformConformance,
+    TransformFixture,
+    hostile_keys,
+)
+
+# What hangs in the stores of this file hangs until it is told to go on: some seconds more on a machine under load.
+pytestmark = pytest.mark.timeout(120)
+names = itertools.count()
+
+
+class TestDictSource(SourceConformance):
+    @pytest.fixture
+    def store(self) -> SourceFixture:
+        return DictSourceFixture()
+
+
+class TestMinimalSource(SourceConformance):
+    @pytest.fixture
+    def store(self) -> SourceFixture:
+        return DictSourceFixture(MinimalSource)
+
+
+class TestStreamSource(SourceConformance):
+    @pytest.fixture
+    def store(self) -> SourceFixture:
+        return DictSourceFixture(StreamSource)
+
+
+class TestDictDestination(DestinationConformance):
+    @pytest.fixture
+    def store(self) -> DestinationFixture:
+        return DictDestinationFixture()
+
+
+class TestMinimalDestination(DestinationConformance):
+    @pytest.fixture
+    def store(self) -> DestinationFixture:
+        return DictDestinationFixture(MinimalDestination)
+
+
+class BuiltinSourceFixture(SourceFixture):
+    """A built-in store that has both ends: filled through its other end."""
+
+    def __init__(self, url: str) -> None:
+        self._source = waybill.open_source(url)
+        self.filler = waybill.open_destination(url)
+
+    @property
+    def source(self) -> Source:
+        return self._source
+
+    def put(self, key: bytes, content: bytes, attributes: Attributes) -> None:
+        self.filler.put(key, Body(content), WriteOptions(attributes), Context())
+
+    def remove(self, key: bytes) -> None:
+        self.filler.remove(key, Context())
+
+
+class MemorySourceFixture(BuiltinSourceFixture):
+    attributes_kept = EVERYTHING
+
+    def __init__(self) -> None:
+        super().__init__(f"memory://python-conformance-{next(names)}")
+
+
+class MemoryDestinationFixture(DestinationFixture):
+    attributes_kept = EVERYTHING
+    checks_digests = True
+
+    def __init__(self) -> None:
+        url = f"memory://python-conformance-{next(names)}"
+        self._destination = waybill.open_destination(url)
+        self.reader = waybill.open_destination(url)
+
+    @property
+    def destination(self) -> Destination:
+        return self._destination
+
+    def content(self, key: bytes) -> bytes | None:
+        item = self.reader.stat(key, Context())
+        if item is None:
+            return None
+        read = self.reader.read(item, 0, item.size or 0, Context())
+        assert isinstance(read, waybill.ReadResult)
+        return bytes(read.data)
+
+    def refused_keys(self) -> list[bytes]:
+        return [b"", b"k" * 65_536]
+
+
+class TestMemorySource(SourceConformance):
+    @pytest.fixture
+    def store(self) -> SourceFixture:
+        return MemorySourceFixture()
+
+
+class TestMemoryDestination(DestinationConformance):
+    @pytest.fixture
+    def store(self) -> DestinationFixture:
+        return MemoryDestinationFixture()
+
+
+FILE_ATTRIBUTES = AttributesKept(mode=True, mtime=True)
+
+
+def fits_a_path(key: bytes) -> bool:
+    """Whether a key is a path below a folder, in the only way to write it."""
+    if not key or key.startswith(b"/") or b"\0" in key or b"//" in key or len(key) > 3500:
+        return False
+    return all(part not in (b".", b"..") and len(part) <= 255 for part in key.split(b"/"))
+
+
+class FileSourceFixture(SourceFixture):
+    attributes_kept = FILE_ATTRIBUTES
+    more_than_a_page = 5000
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir()
+        self.root = os.fsencode(root)
+        self._source = waybill.open_source(root)
+
+    @property
+    def source(self) -> Source:
+        return self._source
+
+    def put(self, key: bytes, content: bytes, attributes: Attributes) -> None:
+        path = os.path.join(self.root, key)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if not key.endswith(b"/"):
+            with open(path, "wb") as file:
+                file.write(content)
+        if attributes.mode is not None:
+            os.chmod(path, attributes.mode)
+        if attributes.mtime_ns is not None:
+            os.utime(path, ns=(attributes.mtime_ns, attributes.mtime_ns))
+
+    def remove(self, key: bytes) -> None:
+        os.unlink(os.path.join(self.root, key))
+
+    def can_hold(self, key: bytes) -> bool:
+        return fits_a_path(key)
+
+    def missing_store(self) -> Source:
+        return waybill.open_source(self.root + b" not there")
+
+
+class FileDestinationFixture(DestinationFixture):
+    attributes_kept = FILE_ATTRIBUTES
+    more_than_a_page = 5000
+    checks_digests = True
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir()
+        self.root = root
+        self._destination = waybill.open_destination(root)
+
+    @property
+    def destination(self) -> Destination:
+        return self._destination
+
+    def content(self, key: bytes) -> bytes | None:
+        try:
+            with open(os.path.join(os.fsencode(self.root), key), "rb") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def refused_keys(self) -> list[bytes]:
+        return [key for key in hostile_keys() if not fits_a_path(key)]
+
+    def strays(self) -> list[str]:
+        return [str(path) for path in self.root.parent.iterdir() if path != self.root]
+
+    def leftovers(self) -> list[str]:
+        return [str(path) for path in self.root.rglob("*.waybill-tmp*") if path.is_file()]
+
+
+class TestFileSource(SourceConformance):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> SourceFixture:
+        return FileSourceFixture(tmp_path / "root")
+
+
+class TestFileDestination(DestinationConformance):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> DestinationFixture:
+        return FileDestinationFixture(tmp_path / "root")
+
+
+class Deflate(Transform):
+    """The example of a transform: its result comes as it is made."""
+
+    def identity(self) -> str:
+        return "deflate-6"
+
+    def apply(self, item: Item, input: InputStream, context: Context) -> Iterable[bytes]:
+        packer = zlib.compressobj(6)
+        while chunk := input.read(65_536):
+            yield packer.compress(chunk)
+        yield packer.flush()
+
+
+class DeflateFixture(TransformFixture):
+    @property
+    def transform(self) -> Transform:
+        return Deflate()
+
+    def expected(self, content: bytes) -> bytes:
+        return zlib.compress(content, 6)
+
+
+class TestDeflate(TransformConformance):
+    @pytest.fixture
+    def store(self) -> TransformFixture:
+        return DeflateFixture()
+
+
+def run_pytest(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "tests/support"), "PYTEST_ADDOPTS": ""}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--rootdir",
+        folder,
+        "-c",
+        os.devnull,
+    ]
+    return subprocess.run(
+        [*command, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
+    """The cases that each broken store failed."""
+    file = PROJECT / "tests/support/broken_stores.py"
+    result = run_pytest(file, "-q", "--tb=line", "-rf", folder=tmp_path_factory.mktemp("broken"))
+    assert result.returncode == 1, result.stdout + result.stderr
+    failed: dict[str, set[str]] = {name: set() for name in BROKEN}
+    for line in result.stdout.splitlines():
+        if line.startswith("FAILED "):
+            _, kind, case = line.split(" - ")[0].split("::")
+            failed[kind.removeprefix("Test")].add(case.split("[")[0].removeprefix("test_"))
+    yield failed
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_store_fails_the_cases_that_are_about_it(name: str, broken: dict[str, set[str]]) -> None:
+    assert broken[name] == set(BROKEN[name])
+
+
+def test_what_is_left_out_is_said_and_skips_have_reasons(tmp_path: Path) -> None:
+    file = tmp_path / "test_it.py"
+    file.write_text(
+        "import pytest\n"
+        "from dict_fixtures import DictSourceFixture\n"
+        "from dict_stores import MinimalSource\n"
+        "from waybill.conformance import SourceConformance\n"
+        "class Fixture(DictSourceFixture):\n"
+        "    def can_hold(self, key):\n"
+        "        return b' ' not in key\n"
+        "class TestIt(SourceConformance):\n"
+        "    @pytest.fixture\n"
+        "    def store(self):\n"
+        "        return Fixture(MinimalSource)\n"
+    )
+    result = run_pytest(file, "-rs", "-k", "promised_order or bounds", folder=tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert "left out of waybill's conformance suite" in result.stdout
+    assert 'the store cannot hold "with space"' in result.stdout
+    assert "no start_after" in result.stdout
+
+
+def test_pytest_without_the_suite_does_not_load_waybill(tmp_path: Path) -> None:
+    file = tmp_path / "test_it.py"
+    file.write_text(
+        "import sys\ndef test_it():\n    assert 'waybill_pytest' in sys.modules\n    assert 'waybill' not in sys.modules\n"
+    )
+    result = run_pytest(file, folder=tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert "left out" not in result.stdout
