@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 import zlib
@@ -311,3 +313,16 @@ def test_pytest_without_the_suite_does_not_load_waybill(tmp_path: Path) -> None:
     result = run_pytest(file, folder=tmp_path)
     assert result.returncode == 0, result.stdout
     assert "left out" not in result.stdout
+
+
+def test_the_examples_of_the_docs_move_letters_and_pass_the_suite(tmp_path: Path) -> None:
+    page = (PROJECT / "docs/python.md").read_text().partition("## Stores of your own")[2]
+    stores, suite = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:2]
+    with sqlite3.connect(tmp_path / "letters.db") as database:
+        database.execute("CREATE TABLE letters (number INTEGER PRIMARY KEY, text TEXT, revision INTEGER)")
+        database.execute("INSERT INTO letters VALUES (1, 'Dear', 1), (2, 'Yours', 1)")
+    check = "\n\ndef test_it():\n    assert shelf.books == {b'1.txt': b'Dear', b'2.txt': b'Yours'}\n    assert report.state == 'completed'\n"
+    (tmp_path / "test_shelf.py").write_text(stores + suite + check)
+    result = run_pytest("test_shelf.py", "-q", folder=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"\b2\d passed", result.stdout), result.stdout
