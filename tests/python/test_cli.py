@@ -30,7 +30,7 @@ STATUS_FIELDS = {
     "rate", "eta_seconds", "listing_complete", "last_event_at", "stalled_since", "in_flight", "seq",
 }  # fmt: skip
 RUN_FIELDS = {
-    "id", "phase", "state", "reason", "started_at", "ended_at", "active_seconds", "heartbeat_at", "owner",
+    "id", "phase", "state", "reason", "started_at", "ended_at", "active_seconds", "heartbeat_at", "expected_items", "owner",
 }  # fmt: skip
 ITEM_FIELDS = {
     "discovered", "excluded", "eligible", "pending", "in_progress", "done", "new", "updated", "unchanged", "failed",

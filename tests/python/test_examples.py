@@ -53,7 +53,7 @@ def test_every_example_is_run_here() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     scripts = sorted(path.stem for path in EXAMPLES.glob("*.py"))
     assert len(scripts) >= 9
-    assert [name for name in scripts if f'"{name}"' not in text] == []
+    assert [name for name in scripts if f'"{name}"' not in text and f'"{name}.py"' not in text] == []
 
 
 def test_bucket_to_bucket(server: S3Server, tree: Path, tmp_path: Path) -> None:
@@ -174,3 +174,21 @@ def test_resume_after_exception(large_tree: Path, tmp_path: Path) -> None:
         runs = list(tracker.runs())
     assert [run.state for run in runs] == ["completed", "failed"]
     assert "TooLong: not done after 0 s" in runs[1].reason
+
+
+def test_own_loop(tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for number in range(5):
+        (folder / f"{number}.txt").write_text("line\n" * number)
+    (folder / "binary").write_bytes(b"\xff")
+    shown = run_example("own_loop", folder, tmp_path / "l.db", code=3)
+    assert shown.splitlines()[0].startswith("counted 5: completed_with_differences (5 of 6 items done, 1 failed)")
+    assert shown.splitlines()[1] == "10 lines in all"
+    (folder / "4.txt").write_text("one\n")
+    (folder / "binary").unlink()
+    os.utime(folder / "4.txt", ns=(1, 1))
+    shown = run_example("own_loop", folder, tmp_path / "l.db", code=3)
+    assert shown.splitlines()[0].startswith("counted 1: completed_with_differences (5 of 6 items done, 0 failed)")
+    assert shown.splitlines()[1] == "7 lines in all"
+    assert run_example("own_loop", folder, tmp_path / "l.db").startswith("counted 0: completed (5 of 5 items done")
