@@ -286,8 +286,8 @@ class TrackedRun:
     ) -> Iterator[Thing]:
         """Go through objects, those left out that are done. An item is done when the loop comes back for the next one.
 
-        A collection with a length is written down as a whole before its first item is worked on, so that totals and
-        progress are known. An iterator is read ahead by up to 256 items, as long as they come quickly.
+        A collection with a length is gone through twice: it is written down as a whole before its first item is worked
+        on, so that totals and progress are known. An iterator is read ahead by up to 256 items, as long as they come quickly.
 
         Parameters
         ----------
@@ -333,9 +333,10 @@ class TrackedRun:
         self._native  # noqa: B018 (raises before anything is asked of the objects)
         with self._lock:
             self._loops += 1
-        if is_declared:
-            self._declare(objects, entry)
+        n_declared = self._declare(objects, entry) if is_declared else 0
+        n_seen = 0
         for things in _chunks(objects, _AHEAD) if is_declared else _ahead(objects):
+            n_seen += len(things)
             entries = [entry(thing) for thing in things]
             for thing, of, ticket in zip(things, entries, self._claim(entries, is_declared), strict=True):
                 if not ticket:
@@ -351,6 +352,11 @@ class TrackedRun:
                     raise
                 item._end()
                 del self._in_loops[ticket]
+        if n_seen < n_declared:
+            raise _wrong(
+                f"{type(objects).__name__} gave {n_declared} objects at first and {n_seen} when it was gone through again; "
+                "give a list of them, or an iterator"
+            )
         with self._lock:
             self._loops -= 1
 
@@ -410,12 +416,15 @@ class TrackedRun:
             pass
         return tickets
 
-    def _declare(self, objects: Iterable[Thing], entry: Callable[[Thing], _Entry]) -> None:
+    def _declare(self, objects: Iterable[Thing], entry: Callable[[Thing], _Entry]) -> int:
+        n_declared = 0
         for things in _chunks(objects, _DECLARED_AT_ONCE):
             entries = [entry(thing) for thing in things]
             while not self._native.declare(entries, _SLICE_MS):
                 pass
+            n_declared += len(entries)
         self._native.end_listing()
+        return n_declared
 
     def _finish(self, error: BaseException | None) -> None:
         """Say how it ends. Whatever the run was stopped for before stays."""

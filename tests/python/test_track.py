@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -313,6 +314,26 @@ def test_items_before_a_broken_iterator_are_worked_on(ledger: Path) -> None:
     assert (last(ledger).state, last(ledger).items.done, last(ledger).items.failed) == ("failed", 10, 0)
 
 
+def test_a_collection_that_can_be_gone_through_once_is_refused(ledger: Path) -> None:
+    class Once:
+        def __init__(self) -> None:
+            self.left = iter(NAMES)
+
+        def __len__(self) -> int:
+            return 20
+
+        def __iter__(self) -> Iterator[str]:
+            return self.left
+
+    with (
+        pytest.raises(waybill.InvalidArgumentError, match="Once gave 20 objects at first and 0 when"),
+        waybill.track("work", tracker=ledger) as run,
+    ):
+        for _ in run.items(Once()):
+            pass
+    assert work(ledger) == NAMES
+
+
 def test_two_loops_never_let_progress_fall(ledger: Path) -> None:
     seen = []
     with waybill.track("work", tracker=ledger) as run:
@@ -496,6 +517,48 @@ def test_a_program_that_is_killed_goes_on_where_its_ledger_is(ledger: Path, mome
     assert (snapshot.items.created, snapshot.items.discovered, snapshot.attempts_total) == (100, 100, 100)
     worked = ledger.with_suffix(".log").read_text().split()
     assert worked == [f"{n:03}" for n in range(moment + 1)] + [f"{n:03}" for n in range(committed, 100)]
+
+
+FAST = """
+import sys, waybill
+with waybill.track("work", tracker=sys.argv[1]) as run:
+    for _ in run.items([f"{number:06}" for number in range(100_000)]):
+        pass
+"""
+
+
+def test_kills_at_any_moment_leave_accounts_that_hold(ledger: Path, eventually: Callable[..., None]) -> None:
+    words = [sys.executable, "-c", FAST, str(ledger)]
+    done = 0
+    for seed in range(5):
+        program = subprocess.Popen(words)
+        eventually(
+            lambda program=program: (
+                program.poll() is not None or (ledger.exists() and last_or_none(ledger) == "running")
+            )
+        )
+        time.sleep(random.Random(seed).random() / 2)
+        program.kill()
+        program.wait(30)
+        snapshot = last(ledger)
+        assert snapshot.state in ("interrupted", "completed")
+        assert snapshot.items.done >= done, "what was committed is done still"
+        assert snapshot.items.failed == snapshot.items.vanished == 0
+        done = snapshot.items.done
+    assert subprocess.run(words, timeout=120, check=False).returncode == 0
+    snapshot = last(ledger)
+    assert snapshot.state == "completed"
+    assert snapshot.migration_items.done == snapshot.migration_items.discovered == 100_000
+    assert snapshot.items.created + snapshot.items.unchanged == 100_000
+    assert waybill.check_ledger(ledger).problems == []
+
+
+def last_or_none(ledger: Path) -> str | None:
+    """The state, or None of a ledger that is just being made."""
+    try:
+        return last(ledger).state
+    except waybill.Error:
+        return None
 
 
 def test_ctrl_c_ends_at_once_and_is_raised(ledger: Path) -> None:
