@@ -135,8 +135,8 @@ def _complain_of(error: Exception) -> int:
 def _what_is_wrong(error: Exception) -> str:
     """What typer says, with the closest valid word; nothing of one that has shown help instead."""
     context: Any = getattr(error, "ctx", None)
-    if hasattr(error, "possibilities") and context is not None:
-        option = str(error.option_name)  # type: ignore[attr-defined]
+    if hasattr(error, "possibilities") and hasattr(error, "option_name") and context is not None:
+        option = str(error.option_name)
         known = [name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)]
         return f"unknown option {safe(option)!r}{did_you_mean(option, known)}"
     message: str = error.format_message().replace(": Value error, ", ": ").rstrip(".")  # type: ignore[attr-defined]
