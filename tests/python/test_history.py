@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,17 @@ def test_the_line_of_progress_tells_what_matters(ran: CommandLine) -> None:
     running = progress_line(dataclasses.replace(ended, state="running", live=live, items=items))
     assert "nothing has moved since 2026-11-18" in running
     assert running.endswith("2 failed, 1,234 excluded")
+
+
+def test_what_cannot_be_told_is_a_difference_for_the_strict(cli: CommandLine, tree: Path) -> None:
+    shutil.copytree(
+        tree, cli.folder / "to"
+    )  # with times: what is there is the same by size and time, and has no digest
+    assert cli("run", "--from", tree, "--to", "to").returncode == 0
+    (tree / "folder 1" / "file-01.txt").unlink()
+    verify = ["verify", "--level", "content"]
+    assert "1 unknown" in cli(*verify).stdout
+    assert cli(*verify).returncode == 0
+    assert cli(*verify, "--strict").returncode == 3
+    *_, summary = lines_of(cli(*verify, "--strict", "--json").stdout)
+    assert (summary["exit_code"], summary["snapshot"]["findings"]["unknown"]) == (3, 1)

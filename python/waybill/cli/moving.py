@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from waybill import Migration, Options, Plan, Report, Spec, Tracker
-from waybill.cli.exit_codes import USAGE
+from waybill.cli.exit_codes import DIFFERENCES, USAGE
 from waybill.cli.follow import LogFile, follow, report_line
 from waybill.cli.inspection import finding_line, last_verify_run
 from waybill.cli.output import Output, complain
@@ -453,6 +453,9 @@ def _verify(
     sample: Annotated[
         str, typer.Option("--sample", metavar="K/N", help="With --level content: read the K-th of N parts.")
     ] = "1/1",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="What cannot be told counts as a difference (exit code 3).")
+    ] = False,
     log_file: LogPath = None,
     trace_http: TraceHttp = None,
     json: JsonFlag = False,
@@ -470,6 +473,8 @@ def _verify(
     migration = open_migration(None, None, tracker, None, Options(sample_part=part, sample_of=of))
     log = LogFile(log_file, tracker) if log_file is not None else None
     report = follow(lambda: migration.start_verify(level), _mode(progress, json), None, log)
+    if strict and report.exit_code == 0 and report.snapshot.findings.get("unknown", 0) > 0:
+        report = replace(report, exit_code=DIFFERENCES)
     output = Output()
     with Tracker(tracker) as ledger:
         for finding in ledger.findings(report.run):
