@@ -200,6 +200,8 @@ class Migration {
   Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::string_view tracker_url);
   /// From URLs, see connectors.hpp. Errors: configuration.
   Migration(std::string_view source_url, std::string_view destination_url, std::string_view tracker_url);
+  /// The same with a ledger that is open.
+  Migration(std::string_view source_url, std::string_view destination_url, std::shared_ptr<Tracker> tracker);
   ~Migration();
   Migration(Migration&&) noexcept;
   Migration& operator=(Migration&&) noexcept;

@@ -61,9 +61,6 @@ Options options_from(const py::dict& fields);
 /// Errors: configuration, naming the word and those that are known.
 VerifyLevel verify_level_from(std::string_view word);
 
-/// A tracker that is open, as the class that opens them by path.
-py::object make_tracker(std::shared_ptr<Tracker> tracker);
-
 void add_errors(py::module_& module);
 void add_records(py::module_& module);
 void add_options(py::module_& module);
@@ -71,6 +68,7 @@ void add_tracker(py::module_& module);
 void add_migration(py::module_& module);
 void add_maintenance(py::module_& module);
 void add_stores(py::module_& module);
+void add_catalog(py::module_& module);
 void add_trace(py::module_& module);
 void add_track(py::module_& module);
 

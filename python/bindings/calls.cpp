@@ -223,6 +223,18 @@ void drop(PyObject* object) noexcept {
   }
 }
 
+py::object call_with(py::handle object, const char* name, PyObject* const* arguments, size_t count) {
+  const py::object method = object.attr(name);
+  PyObject* result = nullptr;
+  try {
+    result = PyObject_Vectorcall(method.ptr(), arguments, count, nullptr);
+  } catch (abi::__forced_unwind&) {
+    hang();
+  }
+  if (result == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
 }  // namespace
 
 Ref::Ref(py::object object) : object_(object.release().ptr(), drop) {}
@@ -373,18 +385,14 @@ Error to_error(py::error_already_set& raised) {
 }
 
 py::object call_method(py::handle object, const char* name, std::initializer_list<py::handle> arguments) {
-  const py::object method = object.attr(name);
   std::vector<PyObject*> words;
   words.reserve(arguments.size());
   for (const py::handle& argument : arguments) words.push_back(argument.ptr());
-  PyObject* result = nullptr;
-  try {
-    result = PyObject_Vectorcall(method.ptr(), words.data(), words.size(), nullptr);
-  } catch (abi::__forced_unwind&) {
-    hang();
-  }
-  if (result == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(result);
+  return call_with(object, name, words.data(), words.size());
+}
+
+py::object call_method(py::handle object, const char* name, const py::tuple& arguments) {
+  return call_with(object, name, PySequence_Fast_ITEMS(arguments.ptr()), arguments.size());
 }
 
 py::object next_of(py::handle iterator) {

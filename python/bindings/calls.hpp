@@ -118,6 +118,7 @@ Result in_python(const std::shared_ptr<SharedContext>& shared, Context& context,
 /// Calls a method of a Python object. With the GIL held. Where the interpreter exits meanwhile, it never returns: a thread
 /// that must not run any more cannot be unwound through C++.
 py::object call_method(py::handle object, const char* name, std::initializer_list<py::handle> arguments);
+py::object call_method(py::handle object, const char* name, const py::tuple& arguments);
 /// The next of an iterator; null at its end. As call_method.
 py::object next_of(py::handle iterator);
 

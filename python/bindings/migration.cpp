@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "bindings.hpp"
 #include "job.hpp"
+#include "python_tracker.hpp"
 
 namespace waybill::python {
 namespace {
@@ -313,14 +313,22 @@ void add_migration(py::module_& module) {
              return std::make_unique<MigrationHandle>(Migration(source, destination, tracker));
            }),
            py::arg("source"), py::arg("destination"), py::arg("tracker"), Guard())
+      .def(py::init([](const std::string& source, const std::string& destination, const TrackerHandle& tracker) {
+             return std::make_unique<MigrationHandle>(Migration(source, destination, tracker.get()));
+           }),
+           py::arg("source"), py::arg("destination"), py::arg("tracker"))
       .def(py::init([](std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, const std::string& tracker) {
              return std::make_unique<MigrationHandle>(Migration(std::move(source), std::move(destination), tracker));
            }),
            py::arg("source"), py::arg("destination"), py::arg("tracker"), Guard())
+      .def(py::init([](std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, const TrackerHandle& tracker) {
+             return std::make_unique<MigrationHandle>(Migration(std::move(source), std::move(destination), tracker.get()));
+           }),
+           py::arg("source"), py::arg("destination"), py::arg("tracker"))
       .def("set_transform", &MigrationHandle::set_transform, py::arg("transform"), Guard())
       .def("set_name", &MigrationHandle::set_name, py::arg("name"), Guard())
       .def("tracker",
-           [](const MigrationHandle& handle) { return make_tracker(unlocked([&] { return handle.tracker(); })); })
+           [](const MigrationHandle& handle) { return std::make_unique<TrackerHandle>(unlocked([&] { return handle.tracker(); })); })
       .def("plan", &MigrationHandle::plan, py::arg("options"))
       .def("start", &MigrationHandle::start, py::arg("options"))
       .def("waive", &MigrationHandle::waive, py::arg("options"), py::arg("who"), py::arg("why"))

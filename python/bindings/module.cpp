@@ -15,6 +15,7 @@ PYBIND11_MODULE(_core, module) {
   waybill::python::add_records(module);
   waybill::python::add_options(module);
   waybill::python::add_stores(module);
+  waybill::python::add_catalog(module);
   waybill::python::add_tracker(module);
   waybill::python::add_migration(module);
   waybill::python::add_maintenance(module);

@@ -5,26 +5,12 @@
 #include <map>
 #include <string>
 
-#include "bindings.hpp"
+#include "record_fields.hpp"
 
 namespace waybill::python {
 namespace {
 
 py::bytes to_bytes(std::string_view data) { return py::bytes(data.data(), data.size()); }
-
-py::object to_bytes(const std::optional<Sha256>& digest) {
-  if (!digest) return py::none();
-  return py::bytes(reinterpret_cast<const char*>(digest->data()), digest->size());
-}
-
-const char* change_word(Change change) {
-  switch (change) {
-    case Change::created: return "created";
-    case Change::updated: return "updated";
-    case Change::unchanged: return "unchanged";
-  }
-  return "created";
-}
 
 py::dict counts(const std::map<std::string, int64_t>& by_word) {
   py::dict out;
@@ -38,65 +24,26 @@ void put_id(py::dict& out, const ItemId& id) {
   out["version"] = to_text(id.version);
 }
 
-py::dict to_dict(const ItemAccounts& items) {
-  py::dict out;
-  out["discovered"] = items.discovered;
-  out["excluded"] = items.excluded;
-  out["eligible"] = items.eligible;
-  out["pending"] = items.pending;
-  out["in_progress"] = items.in_progress;
-  out["done"] = items.done;
-  out["created"] = items.created;
-  out["updated"] = items.updated;
-  out["unchanged"] = items.unchanged;
-  out["verified"] = items.verified;
-  out["failed"] = items.failed;
-  out["waived"] = items.waived;
-  out["vanished"] = items.vanished;
-  out["outstanding"] = items.outstanding;
-  out["settled"] = items.settled;
-  return out;
-}
-
-py::dict to_dict(const InFlight& item) {
-  py::dict out;
-  out["partition"] = to_text(item.partition);
-  out["key"] = to_bytes(item.key);
-  out["bytes_done"] = item.bytes_done;
-  out["bytes_total"] = to_optional(item.bytes_total);
-  out["attempt"] = item.attempt;
-  out["started_at_ms"] = item.started_at_ms;
-  return out;
-}
-
-py::dict to_dict(const LiveState& live) {
-  py::list in_flight;
-  for (const InFlight& item : live.in_flight) in_flight.append(to_dict(item));
-  py::dict out;
-  out["in_progress"] = live.in_progress;
-  out["in_flight"] = in_flight;
-  out["concurrency"] = live.concurrency;
-  out["items_per_second"] = live.items_per_second;
-  out["bytes_per_second"] = live.bytes_per_second;
-  out["eta_low_seconds"] = to_optional(live.eta_low_seconds);
-  out["eta_high_seconds"] = to_optional(live.eta_high_seconds);
-  out["stalled_since_ms"] = to_optional(live.stalled_since_ms);
-  out["reason"] = to_text(live.reason);
-  return out;
-}
-
-py::object to_object(const std::optional<Owner>& owner) {
-  if (!owner) return py::none();
-  py::dict out;
-  out["host"] = to_text(owner->host);
-  out["boot_id"] = to_text(owner->boot_id);
-  out["pid"] = owner->pid;
-  out["process_start"] = owner->process_start;
-  out["epoch"] = owner->epoch;
-  return out;
+template <class Record>
+py::dict dict_of(const Record& record) {
+  return RecordWriter<false>::dict_of(record);
 }
 
 }  // namespace
+
+py::handle record_class(const char* name) {
+  // Leaked, as the interpreter may be gone when the process ends.
+  static auto* const classes = new std::map<std::string, py::object, std::less<>>;
+  auto found = classes->find(std::string_view(name));
+  if (found == classes->end()) {
+    for (const char* const home : {"waybill.records", "waybill.ledger_records", "waybill.catalogs"}) {
+      const py::module_ module = py::module_::import(home);
+      if (py::hasattr(module, name)) found = classes->emplace(name, module.attr(name)).first;
+    }
+    if (found == classes->end()) throw py::attribute_error(name);
+  }
+  return found->second;
+}
 
 py::str to_text(std::string_view text) {
   PyObject* object = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape");
@@ -105,33 +52,7 @@ py::str to_text(std::string_view text) {
 }
 
 py::dict to_dict(const Snapshot& snapshot) {
-  py::dict out;
-  out["migration"] = to_text(snapshot.migration);
-  out["name"] = to_text(snapshot.name);
-  out["source"] = to_text(snapshot.source);
-  out["destination"] = to_text(snapshot.destination);
-  out["run"] = snapshot.run;
-  out["phase"] = to_string(snapshot.phase);
-  out["state"] = to_string(snapshot.state);
-  out["reason"] = to_text(snapshot.reason);
-  out["started_at_ms"] = to_optional(snapshot.started_at_ms);
-  out["ended_at_ms"] = to_optional(snapshot.ended_at_ms);
-  out["active_seconds"] = snapshot.active_seconds;
-  out["heartbeat_at_ms"] = to_optional(snapshot.heartbeat_at_ms);
-  out["owner"] = to_object(snapshot.owner);
-  out["items"] = to_dict(snapshot.items);
-  out["migration_items"] = to_dict(snapshot.migration_items);
-  out["findings"] = counts(snapshot.findings);
-  out["failed_by_class"] = counts(snapshot.failed_by_class);
-  out["bytes_total"] = snapshot.bytes_total;
-  out["bytes_done"] = snapshot.bytes_done;
-  out["attempts_total"] = snapshot.attempts_total;
-  out["attempts_failed"] = snapshot.attempts_failed;
-  out["listing_complete"] = snapshot.listing_complete;
-  out["expected_items"] = to_optional(snapshot.expected_items);
-  out["live"] = to_dict(snapshot.live);
-  out["last_event_at_ms"] = to_optional(snapshot.last_event_at_ms);
-  out["seq"] = snapshot.seq;
+  py::dict out = dict_of(snapshot);
   out["progress"] = to_optional(snapshot.progress());
   out["completeness"] = to_optional(snapshot.completeness());
   out["success"] = to_optional(snapshot.success());
@@ -140,40 +61,12 @@ py::dict to_dict(const Snapshot& snapshot) {
 }
 
 py::dict to_dict(const Event& event) {
-  py::dict out;
-  out["seq"] = event.seq;
-  out["at_ms"] = event.at_ms;
-  out["run"] = event.run;
-  out["kind"] = to_string(event.kind);
-  out["level"] = to_string(event.level);
-  out["text"] = to_text(event.text);
+  py::dict out = dict_of(event);
   out["json"] = to_text(to_json(event));
   return out;
 }
 
-py::dict to_dict(const ItemRecord& record) {
-  py::dict out;
-  put_id(out, record.id);
-  out["size"] = to_optional(record.stamp.size);
-  out["etag"] = to_text(record.stamp.etag);
-  out["mtime_ns"] = to_optional(record.stamp.mtime_ns);
-  out["state"] = to_string(record.state);
-  out["basis"] = to_string(record.basis);
-  out["change"] = change_word(record.change);
-  out["gone_at_source"] = record.gone_at_source;
-  out["waived"] = record.waived;
-  out["error_class"] = to_string(record.error_class);
-  out["revision"] = record.revision;
-  out["run"] = record.run;
-  out["crc64nvme"] = to_optional(record.digest.crc64nvme);
-  out["sha256"] = to_bytes(record.digest.sha256);
-  out["stored_size"] = record.stored ? py::cast(record.stored->size) : py::none();
-  out["stored_etag"] = to_text(record.stored ? record.stored->etag : std::string());
-  out["stored_version"] = to_text(record.stored ? record.stored->version : std::string());
-  out["copied_at_ms"] = to_optional(record.copied_at_ms);
-  out["verified_at_ms"] = to_optional(record.verified_at_ms);
-  return out;
-}
+py::dict to_dict(const ItemRecord& record) { return dict_of(record); }
 
 py::dict to_dict(const ScanRow& row, const Failure& failure) {
   py::dict out;
@@ -212,80 +105,12 @@ py::dict to_result(const ScanRow& row) {
   return out;
 }
 
-py::dict to_dict(const Finding& finding) {
-  py::dict out;
-  out["run"] = finding.run;
-  out["kind"] = to_string(finding.kind);
-  put_id(out, finding.id);
-  out["detail"] = to_text(finding.detail);
-  return out;
-}
-
-py::dict to_dict(const RunRecord& run) {
-  py::dict out;
-  out["run"] = run.run;
-  out["phase"] = to_string(run.phase);
-  out["state"] = to_string(run.state);
-  out["reason"] = to_text(run.reason);
-  out["started_at_ms"] = run.started_at_ms;
-  out["ended_at_ms"] = to_optional(run.ended_at_ms);
-  out["active_seconds"] = run.active_seconds;
-  out["listing_complete"] = run.listing_complete;
-  out["expected_items"] = to_optional(run.expected_items);
-  out["options"] = to_text(run.options);
-  out["engine_version"] = to_text(run.engine_version);
-  out["host"] = to_text(run.host);
-  out["pid"] = run.pid;
-  return out;
-}
-
-py::dict to_dict(const RunSummary& summary) {
-  py::dict out;
-  out["record"] = to_dict(summary.record);
-  out["items"] = to_dict(summary.items);
-  out["bytes_total"] = summary.bytes_total;
-  out["bytes_done"] = summary.bytes_done;
-  out["attempts_total"] = summary.attempts_total;
-  out["attempts_failed"] = summary.attempts_failed;
-  out["failed_by_class"] = counts(summary.failed_by_class);
-  out["findings"] = counts(summary.findings);
-  return out;
-}
-
-py::dict to_dict(const PartitionSummary& summary) {
-  py::dict out;
-  out["name"] = to_text(summary.name);
-  out["items"] = to_dict(summary.items);
-  out["migration_items"] = to_dict(summary.migration_items);
-  out["bytes_total"] = summary.bytes_total;
-  out["bytes_done"] = summary.bytes_done;
-  return out;
-}
-
-py::dict to_dict(const RateSample& sample) {
-  py::dict out;
-  out["run"] = sample.run;
-  out["at_ms"] = sample.at_ms;
-  out["seconds"] = sample.seconds;
-  out["items"] = sample.items;
-  out["bytes"] = sample.bytes;
-  out["attempts_failed"] = sample.attempts_failed;
-  out["concurrency"] = sample.concurrency;
-  return out;
-}
-
-py::dict to_dict(const MigrationInfo& info) {
-  py::dict out;
-  out["id"] = to_text(info.id);
-  out["name"] = to_text(info.name);
-  out["fingerprint"] = to_text(info.fingerprint);
-  out["source"] = to_text(info.source);
-  out["destination"] = to_text(info.destination);
-  out["source_url"] = to_text(info.source_url);
-  out["destination_url"] = to_text(info.destination_url);
-  out["created_at_ms"] = info.created_at_ms;
-  return out;
-}
+py::dict to_dict(const Finding& finding) { return dict_of(finding); }
+py::dict to_dict(const RunRecord& run) { return dict_of(run); }
+py::dict to_dict(const RunSummary& summary) { return dict_of(summary); }
+py::dict to_dict(const PartitionSummary& summary) { return dict_of(summary); }
+py::dict to_dict(const RateSample& sample) { return dict_of(sample); }
+py::dict to_dict(const MigrationInfo& info) { return dict_of(info); }
 
 py::dict to_dict(const Plan& plan) {
   py::dict histogram;
@@ -374,6 +199,9 @@ py::dict to_dict(const Report& report) {
 
 void add_records(py::module_& module) {
   module.def("printable", [](const std::string& key) { return to_text(printable(key)); }, py::arg("key"));
+  module.def("event_json", [](py::handle event) { return to_text(to_json(record_from<Event>(event, "event"))); }, py::arg("event"));
+  module.def("snapshot_json", [](py::handle snapshot) { return to_text(to_json(record_from<Snapshot>(snapshot, "snapshot"))); },
+             py::arg("snapshot"));
   module.def("redacted_url", [](const std::string& url) { return to_text(Url::parse(url).redacted()); }, py::arg("url"));
 }
 

@@ -11,12 +11,6 @@
 namespace waybill::python {
 namespace {
 
-Error wrong(const char* what, py::handle object, const char* wanted) {
-  const std::string shown = py::cast<std::string>(py::repr(object)).substr(0, 100);
-  return Error(ErrorCode::internal, ErrorClass::internal,
-               std::string(what) + ": " + printable(shown) + " is not " + wanted);
-}
-
 /// The classes of waybill.stores and the names of their fields, looked up once.
 struct Names {
   py::module_ stores = py::module_::import("waybill.stores");
@@ -28,15 +22,6 @@ struct Names {
 Names& names() {
   static Names* const the_names = new Names;  // with the GIL held, which serialises the first call
   return *the_names;
-}
-
-py::object field(py::handle object, const char* name) {
-  auto& words = names().words;
-  auto found = words.find(std::string_view(name));
-  if (found == words.end()) found = words.emplace(name, py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name))).first;
-  PyObject* const value = PyObject_GetAttr(object.ptr(), found->second.ptr());
-  if (value == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(value);
 }
 
 template <class... Arguments>
@@ -121,6 +106,21 @@ constexpr std::array<const char*, 3> condition_words = {"none", "absent", "uncha
 py::object limit_or_none(uint64_t limit, uint64_t none) { return limit == none ? py::object(py::none()) : py::object(py::int_(limit)); }
 
 }  // namespace
+
+Error wrong(const char* what, py::handle object, const char* wanted) {
+  const std::string shown = py::cast<std::string>(py::repr(object)).substr(0, 100);
+  return Error(ErrorCode::internal, ErrorClass::internal,
+               std::string(what) + ": " + printable(shown) + " is not " + wanted);
+}
+
+py::object field(py::handle object, const char* name) {
+  auto& words = names().words;
+  auto found = words.find(std::string_view(name));
+  if (found == words.end()) found = words.emplace(name, py::reinterpret_steal<py::str>(PyUnicode_InternFromString(name))).first;
+  PyObject* const value = PyObject_GetAttr(object.ptr(), found->second.ptr());
+  if (value == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(value);
+}
 
 py::handle store_class(const char* name) {
   auto& classes = names().classes;

@@ -44,6 +44,11 @@ std::optional<uint64_t> size_from(py::handle object, const char* name);
 /// Bytes as they are; text by its UTF-8, surrogate escapes undone. Errors: internal, naming `what`.
 std::string bytes_from(py::handle object, const char* what);
 
+/// An attribute of an object. As attr(), quicker.
+py::object field(py::handle object, const char* name);
+/// The error for a value of a wrong type: internal, naming `what`.
+Error wrong(const char* what, py::handle object, const char* wanted);
+
 /// The class of that name of waybill.stores.
 py::handle store_class(const char* name);
 

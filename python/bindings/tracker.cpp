@@ -1,30 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tracker: the reading side of a ledger and the requests that any process may make.
+// waybill._core.Tracker: a ledger as Python reads it, with lists as dictionaries, and as the engine does, with records.
 #include <pybind11/stl.h>
 
 #include <utility>
 
-#include "bindings.hpp"
+#include "calls.hpp"
+#include "python_tracker.hpp"
+#include "record_fields.hpp"
 
 namespace waybill::python {
 namespace {
-
-class TrackerHandle {
- public:
-  TrackerHandle(const std::string& path, bool read_only)
-      : tracker_(open_tracker(path, read_only ? OpenMode::read_only : OpenMode::existing)) {}
-  explicit TrackerHandle(std::shared_ptr<Tracker> tracker) : tracker_(std::move(tracker)) {}
-
-  Tracker& get() const {
-    if (!tracker_) throw Error(ErrorCode::failed_precondition, ErrorClass::configuration, "the tracker is closed");
-    return *tracker_;
-  }
-  void close() { tracker_.reset(); }
-
- private:
-  std::shared_ptr<Tracker> tracker_;
-};
 
 Query make_query(const std::vector<std::string>& states, const std::optional<std::string>& error_class,
                  const std::string& prefix) {
@@ -49,13 +35,19 @@ Query make_query(const std::vector<std::string>& states, const std::optional<std
   return query;
 }
 
+/// Calls the ledger without the GIL. From a tracker in Python that may be a thread of waybill's own.
+template <class Use>
+auto ask(const TrackerHandle& handle, const Use& use) {
+  const std::shared_ptr<Tracker> tracker = handle.get();
+  return released([&] { return use(*tracker); });
+}
+
 py::tuple scan(const TrackerHandle& handle, const std::vector<std::string>& states,
                const std::optional<std::string>& error_class, const std::string& prefix, const std::string& resume,
                size_t limit, const std::string& want) {
   Query query = make_query(states, error_class, prefix);
   query.has_result = want == "results";
-  Tracker& tracker = handle.get();
-  const ScanPage page = unlocked([&] { return tracker.scan(query, resume, limit); });
+  const ScanPage page = ask(handle, [&](Tracker& tracker) { return tracker.scan(query, resume, limit); });
   py::list rows;
   for (const ScanRow& row : page.rows) {
     if (want == "items") {
@@ -78,60 +70,157 @@ py::list to_list(const std::vector<Record>& records) {
   return out;
 }
 
-}  // namespace
+/// A part of a batch by its name.
+py::object part_of(const BatchHandle& handle, const std::string& name) {
+  const Batch& batch = handle.batch;
+  if (name == "run") return make_record(batch.run);
+  if (name == "items") return make_record(batch.items);
+  if (name == "listings") return make_record(batch.listings);
+  if (name == "uploads") return make_record(batch.uploads);
+  if (name == "findings") return make_record(batch.findings);
+  if (name == "events") return make_record(batch.events);
+  if (name == "rates") return make_record(batch.rates);
+  if (name == "live") return make_record(batch.live);
+  if (name == "served_requests") return make_record(batch.served_requests);
+  throw py::key_error(name);
+}
 
-py::object make_tracker(std::shared_ptr<Tracker> tracker) { return py::cast(TrackerHandle(std::move(tracker))); }
+std::shared_ptr<Tracker> open(const std::string& path, bool read_only, bool create) {
+  return open_tracker(path, read_only ? OpenMode::read_only : create ? OpenMode::create : OpenMode::existing);
+}
 
-void add_tracker(py::module_& module) {
-  using Guard = py::call_guard<py::gil_scoped_release>;
-  py::class_<TrackerHandle>(module, "Tracker")
-      .def(py::init<const std::string&, bool>(), py::arg("path"), py::arg("read_only"), Guard())
-      .def("close", &TrackerHandle::close, Guard())
-      .def("migration",
+using Handle = py::class_<TrackerHandle>;
+
+/// What lists, snapshots and reports are made of.
+void add_reading(Handle& type) {
+  type.def("migration",
            [](const TrackerHandle& handle) -> py::object {
-             const auto info = unlocked([&] { return handle.get().migration(); });
+             const auto info = ask(handle, [](Tracker& tracker) { return tracker.migration(); });
              if (!info) return py::none();
              return to_dict(*info);
            })
       .def("snapshot",
-           [](const TrackerHandle& handle) { return to_dict(unlocked([&] { return handle.get().snapshot(); })); })
+           [](const TrackerHandle& handle) { return to_dict(ask(handle, [](Tracker& tracker) { return tracker.snapshot(); })); })
       .def("scan", &scan, py::arg("states"), py::arg("error_class"), py::arg("prefix"), py::arg("resume"),
            py::arg("limit"), py::arg("want"))
       .def("findings",
            [](const TrackerHandle& handle, uint64_t run, uint64_t offset, size_t limit) {
-             return to_list(unlocked([&] { return handle.get().findings(run, offset, limit); }));
+             return to_list(ask(handle, [&](Tracker& tracker) { return tracker.findings(run, offset, limit); }));
            },
            py::arg("run"), py::arg("offset"), py::arg("limit"))
       .def("events",
            [](const TrackerHandle& handle, uint64_t after, size_t limit) {
-             return to_list(unlocked([&] { return handle.get().events(after, limit); }));
+             return to_list(ask(handle, [&](Tracker& tracker) { return tracker.events(after, limit); }));
            },
            py::arg("after"), py::arg("limit"))
       .def("runs",
            [](const TrackerHandle& handle, size_t limit) {
-             return to_list(unlocked([&] { return handle.get().runs(limit); }));
+             return to_list(ask(handle, [&](Tracker& tracker) { return tracker.runs(limit); }));
            },
            py::arg("limit"))
       .def("history",
            [](const TrackerHandle& handle, size_t limit) {
-             return to_list(unlocked([&] { return handle.get().history(limit); }));
+             return to_list(ask(handle, [&](Tracker& tracker) { return tracker.history(limit); }));
            },
            py::arg("limit"))
       .def("partitions",
            [](const TrackerHandle& handle, const std::optional<std::string>& after, size_t limit) {
-             return to_list(unlocked([&] { return handle.get().partitions(after, limit); }));
+             return to_list(ask(handle, [&](Tracker& tracker) { return tracker.partitions(after, limit); }));
            },
            py::arg("after"), py::arg("limit"))
       .def("rates",
            [](const TrackerHandle& handle, uint64_t run, int64_t after_ms, size_t limit) {
-             return to_list(unlocked([&] { return handle.get().rates(run, after_ms, limit); }));
+             return to_list(ask(handle, [&](Tracker& tracker) { return tracker.rates(run, after_ms, limit); }));
            },
            py::arg("run"), py::arg("after_ms"), py::arg("limit"))
       .def("request",
-           [](const TrackerHandle& handle, const std::string& verb, const std::string& who) {
-             handle.get().request(verb == "cancel" ? Verb::cancel : Verb::pause, who);
+           [](const TrackerHandle& handle, const std::string& word, const std::string& who) {
+             const auto verb = record_from<Verb>(to_text(word), "verb");
+             ask(handle, [&](Tracker& tracker) { tracker.request(verb, who); });
            },
-           py::arg("verb"), py::arg("who"), Guard());
+           py::arg("verb"), py::arg("who"));
+}
+
+/// What the engine calls, for trackers that stand on a built-in ledger.
+void add_engine_side(Handle& type) {
+  type.def("bind",
+           [](const TrackerHandle& handle, py::handle object) {
+             const auto wanted = record_from<MigrationInfo>(object, "wanted");
+             return make_record(ask(handle, [&](Tracker& tracker) { return tracker.bind(wanted); }));
+           },
+           py::arg("wanted"))
+      .def("acquire",
+           [](const TrackerHandle& handle, py::handle object) {
+             const auto options = record_from<LeaseOptions>(object, "options");
+             return ask(handle, [&](Tracker& tracker) { return tracker.acquire(options); });
+           },
+           py::arg("options"))
+      .def("release",
+           [](const TrackerHandle& handle, uint64_t epoch) { ask(handle, [&](Tracker& tracker) { tracker.release(epoch); }); },
+           py::arg("epoch"))
+      .def("hurry", [](const TrackerHandle& handle) { handle.get()->hurry(); })
+      .def("commit",
+           [](const TrackerHandle& handle, uint64_t epoch, py::handle object) {
+             const auto batch = batch_from(object);
+             return ask(handle, [&](Tracker& tracker) { return tracker.commit(epoch, batch->batch); });
+           },
+           py::arg("epoch"), py::arg("batch"))
+      .def("claim",
+           [](const TrackerHandle& handle, uint64_t epoch, size_t limit) {
+             return py::list(make_record(ask(handle, [&](Tracker& tracker) { return tracker.claim(epoch, limit); })));
+           },
+           py::arg("epoch"), py::arg("limit"))
+      .def("lookup",
+           [](const TrackerHandle& handle, py::handle sequence) {
+             const auto ids = record_from<std::vector<ItemId>>(sequence, "ids");
+             return py::list(make_record(ask(handle, [&](Tracker& tracker) { return tracker.lookup(ids); })));
+           },
+           py::arg("ids"))
+      .def("scan_rows",
+           [](const TrackerHandle& handle, py::handle object, const std::string& resume, size_t limit) {
+             const auto query = record_from<Query>(object, "query");
+             return make_record(ask(handle, [&](Tracker& tracker) { return tracker.scan(query, resume, limit); }));
+           },
+           py::arg("query"), py::arg("resume"), py::arg("limit"))
+      .def("uploads",
+           [](const TrackerHandle& handle) {
+             return py::list(make_record(ask(handle, [](Tracker& tracker) { return tracker.uploads(); })));
+           })
+      .def("upload",
+           [](const TrackerHandle& handle, py::handle object) {
+             const ItemId id = id_from(object);
+             return make_record(ask(handle, [&](Tracker& tracker) { return tracker.upload(id); }));
+           },
+           py::arg("id"))
+      .def("listings",
+           [](const TrackerHandle& handle) {
+             return py::list(make_record(ask(handle, [](Tracker& tracker) { return tracker.listings(); })));
+           })
+      .def("requests", [](const TrackerHandle& handle) {
+        return py::list(make_record(ask(handle, [](Tracker& tracker) { return tracker.requests(); })));
+      });
+}
+
+}  // namespace
+
+void add_tracker(py::module_& module) {
+  py::class_<BatchHandle, std::shared_ptr<BatchHandle>>(module, "Batch").def("part", &part_of, py::arg("name"));
+  Handle type(module, "Tracker");
+  type.def(py::init([](const std::string& path, bool read_only, bool create) {
+             return std::make_unique<TrackerHandle>(unlocked([&] { return open(path, read_only, create); }));
+           }),
+           py::arg("path"), py::arg("read_only"), py::arg("create") = false)
+      .def("close", [](TrackerHandle& handle) {
+        std::shared_ptr<Tracker> last = handle.take();
+        released([&] { last.reset(); });
+      });
+  add_reading(type);
+  add_engine_side(type);
+  module.def("adapt_tracker",
+             [](py::object object, const TrackerHandle* ledger) {
+               return std::make_unique<TrackerHandle>(adapt_tracker(std::move(object), ledger != nullptr ? ledger->get() : nullptr));
+             },
+             py::arg("tracker"), py::arg("ledger").none(true));
 }
 
 }  // namespace waybill::python

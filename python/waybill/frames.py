@@ -36,7 +36,7 @@ Page = list[dict[str, Any]]
 
 # The part of a record that its row is about; of what else it holds, what that part says already is left out.
 _ABOUT = {Outcome: "item", RunSummary: "record"}
-_HEX_DIGITS = {"crc64nvme": 16, "sha256": 64}
+_HEX_DIGITS = {"crc64nvme": 16, "sha256": 64, "stored_crc64nvme": 16, "stored_sha256": 64}
 
 
 class Records(Generic[Record_co]):
@@ -191,7 +191,7 @@ def _columns(kind: type[Any]) -> tuple[_Column, ...]:
     for column in _flattened(kind):
         if column.path[0] == about:
             columns.append(column._replace(name=column.name.removeprefix(f"{about}_")))
-        elif len(column.path) == 1 or column.path[-1] not in known:
+        elif column.path[-1] not in known:
             columns.append(column)
     return tuple(columns)
 
@@ -208,7 +208,7 @@ def _flattened(
         if isinstance(hint, type) and is_dataclass(hint):
             yield from _flattened(hint, inner, f"{name}_", may_lack)
         elif entry.name in _HEX_DIGITS:
-            yield _Column(name, inner, entry.name, may_lack)
+            yield _Column(name, inner, entry.name.removeprefix("stored_"), may_lack)
         elif hint is int and name.endswith(("_ms", "_ns")):
             yield _Column(name[:-3], inner, name[-2:], may_lack)
         elif get_origin(hint) in (dict, Mapping):

@@ -10,7 +10,8 @@ import os
 from dataclasses import dataclass
 
 from waybill import _core
-from waybill.migration import PathOrUrl, this_user
+from waybill.migration import PathOrUrl
+from waybill.user import this_user
 
 __all__ = [
     "LedgerBackup",

@@ -8,9 +8,7 @@ so that Ctrl-C is seen in between. No signal handler of the host is touched.
 from __future__ import annotations
 
 import atexit
-import getpass
 import os
-import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
+from weakref import WeakSet
 
 from waybill import _core
 from waybill.errors import InvalidArgumentError
@@ -50,8 +49,10 @@ from waybill.stores import (
     open_source,
     place_of,
 )
+from waybill.tracker import TRACKER_WANTED, Tracker, core_tracker
+from waybill.user import this_user
 
-__all__ = ["Migration", "PathOrUrl", "Progress", "Run", "this_user"]
+__all__ = ["Migration", "PathOrUrl", "Progress", "Run"]
 
 PathOrUrl = str | os.PathLike[str]
 Progress = bool | Callable[[Snapshot], object] | None
@@ -65,6 +66,8 @@ _EXIT_SECONDS = 10.0
 # Runs that have not been seen to end. They are kept here, so that dropping a Run never blocks in a destructor, and
 # ended in an orderly way when the interpreter exits.
 _live: set[_core.Run | _core.TrackedRun] = set()
+# Ledgers in Python that runs write to: those runs need Python to their very end.
+_own_ledgers: WeakSet[Tracker] = WeakSet()
 
 
 class Run:
@@ -239,9 +242,9 @@ class Migration(LedgerReader):
     source, destination : str, path, Source or Destination
         A path, ``file:///path``, ``s3://bucket/prefix?endpoint=…&region=…&profile=…`` or ``memory://name``; or a store of
         your own (`waybill.Source`, `waybill.Destination`).
-    tracker : str or path
+    tracker : str, path or Tracker
         The ledger: a path, made at the first run, ``sqlite:///path``, or ``memory:`` for one that dies with the
-        process. One ledger is one migration.
+        process; or a `Tracker` that may write, or one of your own. One ledger is one migration.
     name : str, optional
         A name for people.
     transform : Transform, optional
@@ -265,13 +268,22 @@ class Migration(LedgerReader):
         self,
         source: PathOrUrl | Source,
         destination: PathOrUrl | Destination,
-        tracker: PathOrUrl = "waybill.db",
+        tracker: PathOrUrl | Tracker = "waybill.db",
         *,
         name: str | None = None,
         transform: Transform | None = None,
         options: Options | None = None,
     ) -> None:
-        ledger = place_of(tracker, "tracker", "a path or URL")
+        ledger: bytes | _core.Tracker
+        self._own_ledger = tracker if isinstance(tracker, Tracker) else None
+        if isinstance(tracker, Tracker):
+            ledger = core_tracker(tracker)
+            self._tracker = tracker.path
+            if type(tracker) is not Tracker:
+                _own_ledgers.add(tracker)
+        else:
+            ledger = place_of(tracker, "tracker", TRACKER_WANTED)
+            self._tracker = os.fsdecode(ledger)
         if isinstance(source, Source) or isinstance(destination, Destination):
             from_store = source if isinstance(source, Source) else open_source(source)
             to_store = destination if isinstance(destination, Destination) else open_destination(destination)
@@ -281,7 +293,6 @@ class Migration(LedgerReader):
             places = place_of(source, "source", SOURCE_WANTED), place_of(destination, "destination", DESTINATION_WANTED)
             self._core = _core.Migration(*places, ledger)
             self._places = (os.fsdecode(source), os.fsdecode(destination))
-        self._tracker = os.fsdecode(tracker)
         self._options = (options or Options())._to_core()
         if name is not None:
             self._core.set_name(name)
@@ -405,7 +416,7 @@ class Migration(LedgerReader):
 
         path = Path(os.fsdecode(file))
         ledger = Path(self._tracker.removeprefix("sqlite://"))
-        if path.exists() and ledger.exists() and path.samefile(ledger):
+        if self._tracker and path.exists() and ledger.exists() and path.samefile(ledger):
             raise InvalidArgumentError(
                 f"{path} is the ledger of this migration itself", code="invalid_argument", error_class="configuration"
             )
@@ -517,6 +528,10 @@ class Migration(LedgerReader):
 
     @contextmanager
     def _reading(self) -> Iterator[_core.Tracker]:
+        if self._own_ledger is not None:
+            with self._own_ledger._reading() as core:
+                yield core
+            return
         # A file is opened anew, to be read beside whoever writes it; what is in memory there is but once.
         in_memory = self._tracker == "memory:"
         ledger = self._core.tracker() if in_memory else _core.Tracker(os.fsencode(self._tracker), True)
@@ -529,15 +544,6 @@ class Migration(LedgerReader):
 def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     while batch := list(islice(rows, _IMPORTED_AT_ONCE)):
         yield batch
-
-
-def this_user() -> str:
-    """Give ``user@host``, as it is recorded with requests and waivers."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def _started(job: _core.StartJob) -> Run:
@@ -572,8 +578,12 @@ def _followed(start: Callable[[], Run], progress: Progress) -> Report:
 def _end_live_runs() -> None:
     for core in _live:
         core.interrupt()
-    _core.close_calls()  # what a run cannot do any more stays pending
     end = time.monotonic() + _EXIT_SECONDS
+    if _own_ledgers:
+        for core in _live:
+            while core.wait(_SLICE_MS) is None and time.monotonic() < end:
+                pass
+    _core.close_calls()  # what a run cannot do any more stays pending
     for core in _live:
         while core.wait(_SLICE_MS) is None:
             if time.monotonic() >= end:

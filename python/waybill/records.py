@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from waybill import _core
 from waybill._core import printable
 
 __all__ = [
@@ -67,59 +68,59 @@ class ItemAccounts:
     failed + waived + vanished; done = created + updated + unchanged; settled = done + failed + waived + vanished;
     outstanding = eligible − done."""
 
-    discovered: int
-    excluded: int
-    eligible: int
-    pending: int
-    in_progress: int
-    done: int
-    created: int
-    updated: int
-    unchanged: int
-    verified: int
-    failed: int
-    waived: int
-    vanished: int
-    outstanding: int
-    settled: int
+    discovered: int = 0
+    excluded: int = 0
+    eligible: int = 0
+    pending: int = 0
+    in_progress: int = 0
+    done: int = 0
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    verified: int = 0
+    failed: int = 0
+    waived: int = 0
+    vanished: int = 0
+    outstanding: int = 0
+    settled: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InFlight:
     """An item that is being moved."""
 
-    partition: str
-    key: bytes
-    bytes_done: int
-    bytes_total: int | None
-    attempt: int
-    started_at_ms: int
+    partition: str = ""
+    key: bytes = b""
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    attempt: int = 1
+    started_at_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LiveState:
     """What the owner of a run reported with its last heartbeat."""
 
-    in_progress: int
-    in_flight: tuple[InFlight, ...]
-    concurrency: int
-    items_per_second: float
-    bytes_per_second: float
-    eta_low_seconds: float | None
-    eta_high_seconds: float | None
-    stalled_since_ms: int | None
-    reason: str
+    in_progress: int = 0
+    in_flight: tuple[InFlight, ...] = ()
+    concurrency: int = 0
+    items_per_second: float = 0.0
+    bytes_per_second: float = 0.0
+    eta_low_seconds: float | None = None
+    eta_high_seconds: float | None = None
+    stalled_since_ms: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
     """The process that owns a ledger."""
 
-    host: str
-    boot_id: str
-    pid: int
-    process_start: int
-    epoch: int
+    host: str = ""
+    boot_id: str = ""
+    pid: int = 0
+    process_start: int = 0
+    epoch: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,46 +139,48 @@ class Snapshot:
         Of eligible and of done items.
     expected_items : int or None
         How many items the program of tracked work said that there would be; a guess, and in no ratio.
+
+    A `Tracker` of one's own leaves the ratios out: waybill computes them from the accounts.
     """
 
-    migration: str
-    name: str
-    source: str
-    destination: str
-    run: int
-    phase: Phase
-    state: RunState
-    reason: str
-    started_at_ms: int | None
-    ended_at_ms: int | None
-    active_seconds: float
-    heartbeat_at_ms: int | None
-    owner: Owner | None
-    items: ItemAccounts
-    migration_items: ItemAccounts
-    findings: Mapping[str, int]
-    failed_by_class: Mapping[str, int]
-    bytes_total: int
-    bytes_done: int
-    attempts_total: int
-    attempts_failed: int
-    listing_complete: bool
-    expected_items: int | None
-    live: LiveState
-    last_event_at_ms: int | None
-    seq: int
-    progress: float | None
-    completeness: float | None
-    success: float | None
-    json: str = field(repr=False, compare=False)
+    migration: str = ""
+    name: str = ""
+    source: str = ""
+    destination: str = ""
+    run: int = 0
+    phase: Phase = "copy"
+    state: RunState = "created"
+    reason: str = ""
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    active_seconds: float = 0.0
+    heartbeat_at_ms: int | None = None
+    owner: Owner | None = None
+    items: ItemAccounts = ItemAccounts()
+    migration_items: ItemAccounts = ItemAccounts()
+    findings: Mapping[str, int] = field(default_factory=dict)
+    failed_by_class: Mapping[str, int] = field(default_factory=dict)
+    bytes_total: int = 0
+    bytes_done: int = 0
+    attempts_total: int = 0
+    attempts_failed: int = 0
+    listing_complete: bool = False
+    expected_items: int | None = None
+    live: LiveState = LiveState()
+    last_event_at_ms: int | None = None
+    seq: int = 0
+    progress: float | None = None
+    completeness: float | None = None
+    success: float | None = None
+    json: str = field(default="", repr=False, compare=False)
 
     def to_json(self) -> str:
         """One line: exactly what ``waybill status --json`` prints."""
-        return self.json
+        return self.json or _core.snapshot_json(self)
 
     def to_dict(self) -> dict[str, Any]:
         """`to_json` parsed."""
-        result: dict[str, Any] = json.loads(self.json)
+        result: dict[str, Any] = json.loads(self.to_json())
         return result
 
     def _repr_html_(self) -> str:
@@ -188,23 +191,32 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something that happened in a run. A successful item has a row, not an event."""
+    """Something that happened in a run. A successful item has a row, not an event.
 
-    seq: int
-    at_ms: int
-    run: int
-    kind: Literal["run", "phase", "error", "log", "progress", "request", "audit"]
-    level: Literal["debug", "info", "warning", "error"]
-    text: str
-    json: str = field(repr=False, compare=False)
+    Attributes
+    ----------
+    seq : int
+        Ascending over all runs of a ledger, with gaps; set by the tracker.
+    data : str
+        A JSON object, or empty.
+    """
+
+    seq: int = 0
+    at_ms: int = 0
+    run: int = 0
+    kind: Literal["run", "phase", "error", "log", "progress", "request", "audit"] = "log"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    text: str = ""
+    data: str = ""
+    json: str = field(default="", repr=False, compare=False)
 
     def to_json(self) -> str:
         """The event as a JSON object, one line."""
-        return self.json
+        return self.json or _core.event_json(self)
 
     def to_dict(self) -> dict[str, Any]:
         """`to_json` parsed."""
-        result: dict[str, Any] = json.loads(self.json)
+        result: dict[str, Any] = json.loads(self.to_json())
         return result
 
 
@@ -214,39 +226,57 @@ class ItemRecord:
 
     Attributes
     ----------
-    size, etag, mtime_ns
-        As the source's listing gave them; bytes and nanoseconds.
+    size, etag, mtime_ns, stamp_version, opaque
+        As the source's listing gave them, the fields of `SourceStamp`; bytes and nanoseconds.
     basis : str
         Why it counts as copied: ``"none"``, ``"written"``, ``"matched_checksum"``, ``"matched_weak"`` (size and time).
     change : str
         What the run did to a done item.
+    seen : str
+        What the destination's listing said about the key: ``"unknown"`` (it was not listed for it), ``"absent"``,
+        ``"ours"`` (what this ledger wrote, untouched), ``"present"`` (something else).
+    left : bool
+        It vanished, and a later run has passed: it is in no account any more.
+    revision : int
+        Grows each time that the source's stamp is found changed after a copy.
+    run : int
+        The last one that saw or owed it.
     crc64nvme, sha256
         Digests of the source's content as it was copied; None where not computed.
-    stored_size, stored_etag, stored_version
-        What the destination acknowledged.
+    stored_size, stored_etag, stored_mtime_ns, stored_version, stored_crc64nvme, stored_sha256
+        What the destination acknowledged, the fields of `Stored`; `stored_size` is None where it has nothing.
+    copied_at_ms, verified_at_ms
+        Whole seconds are kept.
     """
 
-    partition: str
+    partition: str = ""
     key: bytes
-    version: str
-    size: int | None
-    etag: str
-    mtime_ns: int | None
-    state: ItemState
-    basis: Literal["none", "written", "matched_checksum", "matched_weak"]
-    change: Literal["created", "updated", "unchanged"]
-    gone_at_source: bool
-    waived: bool
-    error_class: str
-    revision: int
-    run: int
-    crc64nvme: int | None
-    sha256: bytes | None
-    stored_size: int | None
-    stored_etag: str
-    stored_version: str
-    copied_at_ms: int | None
-    verified_at_ms: int | None
+    version: str = ""
+    size: int | None = None
+    etag: str = ""
+    mtime_ns: int | None = None
+    stamp_version: str = ""
+    opaque: str = ""
+    state: ItemState = "pending"
+    basis: Literal["none", "written", "matched_checksum", "matched_weak"] = "none"
+    change: Literal["created", "updated", "unchanged"] = "created"
+    seen: Literal["unknown", "absent", "ours", "present"] = "unknown"
+    gone_at_source: bool = False
+    waived: bool = False
+    left: bool = False
+    error_class: str = "none"
+    revision: int = 1
+    run: int = 0
+    crc64nvme: int | None = None
+    sha256: bytes | None = None
+    stored_size: int | None = None
+    stored_etag: str = ""
+    stored_mtime_ns: int | None = None
+    stored_version: str = ""
+    stored_crc64nvme: int | None = None
+    stored_sha256: bytes | None = None
+    copied_at_ms: int | None = None
+    verified_at_ms: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -330,31 +360,31 @@ class ItemResult:
 class Finding:
     """One difference that a verify run found."""
 
-    run: int
-    kind: FindingKind
-    partition: str
-    key: bytes
-    version: str
-    detail: str
+    run: int = 0
+    kind: FindingKind = "unknown"
+    partition: str = ""
+    key: bytes = b""
+    version: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
     """A run, as history keeps it. `options` is a JSON object; `host` and `pid` are of its last owner."""
 
-    run: int
-    phase: Phase
-    state: RunState
-    reason: str
-    started_at_ms: int
-    ended_at_ms: int | None
-    active_seconds: float
-    listing_complete: bool
-    expected_items: int | None
-    options: str
-    engine_version: str
-    host: str
-    pid: int
+    run: int = 0
+    phase: Phase = "copy"
+    state: RunState = "created"
+    reason: str = ""
+    started_at_ms: int = 0
+    ended_at_ms: int | None = None
+    active_seconds: float = 0.0
+    listing_complete: bool = False
+    expected_items: int | None = None
+    options: str = ""
+    engine_version: str = ""
+    host: str = ""
+    pid: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -369,25 +399,25 @@ class RunSummary:
         By kind; of a verify run.
     """
 
-    record: RunRecord
-    items: ItemAccounts
-    bytes_total: int
-    bytes_done: int
-    attempts_total: int
-    attempts_failed: int
-    failed_by_class: dict[str, int]
-    findings: dict[str, int]
+    record: RunRecord = RunRecord()
+    items: ItemAccounts = ItemAccounts()
+    bytes_total: int = 0
+    bytes_done: int = 0
+    attempts_total: int = 0
+    attempts_failed: int = 0
+    failed_by_class: dict[str, int] = field(default_factory=dict)
+    findings: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartitionSummary:
     """The accounts of one partition: in the frame of the present run, and in that of the migration, as the bytes are."""
 
-    name: str
-    items: ItemAccounts
-    migration_items: ItemAccounts
-    bytes_total: int
-    bytes_done: int
+    name: str = ""
+    items: ItemAccounts = ItemAccounts()
+    migration_items: ItemAccounts = ItemAccounts()
+    bytes_total: int = 0
+    bytes_done: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -408,27 +438,35 @@ class RateSample:
         Transfers allowed at once, at its end.
     """
 
-    run: int
-    at_ms: int
-    seconds: float
-    items: int
-    bytes: int
-    attempts_failed: int
-    concurrency: int
+    run: int = 0
+    at_ms: int = 0
+    seconds: float = 0.0
+    items: int = 0
+    bytes: int = 0
+    attempts_failed: int = 0
+    concurrency: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MigrationInfo:
-    """What a ledger is about. The URLs are redacted, and empty for stores that were opened in code."""
+    """What a ledger is about. The URLs are redacted, and empty for stores that were opened in code.
 
-    id: str
-    name: str
-    fingerprint: str
-    source: str
-    destination: str
-    source_url: str
-    destination_url: str
-    created_at_ms: int
+    Attributes
+    ----------
+    id : str
+        16 hexadecimal digits, made by the tracker at the first `Tracker.bind`.
+    fingerprint : str
+        Two runs belong to one ledger exactly if these are equal.
+    """
+
+    id: str = ""
+    name: str = ""
+    fingerprint: str = ""
+    source: str = ""
+    destination: str = ""
+    source_url: str = ""
+    destination_url: str = ""
+    created_at_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

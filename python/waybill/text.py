@@ -70,9 +70,14 @@ def key_fields(key: bytes) -> dict[str, str]:
     return fields
 
 
+# Of a row of the ledger, what only a ledger needs: no report and no command shows it.
+_KEPT_BACK = frozenset("stamp_version opaque seen left stored_mtime_ns stored_crc64nvme stored_sha256".split())
+
+
 def row_fields(row: ItemRecord | Failure | Finding) -> dict[str, Any]:
     """A row of the ledger as fields of JSON, under the names of its class: keys as `key_fields`, digests in hexadecimal."""
-    fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)} | key_fields(row.key)
+    names = [field.name for field in dataclasses.fields(row) if field.name not in _KEPT_BACK]
+    fields = {name: getattr(row, name) for name in names} | key_fields(row.key)
     if isinstance(row, ItemRecord):
         fields["crc64nvme"] = f"{row.crc64nvme:016x}" if row.crc64nvme is not None else None
         fields["sha256"] = row.sha256.hex() if row.sha256 is not None else None

@@ -176,6 +176,11 @@ Migration::Migration(std::string_view source_url, std::string_view destination_u
   impl_->info.destination_url = url_to_keep(destination_url);
 }
 
+Migration::Migration(std::string_view source_url, std::string_view destination_url, std::shared_ptr<Tracker> tracker)
+    : Migration(source_url, destination_url, std::string_view()) {
+  impl_->tracker = std::move(tracker);
+}
+
 Migration::~Migration() = default;
 Migration::Migration(Migration&&) noexcept = default;
 Migration& Migration::operator=(Migration&&) noexcept = default;

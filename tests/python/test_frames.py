@@ -70,17 +70,23 @@ def test_libraries_take_records_as_they_are(tracker: waybill.Tracker) -> None:
 
 def test_a_table_says_what_the_records_say(tracker: waybill.Tracker) -> None:
     table = tracker.items().to_arrow()
-    assert table["mtime"].cast("int64").to_pylist() == [item.mtime_ns for item in tracker.items()]
-    for row, item in zip(table.drop_columns("mtime").to_pylist(), tracker.items(), strict=True):
+    times = ["mtime", "stored_mtime"]
+    for name in times:
+        assert table[name].cast("int64").to_pylist() == [getattr(item, f"{name}_ns") for item in tracker.items()]
+    for row, item in zip(table.drop_columns(times).to_pylist(), tracker.items(), strict=True):
         expected = asdict(item)
-        del expected["mtime_ns"]
+        for name in times:
+            del expected[f"{name}_ns"]
         for name in ("copied_at_ms", "verified_at_ms"):
             ms = expected.pop(name)
             expected[name[:-3]] = EPOCH + timedelta(milliseconds=ms) if ms is not None else None
         if item.crc64nvme is not None:
             assert item.sha256 is not None
             expected |= {"crc64nvme": f"{item.crc64nvme:016x}", "sha256": item.sha256.hex()}
+        if item.stored_crc64nvme is not None:
+            expected["stored_crc64nvme"] = f"{item.stored_crc64nvme:016x}"
         assert row == expected
+    assert any(item.stored_crc64nvme for item in tracker.items())
     assert any(item.sha256 is not None for item in tracker.items())
     (failure,) = tracker.failures().to_arrow().to_pylist()
     assert (failure["key"], failure["error_class"], failure["waived_at"]) == (

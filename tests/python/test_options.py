@@ -56,13 +56,47 @@ def test_the_header_declares_the_same_fields() -> None:
             {"copies": (), "copies_need_attributes": (), "max_copy_bytes": (), "copy_part_bytes": ()},
         ),
         ("source.hpp", "Capabilities", waybill.SourceCapabilities, {}),
+        ("catalog.hpp", "ReferenceId", waybill.ReferenceId, {}),
+        ("catalog.hpp", "ReferenceValue", waybill.ReferenceValue, {}),
+        ("catalog.hpp", "ReferenceUpdate", waybill.ReferenceUpdate, {}),
+        ("catalog.hpp", "UpdateResult", waybill.UpdateResult, {}),
+        ("catalog.hpp", "Since", waybill.Since, {}),
+        ("catalog.hpp", "ReferencePage", waybill.ReferencePage, {}),
+        ("catalog.hpp", "Capabilities", waybill.CatalogCapabilities, {}),
+        ("tracker.hpp", "Failure", waybill.FailureRecord, {}),
+        ("tracker.hpp", "Waiver", waybill.Waiver, {}),
+        ("tracker.hpp", "ItemChange", waybill.ItemChange, {}),
+        ("tracker.hpp", "ListingRecord", waybill.ListingRecord, {}),
+        ("tracker.hpp", "UploadRecord", waybill.UploadRecord, {}),
+        ("tracker.hpp", "UploadChange", waybill.UploadChange, {}),
+        ("tracker.hpp", "Finding", waybill.Finding, {"id": ("partition", "key", "version")}),
+        ("tracker.hpp", "RunRecord", waybill.RunRecord, {}),
+        ("tracker.hpp", "RateSample", waybill.RateSample, {}),
+        ("tracker.hpp", "Claimed", waybill.Claimed, {}),
+        ("tracker.hpp", "Query", waybill.Query, {}),
+        ("tracker.hpp", "ScanRow", waybill.ScanRow, {}),
+        ("tracker.hpp", "ScanPage", waybill.ScanPage, {}),
+        ("tracker.hpp", "Request", waybill.Request, {}),
+        ("tracker.hpp", "LeaseOptions", waybill.LeaseOptions, {"lease": ("lease_ms",)}),
     ],
 )
-def test_what_stores_exchange_has_the_fields_of_cpp(
+def test_what_stores_and_ledgers_exchange_has_the_fields_of_cpp(
     header: str, struct: str, kind: Any, otherwise: dict[str, tuple[str, ...]]
 ) -> None:
     wanted = [name for field in header_fields(header, struct) for name in otherwise.get(field, (field,))]
     assert sorted(field.name for field in dataclasses.fields(kind)) == sorted(wanted)
+
+
+def test_a_row_of_the_ledger_and_a_batch_have_the_fields_of_cpp() -> None:
+    row = {
+        "id": ("partition", "key", "version"),
+        "stamp": ("size", "etag", "mtime_ns", "stamp_version", "opaque"),
+        "digest": ("crc64nvme", "sha256"),
+        "stored": tuple(f"stored_{field.name}" for field in dataclasses.fields(waybill.Stored)),
+    }
+    wanted = [name for field in header_fields("tracker.hpp", "ItemRecord") for name in row.get(field, (field,))]
+    assert sorted(field.name for field in dataclasses.fields(waybill.ItemRecord)) == sorted(wanted)
+    assert header_fields("tracker.hpp", "Batch") == list(inspect.signature(waybill.Batch).parameters)
 
 
 def test_options_are_frozen_and_keyword_only() -> None:

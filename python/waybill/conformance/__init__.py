@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The conformance suite: what every `waybill.Source`, `Destination` and `Transform` has to keep, as pytest cases.
+"""The conformance suite: what every `waybill.Source`, `Destination`, `Transform` and `Tracker` has to keep, as pytest cases.
 
-Inherit the suite in a test file of your own and give it a fixture ``store``: a `SourceFixture`, `DestinationFixture` or
-`TransformFixture`, which makes an empty store and puts content into it, or looks at it, by other means than what is tested::
+Inherit the suite in a test file of your own and give it a fixture ``store``: a `SourceFixture`, `DestinationFixture`,
+`TransformFixture` or `TrackerFixture`, which makes an empty store and puts content into it, or looks at it, by other means than
+what is tested::
 
     from waybill.conformance import SourceConformance, SourceFixture
 
@@ -19,9 +20,16 @@ is not among them: locators, copies inside a store, and pages that a later proce
 """
 
 from waybill.conformance.destination import DestinationConformance
-from waybill.conformance.fixtures import AttributesKept, DestinationFixture, SourceFixture, TransformFixture
+from waybill.conformance.fixtures import (
+    AttributesKept,
+    DestinationFixture,
+    SourceFixture,
+    TrackerFixture,
+    TransformFixture,
+)
 from waybill.conformance.keys import awkward_keys, hostile_keys
 from waybill.conformance.source import SourceConformance
+from waybill.conformance.tracker import TrackerConformance
 from waybill.conformance.transform import TransformConformance
 
 __all__ = [
@@ -30,6 +38,8 @@ __all__ = [
     "DestinationFixture",
     "SourceConformance",
     "SourceFixture",
+    "TrackerConformance",
+    "TrackerFixture",
     "TransformConformance",
     "TransformFixture",
     "awkward_keys",

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from waybill.stores import Attributes, Destination, Source, Transform
+from waybill.tracker import Tracker
 
-__all__ = ["AttributesKept", "DestinationFixture", "SourceFixture", "TransformFixture"]
+__all__ = ["AttributesKept", "DestinationFixture", "SourceFixture", "TrackerFixture", "TransformFixture"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,27 @@ class DestinationFixture(_Fixture, ABC):
 
     def missing_store(self) -> Destination | None:
         """A destination of the same kind whose store is not there; None where there is no such thing."""
+        return None
+
+
+class TrackerFixture(ABC):
+    """A tracker under test: one ledger, which begins empty.
+
+    Attributes
+    ----------
+    is_durable : bool
+        What was committed is there for the next process.
+    """
+
+    is_durable: bool = True
+
+    @abstractmethod
+    def open(self) -> Tracker | None:
+        """A tracker on the ledger, that may write, as another process would have it: another one at each call. None where it
+        cannot be opened once more."""
+
+    def open_read_only(self) -> Tracker | None:
+        """The same, to read only; None where there is no such thing."""
         return None
 
 
