@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import io
 import subprocess
 import sys
@@ -19,17 +19,9 @@ import pytest
 
 import waybill
 
-_spec = importlib.util.spec_from_file_location("store_examples", Path(__file__).with_name("store_examples.py"))
-assert _spec is not None
-assert _spec.loader is not None
-store_examples = importlib.util.module_from_spec(_spec)
-sys.modules["store_examples"] = store_examples
-_spec.loader.exec_module(store_examples)
-DictDestination, DictSource, Object = (
-    store_examples.DictDestination,
-    store_examples.DictSource,
-    store_examples.Object,
-)
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from dict_stores import DictDestination, DictSource, Entry, Store, item_of
 
 ATTRIBUTES = waybill.Attributes(
     content_type="text/plain",
@@ -47,15 +39,27 @@ ATTRIBUTES = waybill.Attributes(
 )
 
 
-def objects(count: int) -> dict[bytes, Object]:
-    return {
-        f"folder {number % 7}/{number:05}".encode(): Object(b"content %d" % number * (number % 5))
-        for number in range(count)
-    }
+def entry(content: bytes, attributes: waybill.Attributes | None = None) -> Entry:
+    return Entry(content, hashlib.md5(content).hexdigest(), attributes or waybill.Attributes())
 
 
-def contents(store: dict[bytes, Object]) -> dict[bytes, bytes]:
-    return {key: found.content for key, found in store.items()}
+def filled(entries: dict[bytes, Entry]) -> Store:
+    store = Store()
+    store.entries.update(entries)
+    return store
+
+
+def objects(count: int) -> Store:
+    return filled(
+        {
+            f"folder {number % 7}/{number:05}".encode(): entry(b"content %d" % number * (number % 5))
+            for number in range(count)
+        }
+    )
+
+
+def contents(store: Store) -> dict[bytes, bytes]:
+    return {key: found.content for key, found in store.entries.items()}
 
 
 def failures(ledger: Path) -> dict[bytes, waybill.Failure]:
@@ -63,40 +67,40 @@ def failures(ledger: Path) -> dict[bytes, waybill.Failure]:
 
 
 def test_a_source_and_a_destination_in_python(tmp_path: Path) -> None:
-    source, destination = DictSource(objects(3000)), DictDestination()
-    source.objects[b"\xff\x00 is a key, too"] = Object(b"x", ATTRIBUTES)
+    source, destination = DictSource(objects(3000)), DictDestination(Store())
+    source.store.entries[b"\xff\x00 is a key, too"] = entry(b"x", ATTRIBUTES)
     migration = waybill.Migration(source, destination, tmp_path / "l.db")
     report = migration.run()
     assert (report.exit_code, report.snapshot.items.created) == (0, 3001)
-    assert contents(destination.objects) == contents(source.objects)
-    assert destination.objects[b"\xff\x00 is a key, too"].attributes == ATTRIBUTES
+    assert contents(destination.store) == contents(source.store)
+    assert destination.store.entries[b"\xff\x00 is a key, too"].attributes == ATTRIBUTES
     for level in ("listing", "checksum", "content"):
         assert migration.verify(level).exit_code == 0
     info = waybill.Tracker(tmp_path / "l.db").migration()
     assert info is not None
-    assert (info.source, info.destination, info.source_url) == ("dict://from/", "dict://to/", "")
+    assert (info.source, info.destination, info.source_url) == ("dict://source", "dict://destination", "")
 
 
 def test_what_changed_is_copied_again_and_nothing_else(tmp_path: Path) -> None:
-    source, destination = DictSource(objects(50)), DictDestination()
+    source, destination = DictSource(objects(50)), DictDestination(Store())
     waybill.Migration(source, destination, tmp_path / "l.db").run()
-    source.objects[b"folder 1/00001"] = Object(b"other", revision=2)
-    del source.objects[b"folder 2/00002"]
+    source.store.entries[b"folder 1/00001"] = entry(b"other")
+    del source.store.entries[b"folder 2/00002"]
     items = waybill.Migration(source, destination, tmp_path / "l.db").run().snapshot.items
     assert (items.updated, items.unchanged, items.created) == (1, 48, 0)
-    assert destination.objects[b"folder 1/00001"].content == b"other"
+    assert destination.store.entries[b"folder 1/00001"].content == b"other"
 
 
 def test_large_objects_go_in_parts(tmp_path: Path) -> None:
     content = bytes(range(256)) * (48 << 12)  # 48 MiB
-    source, destination = DictSource({b"large": Object(content, ATTRIBUTES)}), DictDestination()
+    source, destination = DictSource(filled({b"large": entry(content, ATTRIBUTES)})), DictDestination(Store())
     options = waybill.Options(part_size_bytes=5 << 20, part_threshold_bytes=6 << 20)
     migration = waybill.Migration(source, destination, tmp_path / "l.db", options=options)
     assert migration.run().exit_code == 0
-    assert destination.objects[b"large"].content == content
-    assert destination.objects[b"large"].attributes == ATTRIBUTES
-    assert len(destination.completed) == 1
-    assert not destination.uploads
+    assert destination.store.entries[b"large"].content == content
+    assert destination.store.entries[b"large"].attributes == ATTRIBUTES
+    assert destination.store.begun == 1
+    assert not destination.store.uploads
     assert migration.verify("content").exit_code == 0
 
 
@@ -116,20 +120,21 @@ class Zipped(waybill.Transform):
 
 @pytest.mark.parametrize("source_kind", ["python", "folder"])
 def test_a_transform_in_python(source_kind: str, tmp_path: Path) -> None:
-    plain = objects(200) | {b"large": Object(b"0123456789" * 3_000_000, ATTRIBUTES)}
+    plain = objects(200)
+    plain.entries[b"large"] = entry(b"0123456789" * 3_000_000, ATTRIBUTES)
     source: waybill.Source | Path = DictSource(plain)
     if source_kind == "folder":
         source = tmp_path / "from"
-        for key, found in plain.items():
+        for key, found in plain.entries.items():
             path = source / key.decode()
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(found.content)
-    destination = DictDestination()
+    destination = DictDestination(Store())
     migration = waybill.Migration(source, destination, tmp_path / "l.db", transform=Zipped())
     assert migration.run().exit_code == 0
-    assert {key: zlib.decompress(found.content) for key, found in destination.objects.items()} == contents(plain)
+    assert {key: zlib.decompress(found.content) for key, found in destination.store.entries.items()} == contents(plain)
     if source_kind == "python":
-        assert destination.objects[b"large"].attributes == waybill.Attributes(
+        assert destination.store.entries[b"large"].attributes == waybill.Attributes(
             content_type="text/plain", content_encoding="deflate"
         )
     assert migration.verify().exit_code == 0
@@ -172,12 +177,12 @@ class Streams(waybill.Source):
 
 
 def test_a_source_that_only_streams(tmp_path: Path) -> None:
-    source, destination = Streams(), DictDestination()
+    source, destination = Streams(), DictDestination(Store())
     report = waybill.Migration(source, destination, tmp_path / "l.db").run()
     assert report.exit_code == 0, failures(tmp_path / "l.db")
-    assert set(contents(destination.objects).values()) == {Streams.CONTENT}
-    assert len(destination.objects) == 5
-    assert destination.objects[b"known"].attributes == ATTRIBUTES
+    assert set(contents(destination.store).values()) == {Streams.CONTENT}
+    assert len(destination.store.entries) == 5
+    assert destination.store.entries[b"known"].attributes == ATTRIBUTES
     assert sorted(source.closed) == [b"chunks", b"known"]
 
 
@@ -187,10 +192,10 @@ def test_a_stream_that_ends_early_is_no_success(tmp_path: Path) -> None:
             return waybill.StreamResult([b"123"], size=4)
 
     options = waybill.Options(max_attempts=2, retry_base_ms=1)
-    destination = DictDestination()
+    destination = DictDestination(Store())
     report = waybill.Migration(Short(), destination, tmp_path / "l.db", options=options).run()
     assert report.snapshot.items.failed == 5
-    assert not destination.objects
+    assert not destination.store.entries
     assert "3 of 4 bytes" in failures(tmp_path / "l.db")[b"chunks"].message
 
 
@@ -224,7 +229,7 @@ def test_an_exception_is_the_failure_of_its_item(
             return super().read(item, offset, length, context)
 
     options = waybill.Options(max_attempts=2, retry_base_ms=1, retry_cap_ms=5)
-    report = waybill.Migration(Failing(objects(30)), DictDestination(), tmp_path / "l.db", options=options).run()
+    report = waybill.Migration(Failing(objects(30)), DictDestination(Store()), tmp_path / "l.db", options=options).run()
     assert (report.exit_code, report.snapshot.items.failed, report.snapshot.items.done) == (3, 1, 29)
     (failure,) = failures(tmp_path / "l.db").values()
     assert (failure.error_class, failure.attempts) == (error_class, attempts)
@@ -240,7 +245,7 @@ def test_a_traceback_is_in_the_ledger_in_one_line_without_secrets(tmp_path: Path
         def parse(self) -> waybill.ReadResult:
             raise RuntimeError("GET https://me:hunter2@host/x?token=hunter2&y=1\nfailed")
 
-    waybill.Migration(Failing(objects(2)), DictDestination(), tmp_path / "l.db").run()
+    waybill.Migration(Failing(objects(2)), DictDestination(Store()), tmp_path / "l.db").run()
     message = failures(tmp_path / "l.db")[b"folder 1/00001"].message
     assert message.startswith("RuntimeError: GET https://***@host/x?*** failed (test_stores.py:")
     assert " in parse < test_stores.py:" in message
@@ -264,7 +269,9 @@ def test_a_wrong_answer_names_what_is_wrong(message: str, given: object, tmp_pat
             return given
 
     options = waybill.Options(max_attempts=1)
-    waybill.Migration(Wrong({b"a": Object(b"abc")}), DictDestination(), tmp_path / "l.db", options=options).run()
+    waybill.Migration(
+        Wrong(filled({b"a": entry(b"abc")})), DictDestination(Store()), tmp_path / "l.db", options=options
+    ).run()
     assert message in failures(tmp_path / "l.db")[b"a"].message
 
 
@@ -274,7 +281,7 @@ def test_a_listing_of_wrong_things_fails_the_run(wrong: object, tmp_path: Path) 
         def list(self, request: waybill.ListRequest, context: waybill.Context) -> Iterator[object]:
             yield wrong
 
-    report = waybill.Migration(Wrong(), DictDestination(), tmp_path / "l.db").run()
+    report = waybill.Migration(Wrong(Store()), DictDestination(Store()), tmp_path / "l.db").run()
     assert report.state == "failed"
     assert "is not" in report.message
 
@@ -300,11 +307,11 @@ def test_a_listing_that_breaks_off_goes_on_where_it_was(tmp_path: Path) -> None:
                     raise ConnectionResetError("reset")
                 yield item
 
-    source, destination = Breaking(objects(5000)), DictDestination()
+    source, destination = Breaking(objects(5000)), DictDestination(Store())
     report = waybill.Migration(source, destination, tmp_path / "l.db", options=waybill.Options(retry_base_ms=1)).run()
     assert (report.exit_code, report.snapshot.items.discovered) == (0, 5000)
-    assert contents(destination.objects) == contents(source.objects)
-    keys = sorted(source.objects)
+    assert contents(destination.store) == contents(source.store)
+    keys = sorted(source.store.entries)
     assert keys[1499] in source.begun
 
 
@@ -317,22 +324,22 @@ def test_a_listing_without_an_order_that_breaks_off_is_made_anew(tmp_path: Path)
 
         def list(self, request: waybill.ListRequest, context: waybill.Context) -> Iterator[waybill.Item]:
             self.begun += 1
-            for number, key in enumerate(reversed(sorted(self.objects))):
+            for number, key in enumerate(reversed(sorted(self.store.entries))):
                 if number == 1500 and self.begun < 3:
                     raise TimeoutError("slow")
-                yield self.item(key)
+                yield item_of(key, self.store.entries[key])
 
-    source, destination = Breaking(objects(3000)), DictDestination()
+    source, destination = Breaking(objects(3000)), DictDestination(Store())
     report = waybill.Migration(source, destination, tmp_path / "l.db", options=waybill.Options(retry_base_ms=1)).run()
     assert (report.exit_code, report.snapshot.items.discovered, source.begun) == (0, 3000, 3)
-    assert contents(destination.objects) == contents(source.objects)
+    assert contents(destination.store) == contents(source.store)
 
 
 class Hanging(DictSource):
     """One item's read hangs, and looks at nothing, until it is let go."""
 
-    def __init__(self, found: dict[bytes, Object]) -> None:
-        super().__init__(found)
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
         self.entered, self.let_go, self.returned = threading.Event(), threading.Event(), threading.Event()
 
     def read(self, item: waybill.Item, offset: int, length: int, context: waybill.Context) -> waybill.ReadResult:
@@ -344,7 +351,7 @@ class Hanging(DictSource):
 
 
 def test_a_call_that_hangs_is_given_up_when_its_run_is_stopped(tmp_path: Path, eventually: Callable[..., None]) -> None:
-    source, destination = Hanging(objects(30)), DictDestination()
+    source, destination = Hanging(objects(30)), DictDestination(Store())
     run = waybill.Migration(source, destination, tmp_path / "l.db").start()
     assert source.entered.wait(30)
     eventually(lambda: run.snapshot.items.done == 29)  # it holds up nobody else
@@ -358,7 +365,7 @@ def test_a_call_that_hangs_is_given_up_when_its_run_is_stopped(tmp_path: Path, e
     assert source.returned.wait(30)
     again = waybill.Migration(source, destination, tmp_path / "l.db").run()
     assert (again.exit_code, again.run) == (0, 1)
-    assert contents(destination.objects) == contents(source.objects)
+    assert contents(destination.store) == contents(source.store)
 
 
 def test_a_body_is_empty_handed_once_its_call_was_given_up(tmp_path: Path) -> None:
@@ -377,7 +384,7 @@ def test_a_body_is_empty_handed_once_its_call_was_given_up(tmp_path: Path) -> No
                 self.raised.set()
                 raise
 
-    destination = Slow()
+    destination = Slow(Store())
     run = waybill.Migration(DictSource(objects(1)), destination, tmp_path / "l.db").start()
     assert destination.entered.wait(30)
     run.cancel()
@@ -386,7 +393,7 @@ def test_a_body_is_empty_handed_once_its_call_was_given_up(tmp_path: Path) -> No
     assert report.state == "cancelled"
     destination.let_go.set()
     assert destination.raised.wait(30)
-    assert not destination.objects
+    assert not destination.store.entries
 
 
 def test_a_context_tells_and_is_told(tmp_path: Path) -> None:
@@ -401,7 +408,7 @@ def test_a_context_tells_and_is_told(tmp_path: Path) -> None:
             return super().read(item, offset, length, context)
 
     source = Talking(objects(3))
-    migration = waybill.Migration(source, DictDestination(), tmp_path / "l.db")
+    migration = waybill.Migration(source, DictDestination(Store()), tmp_path / "l.db")
     migration.run()
     info = waybill.Tracker(tmp_path / "l.db").migration()
     assert info is not None
@@ -439,11 +446,11 @@ def test_built_in_stores_can_be_wrapped(tree: Path, tmp_path: Path) -> None:
             assert isinstance(found, waybill.ReadResult)
             return waybill.ReadResult(found.data, found.total_size, item.stamp, found.attributes)
 
-    destination = DictDestination()
+    destination = DictDestination(Store())
     source = Renamed(waybill.open_source(tree))
     assert waybill.Migration(source, destination, tmp_path / "l.db").run().exit_code == 0
     wanted = {str(path.relative_to(tree)).upper().encode(): path.read_bytes() for path in tree.rglob("*.txt")}
-    assert contents(destination.objects) == wanted
+    assert contents(destination.store) == wanted
 
 
 def test_built_in_stores_can_be_used_by_hand(tmp_path: Path) -> None:
@@ -470,8 +477,8 @@ def test_built_in_stores_can_be_used_by_hand(tmp_path: Path) -> None:
     [
         (3, "/tmp", "source: 3 is not a path, a URL, or an object of a subclass of waybill.Source"),
         ("/tmp", None, "destination: None is not"),
-        (DictDestination(), "/tmp", "source: <"),
-        (DictSource(), DictSource(), "destination: <"),
+        (DictDestination(Store()), "/tmp", "source: <"),
+        (DictSource(Store()), DictSource(Store()), "destination: <"),
     ],
 )
 def test_wrong_stores_are_named(source: object, destination: object, message: str, tmp_path: Path) -> None:
@@ -542,13 +549,13 @@ def test_a_forked_child_has_stores_of_its_own(tmp_path: Path) -> None:
 def test_the_command_line_reads_such_a_ledger_and_says_who_carries_on_with_it(
     cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    waybill.Migration(DictSource(objects(5)), DictDestination(), tmp_path / "l.db").run()
+    waybill.Migration(DictSource(objects(5)), DictDestination(Store()), tmp_path / "l.db").run()
     shown = cli("status", "--tracker", "l.db")
-    assert (shown.returncode, "dict://from/" in shown.stdout) == (0, True)
+    assert (shown.returncode, "dict://source" in shown.stdout) == (0, True)
     for command in ("run", "verify", "retry"):
         shown = cli(command, "--tracker", "l.db")
         assert shown.returncode == 2
         assert shown.stderr.strip() == (
-            "waybill: the ledger l.db is of a program that opened its stores itself (dict://from/ to dict://to/): "
+            "waybill: the ledger l.db is of a program that opened its stores itself (dict://source to dict://destination): "
             "that program carries on with it"
         )

@@ -68,6 +68,7 @@ class Store:
     def __init__(self) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.uploads: dict[str, Upload] = {}
+        self.begun = 0  # uploads, ever
         self.gate = threading.Event()
         self.gate.set()
         self.lock = threading.Lock()
@@ -94,6 +95,7 @@ class Store:
         with self.lock:
             upload_id = f"upload-{next(self._numbers)}"
             self.uploads[upload_id] = Upload(key, owner)
+            self.begun += 1
             return upload_id
 
     def upload(self, upload_id: str) -> Upload:
