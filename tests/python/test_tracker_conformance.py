@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,3 +64,90 @@ class TestInPython(TrackerConformance):
     @pytest.fixture
     def store(self, tmp_path: Path) -> TrackerFixture:
         return File(tmp_path, delegating_tracker.DelegatingTracker)
+
+
+class LosesAField(waybill.Tracker):
+    def commit(self, epoch: int, batch: waybill.Batch) -> int:
+        items = [
+            dataclasses.replace(change, record=dataclasses.replace(change.record, opaque="")) for change in batch.items
+        ]
+        return super().commit(epoch, waybill.Batch(run=batch.run, items=items, live=batch.live))
+
+
+class LosesWaivers(waybill.Tracker):
+    def commit(self, epoch: int, batch: waybill.Batch) -> int:
+        items = [dataclasses.replace(change, waiver=None) for change in batch.items]
+        return super().commit(epoch, waybill.Batch(run=batch.run, items=items, live=batch.live))
+
+
+class TakesAnyEpoch(waybill.Tracker):
+    newest = 0
+
+    def acquire(self, options: waybill.LeaseOptions) -> int:
+        self.newest = super().acquire(options)
+        return self.newest
+
+    def commit(self, epoch: int, batch: waybill.Batch) -> int:
+        return super().commit(self.newest, batch)
+
+
+class ClaimsTwice(waybill.Tracker):
+    once: Sequence[waybill.Claimed] | None = None
+
+    def claim(self, epoch: int, limit: int) -> Sequence[waybill.Claimed]:
+        if self.once is None:
+            self.once = super().claim(epoch, limit)
+            return self.once
+        again, self.once = self.once, ()
+        return again or super().claim(epoch, limit)
+
+
+class CountsLate(waybill.Tracker):
+    last: waybill.Snapshot | None = None
+
+    def snapshot(self) -> waybill.Snapshot:
+        now = super().snapshot()
+        before, self.last = self.last or now, now
+        return dataclasses.replace(now, bytes_done=before.bytes_done)
+
+
+class IgnoresPrefixes(waybill.Tracker):
+    def scan(self, query: waybill.Query, resume: bytes, limit: int) -> waybill.ScanPage:
+        return super().scan(dataclasses.replace(query, prefix=b""), resume, limit)
+
+
+class ForgetsParts(waybill.Tracker):
+    def upload(self, id: waybill.ItemId) -> waybill.UploadRecord | None:
+        found = super().upload(id)
+        return found and dataclasses.replace(found, parts=found.parts[:1])
+
+
+class RepeatsAnEvent(waybill.Tracker):
+    def read_events(self, after: int, limit: int) -> Sequence[waybill.Event]:
+        return super().read_events(max(after - 1, 0), limit)
+
+
+class HearsNothing(waybill.Tracker):
+    def requests(self) -> Sequence[waybill.Request]:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [
+        (LosesAField, "test_every_field_of_a_row_comes_back"),
+        (LosesWaivers, "test_a_waiver_is_kept_as_long_as_its_row_is_waived"),
+        (TakesAnyEpoch, "test_a_stale_epoch_writes_nothing_of_its_batch"),
+        (ClaimsTwice, "test_claims_come_in_key_order_each_once"),
+        (CountsLate, "test_counters_equal_the_rows_after_every_commit"),
+        (IgnoresPrefixes, "test_scans_filter_and_keep_their_order"),
+        (ForgetsParts, "test_uploads_begin_grow_are_replaced_and_end"),
+        (RepeatsAnEvent, "test_events_ascend_and_are_read_from_any_seq"),
+        (HearsNothing, "test_requests_wait_for_a_live_owner"),
+    ],
+)
+def test_the_suite_finds(kind: type[waybill.Tracker], case: str, tmp_path: Path) -> None:
+    suite: Any = TrackerConformance()
+    suite.store = File(tmp_path, kind)
+    with pytest.raises((AssertionError, ValueError, pytest.fail.Exception)):
+        getattr(suite, case)()

@@ -374,3 +374,44 @@ def test_a_ledger_lives_as_long_as_it_is_used(tree: Path, tmp_path: Path) -> Non
         assert time.monotonic() < end
         time.sleep(0.01)
     assert run.report.exit_code == 0
+
+
+class ElsewhereTracker(waybill.Tracker):
+    """A ledger without one of waybill's beneath it, as far as the engine can tell: Tracker.__init__ is not called."""
+
+    def __init__(self, path: Path) -> None:
+        self.place = waybill.Tracker(path, read_only=False, create=True)
+
+
+def _hand_on(name: str) -> Callable[..., Any]:
+    return lambda self, *words: getattr(self.place, name)(*words)
+
+
+for _name in (
+    *("bind", "migration", "acquire", "release", "commit", "claim", "lookup", "scan", "uploads", "upload", "listings"),
+    *("read_findings", "read_events", "read_runs", "snapshot", "request", "requests"),
+):
+    setattr(ElsewhereTracker, _name, _hand_on(_name))
+
+
+def test_a_ledger_that_is_kept_elsewhere(many: Path, tmp_path: Path) -> None:
+    ledger = ElsewhereTracker(tmp_path / "l.db")
+    migration = waybill.Migration(many, tmp_path / "to", ledger)
+    assert migration.run().exit_code == 0
+    (tmp_path / "to" / "01" / "00001").unlink()
+    assert migration.verify().exit_code == 3
+    assert rows(ledger) == rows(tmp_path / "l.db")
+    assert [finding.key for finding in migration.findings()] == [b"01/00001"]
+    assert list(ledger.runs()) == list(ledger.place.runs())
+    assert [event.text for event in ledger.events()] == [event.text for event in ledger.place.events()]
+    # What it leaves out has the defaults of C++: the accounts of the present run, and nothing of partitions and rates.
+    present, first = ledger.history()
+    assert (present.record.run, present.items) == (2, ledger.snapshot().items)
+    assert first.items == waybill.ItemAccounts()
+    assert list(ledger.partitions()) == list(ledger.rates()) == []
+
+
+def test_snapshots_and_events_that_were_made_in_python_speak_json() -> None:
+    event = waybill.Event(seq=3, at_ms=1, run=1, text="said", data='{"n":1}')
+    assert event.to_dict() | {"seq": 3, "run": 1, "kind": "log", "text": "said"} == event.to_dict()
+    assert waybill.Snapshot(run=4).to_dict()["run"]["id"] == 4
