@@ -8,6 +8,7 @@
 #include "bindings.hpp"
 #include "calls.hpp"
 #include "job.hpp"
+#include "python_tracker.hpp"
 
 namespace waybill::python {
 namespace {
@@ -57,6 +58,12 @@ using TrackJob = Job<std::unique_ptr<TrackedHandle>>;
 TrackJob start(const std::string& name, const std::string& tracker, const py::dict& fields, std::optional<uint64_t> expected) {
   return TrackJob([name, tracker, options = options_from(fields), expected] {
     std::shared_ptr<Tracker> opened = open_tracker(tracker, OpenMode::create);
+    return std::make_unique<TrackedHandle>(opened, track(name, opened, options, expected));
+  });
+}
+
+TrackJob start_on(const std::string& name, const TrackerHandle& tracker, const py::dict& fields, std::optional<uint64_t> expected) {
+  return TrackJob([name, opened = tracker.get(), options = options_from(fields), expected] {
     return std::make_unique<TrackedHandle>(opened, track(name, opened, options, expected));
   });
 }
@@ -158,6 +165,7 @@ void add_track(py::module_& module) {
       .def("is_stopping", [](const TrackedHandle& handle) { return handle.get().is_stopping(); }, Guard())
       .def("complete", [](const TrackedHandle& handle) { handle.get().complete(); }, Guard());
   module.def("track", &start, py::arg("name"), py::arg("tracker"), py::arg("options"), py::arg("expected"));
+  module.def("track", &start_on, py::arg("name"), py::arg("tracker"), py::arg("options"), py::arg("expected"));
 }
 
 }  // namespace waybill::python

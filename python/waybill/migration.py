@@ -18,7 +18,6 @@ from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
-from weakref import WeakSet
 
 from waybill import _core
 from waybill.errors import InvalidArgumentError
@@ -49,7 +48,7 @@ from waybill.stores import (
     open_source,
     place_of,
 )
-from waybill.tracker import TRACKER_WANTED, Tracker, core_tracker
+from waybill.tracker import Tracker, engine_ledger, own_ledgers
 from waybill.user import this_user
 
 __all__ = ["Migration", "PathOrUrl", "Progress", "Run"]
@@ -66,8 +65,6 @@ _EXIT_SECONDS = 10.0
 # Runs that have not been seen to end. They are kept here, so that dropping a Run never blocks in a destructor, and
 # ended in an orderly way when the interpreter exits.
 _live: set[_core.Run | _core.TrackedRun] = set()
-# Ledgers in Python that runs write to: those runs need Python to their very end.
-_own_ledgers: WeakSet[Tracker] = WeakSet()
 
 
 class Run:
@@ -274,16 +271,9 @@ class Migration(LedgerReader):
         transform: Transform | None = None,
         options: Options | None = None,
     ) -> None:
-        ledger: bytes | _core.Tracker
+        ledger = engine_ledger(tracker)
         self._own_ledger = tracker if isinstance(tracker, Tracker) else None
-        if isinstance(tracker, Tracker):
-            ledger = core_tracker(tracker)
-            self._tracker = tracker.path
-            if type(tracker) is not Tracker:
-                _own_ledgers.add(tracker)
-        else:
-            ledger = place_of(tracker, "tracker", TRACKER_WANTED)
-            self._tracker = os.fsdecode(ledger)
+        self._tracker = tracker.path if isinstance(tracker, Tracker) else os.fsdecode(tracker)
         if isinstance(source, Source) or isinstance(destination, Destination):
             from_store = source if isinstance(source, Source) else open_source(source)
             to_store = destination if isinstance(destination, Destination) else open_destination(destination)
@@ -579,7 +569,7 @@ def _end_live_runs() -> None:
     for core in _live:
         core.interrupt()
     end = time.monotonic() + _EXIT_SECONDS
-    if _own_ledgers:
+    if own_ledgers:
         for core in _live:
             while core.wait(_SLICE_MS) is None and time.monotonic() < end:
                 pass

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Literal, Self
+from weakref import WeakSet
 
 from waybill import _core
 from waybill.errors import InvalidArgumentError, UnimplementedError
@@ -42,7 +43,6 @@ from waybill.user import this_user
 __all__ = ["Tracker"]
 
 _Core = _core.Tracker  # within the class, `_core` is an attribute
-TRACKER_WANTED = "a path, a URL, or a waybill.Tracker"
 
 
 class Tracker(LedgerReader):
@@ -278,6 +278,19 @@ def core_tracker(tracker: Tracker) -> _core.Tracker:
     if type(tracker) in (Tracker, _EngineSide):
         return tracker._ledger("__init__")
     return _core.adapt_tracker(tracker, tracker._core)
+
+
+def engine_ledger(tracker: str | os.PathLike[str] | Tracker) -> bytes | _Core:
+    """What a run is given: the place of a ledger, or one that is open."""
+    if not isinstance(tracker, Tracker):
+        return place_of(tracker, "tracker", "a path, a URL, or a waybill.Tracker")
+    if type(tracker) is not Tracker:
+        own_ledgers.add(tracker)
+    return core_tracker(tracker)
+
+
+# Ledgers in Python that runs write to: those runs need Python to their very end.
+own_ledgers: WeakSet[Tracker] = WeakSet()
 
 
 def as_engine_sees(tracker: Tracker) -> Tracker:

@@ -24,6 +24,7 @@ from waybill.failures import failure_fields
 from waybill.migration import PathOrUrl, Progress, Run
 from waybill.options import Options
 from waybill.records import Event, Report, Snapshot
+from waybill.tracker import Tracker, engine_ledger
 
 __all__ = ["TrackedItem", "TrackedRun", "track"]
 
@@ -48,7 +49,7 @@ def track(
     name: str,
     *,
     total: int | None = None,
-    tracker: PathOrUrl = "waybill.db",
+    tracker: PathOrUrl | Tracker = "waybill.db",
     options: Options | None = None,
     progress: Progress = None,
 ) -> TrackedRun:
@@ -65,8 +66,8 @@ def track(
     total : int, optional
         How many items there will be, where `TrackedRun.items` is given iterators without a length. It is shown beside
         what has come, and is in no ratio; the log says where it was wrong.
-    tracker : str or path
-        The ledger, made where there is none.
+    tracker : str, path or Tracker
+        The ledger, made where there is none; or one that is open and may write, also of your own.
     options : Options, optional
         Those of the ledger and its lease: `Options.take_over`, `Options.resume_paused`, `Options.commit_interval_ms`, …
     progress : bool or callable, optional
@@ -187,10 +188,12 @@ class TrackedRun:
     Every method may be called from any thread; items may be in work in many threads and tasks at once (`item`).
     """
 
-    def __init__(self, name: str, total: int | None, tracker: PathOrUrl, options: Options, progress: Progress) -> None:
+    def __init__(
+        self, name: str, total: int | None, tracker: PathOrUrl | Tracker, options: Options, progress: Progress
+    ) -> None:
         self._name = name
         self._total = total
-        self._tracker = os.fsencode(tracker)
+        self._tracker = engine_ledger(tracker)
         self._options = options
         self._progress = progress
         self._started: tuple[_core.TrackedRun, Run] | None = None

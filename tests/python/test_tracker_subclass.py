@@ -411,6 +411,18 @@ def test_a_ledger_that_is_kept_elsewhere(many: Path, tmp_path: Path) -> None:
     assert list(ledger.partitions()) == list(ledger.rates()) == []
 
 
+def test_tracked_work_takes_a_ledger_too(tmp_path: Path) -> None:
+    ledger = MirroredTracker(tmp_path / "l.db")
+    with waybill.track("work", tracker=ledger) as run:
+        for _ in run.items(["a", "b", "c"]):
+            pass
+    done = {
+        change.record.key for _, batch in ledger.batches for change in batch.items if change.record.state == "copied"
+    }
+    assert done == {b"a", b"b", b"c"} == set(rows(tmp_path / "l.db"))
+    assert ledger.batches[-1][1].run == next(iter(ledger.runs()))
+
+
 def test_snapshots_and_events_that_were_made_in_python_speak_json() -> None:
     event = waybill.Event(seq=3, at_ms=1, run=1, text="said", data='{"n":1}')
     assert event.to_dict() | {"seq": 3, "run": 1, "kind": "log", "text": "said"} == event.to_dict()
