@@ -62,14 +62,10 @@ class PythonLister final : public Lister {
   }
 
   Page next(Context& context) override {
-    try {
-      Page page = in_python<Page>(shared_, context, [state = state_, shared = shared_] { return state->draw(shared); });
-      if (!page.items.empty()) last_ = page.items.back().id;
-      return page;
-    } catch (...) {
-      if (shared_->cancelled()) begin_anew();
-      throw;
-    }
+    if (shared_->cancelled()) begin_anew();
+    Page page = in_python<Page>(shared_, context, [state = state_, shared = shared_] { return state->draw(shared); });
+    if (!page.items.empty()) last_ = page.items.back().id;
+    return page;
   }
 
  private:
