@@ -102,6 +102,10 @@ def test_the_main_job(cli: CommandLine, tree: Path, contents: Contents) -> None:
     again = cli("run")
     assert again.returncode == 0
     assert "0 created, 0 updated, 12 unchanged" in again.stdout
+    (tree / "late").write_bytes(b"came after the listing")
+    assert json.loads(cli("status", "--json").stdout)["items"]["discovered"] == 12, "what the run itself listed"
+    assert "1 created, 0 updated, 12 unchanged" in cli("run").stdout
+    assert json.loads(cli("status", "--json").stdout)["items"]["discovered"] == 13
 
 
 def test_what_did_not_move_is_listed_by_class(cli: CommandLine, tree: Path) -> None:

@@ -103,15 +103,33 @@ def test_prune_is_by_explicit_command_and_keeps_audit_events(ran: CommandLine) -
 
 
 def test_vacuum_gives_room_back(ran: CommandLine) -> None:
+    before = ran("logs").stdout.splitlines()
     with sqlite3.connect(ran.folder / "waybill.db") as database:
         database.execute("INSERT INTO events SELECT 1000 + value, 0, 1, 3, 1, printf('%.*c', 1000, 'x'), '' FROM json_each(?)",
                          [json.dumps(list(range(1000)))])  # fmt: skip
         database.execute("UPDATE ledger SET seq = 2000")
+    logged = ran("logs").stdout.splitlines()
+    assert logged[: len(before)] == before, "nothing is cut off, and the oldest are there"
+    assert len(logged) == len(before) + 1000
     assert ran("db", "prune", "--last", "1").returncode == 0
     sizes = json.loads(ran("db", "vacuum", "--json").stdout)
     assert sizes["bytes_before"] > 1_000_000 > sizes["bytes_after"]
     assert ran("db", "check").returncode == 0
     assert ran("run").returncode == 0
+
+
+def test_lists_are_paged_by_key(cli: CommandLine) -> None:
+    (cli.folder / "from").mkdir()
+    for number in range(1500):  # a page holds a thousand
+        (cli.folder / "from" / f"{number:04}").touch()
+    assert cli("run", "--from", "from", "--to", "to").returncode == 0
+    with waybill.Tracker(cli.folder / "waybill.db") as tracker:
+        items = iter(tracker.items())
+        first = [next(items).key for _ in range(1000)]
+        with sqlite3.connect(cli.folder / "waybill.db") as database:
+            assert database.execute("DELETE FROM items WHERE key < ?", [first[500]]).rowcount == 500
+        rest = [item.key for item in items]
+    assert first + rest == [b"%04d" % number for number in range(1500)], "what goes before a page moves none behind it"
 
 
 @pytest.fixture

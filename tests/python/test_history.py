@@ -89,6 +89,9 @@ def test_history_sums_up(ran: CommandLine) -> None:
     rows = lines_of(ran("history", "--json").stdout)
     assert [row["record"]["phase"] for row in rows] == ["verify", "copy", "copy"]
     assert all(row["record"]["pid"] > 0 and row["record"]["host"] for row in rows)
+    for record in (row["record"] for row in rows):
+        took = record["ended_at_ms"] - record["started_at_ms"]
+        assert 0 < record["active_seconds"] * 1000 <= took + 3
     assert len(ran("history", "--limit", "2").stdout.splitlines()) == 2
     stats = json.loads(ran("history", "--stats", "--json").stdout)
     assert sum(stats["states"].values()) == stats["runs"] == 3

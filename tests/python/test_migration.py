@@ -230,9 +230,15 @@ def test_pause_needs_resume(live_run: Callable[..., waybill.Run]) -> None:
     assert (report.state, report.exit_code) == ("paused", 130)
     with pytest.raises(waybill.LockedError):
         live_run()
+    time.sleep(1)
     again = live_run(resume_paused=True)
     assert again.id == run.id
     assert again.snapshot.state == "running"
+    again.interrupt()
+    ended = again.result().snapshot
+    assert ended.started_at_ms is not None
+    assert ended.ended_at_ms is not None
+    assert 0 < ended.active_seconds < (ended.ended_at_ms - ended.started_at_ms) / 1000 - 0.9, "a pause is no work"
 
 
 def test_a_dropped_run_warns_and_is_interrupted(
