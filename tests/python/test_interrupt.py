@@ -70,7 +70,8 @@ migration.run()
 
 
 def test_the_interpreter_exits_while_a_run_is_live(large_tree: Path, tmp_path: Path) -> None:
-    script = PREAMBLE + "run = migration.start()\ntime.sleep(0.3)\nprint('leaving')\n"
+    waiting = "while run.snapshot.items.done == 0:\n    time.sleep(0.01)\n"
+    script = PREAMBLE + "run = migration.start()\n" + waiting + "print('leaving')\n"
     begin = time.monotonic()
     result = run_script(script, large_tree, tmp_path / "to", tmp_path / "l.db")
     assert (result.returncode, result.stdout, result.stderr) == (0, "leaving\n", "")
