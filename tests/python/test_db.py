@@ -96,7 +96,7 @@ def test_prune_is_by_explicit_command_and_keeps_audit_events(ran: CommandLine) -
     assert removed == len(before) - 3
     assert [event.kind for event in after].count("audit") == 2
     assert audits[0] in after
-    assert waybill.migration.this_user() in after[-1].text
+    assert waybill.user.this_user() in after[-1].text
     history = [json.loads(line) for line in ran("history", "--json").stdout.splitlines()]
     assert len(history) == 3, "no run goes"
     assert ran("db", "check").returncode == 0
