@@ -23,6 +23,7 @@ _ADVICE = {
     "conflict": "Another writer is at the destination; stop it, then: waybill retry --class conflict",
     "too_large": "It is larger than the destination takes.",
     "collision": "Two items have one key at the destination; move one of them elsewhere.",
+    "callback": "Your own code raised; mend it, then run it again.",
     "transform": "The transform failed on it; mend it, then: waybill retry --class transform",
     "endpoint": "A whole store failed; when it answers: waybill retry --class endpoint",
     "internal": "A defect of waybill or of a connector; report it with: waybill logs",

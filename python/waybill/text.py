@@ -8,6 +8,7 @@ import codecs
 import dataclasses
 import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
@@ -165,6 +166,16 @@ def items_due(snapshot: Snapshot) -> tuple[str, str]:
     return count(snapshot.expected_items), " expected"
 
 
+# So long without an event is worth telling.
+_QUIET_SECONDS = 2.0
+
+
+def _event_age(snapshot: Snapshot) -> float:
+    if snapshot.last_event_at_ms is None:
+        return 0.0
+    return time.time() - snapshot.last_event_at_ms / 1000
+
+
 def progress_line(snapshot: Snapshot) -> str:
     """A run in one line."""
     items = snapshot.items
@@ -173,12 +184,16 @@ def progress_line(snapshot: Snapshot) -> str:
     parts.append(f"{count(items.settled)} of {due} items{meant}")
     if snapshot.progress is not None:
         parts[-1] += f" ({percent(snapshot.progress)})"
+    if items.done != items.settled:
+        parts.append(f"{count(items.done)} done")
     parts.append(f"{size(snapshot.bytes_done)} of {size(snapshot.bytes_total)}")
     if snapshot.state == "running":
         parts.append(f"{snapshot.live.items_per_second:,.0f} items/s, {size(snapshot.live.bytes_per_second)}/s")
         parts.append(f"{count(items.in_progress)} in progress")
         if snapshot.live.stalled_since_ms is not None:
             parts.append(f"nothing has moved since {moment(snapshot.live.stalled_since_ms)}")
+        elif (age := _event_age(snapshot)) >= _QUIET_SECONDS:
+            parts.append(f"last event {duration(age)} ago")
         if estimate := eta(snapshot):
             parts.append(estimate)
     if items.failed:

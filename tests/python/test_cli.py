@@ -117,7 +117,11 @@ def test_what_did_not_move_is_listed_by_class(cli: CommandLine, tree: Path) -> N
     assert "waybill failed --class occupied" in ran.stdout
     assert "waybill failed --class unsupported" in ran.stdout
     failed = cli("failed")
-    assert sorted(line.split()[0] for line in failed.stdout.splitlines()) == ["occupied", "unsupported"]
+    lines = failed.stdout.splitlines()
+    assert sorted(line.split()[0] for line in lines if line[0] != " ") == ["occupied", "unsupported"]
+    advice = [line.strip() for line in lines if line[0] == " "]
+    assert [line.partition(":")[0] for line in advice] == ["occupied", "unsupported"]
+    assert all(len(line) > 40 for line in advice)
     assert cli("failed", "--class", "unsupported").stdout.split()[2] == "pipe"
     rows = json_lines(cli("failed", "--json").stdout)
     assert {row["key"]: row["error_class"] for row in rows} == {
@@ -125,6 +129,7 @@ def test_what_did_not_move_is_listed_by_class(cli: CommandLine, tree: Path) -> N
         "pipe": "unsupported",
     }
     assert all(row["message"] and row["code"] and "attempts" in row for row in rows)
+    assert sorted(f"{row['error_class']}: {row['advice']}" for row in rows) == advice
 
 
 def test_filters(cli: CommandLine, tree: Path, contents: Contents) -> None:

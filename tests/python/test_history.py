@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +296,11 @@ def test_the_line_of_progress_tells_what_matters(ran: CommandLine) -> None:
     items = dataclasses.replace(ended.items, excluded=1_234)
     running = progress_line(dataclasses.replace(ended, state="running", live=live, items=items))
     assert "nothing has moved since 2026-11-18" in running
+    assert f"13 of 13 items (100.0 %), {ended.items.done} done, " in line
+    quiet = dataclasses.replace(ended, state="running", last_event_at_ms=int(time.time() * 1000) - 65_000)
+    assert re.search(r"last event 1 min [5-9] s ago", progress_line(quiet))
+    just_now = dataclasses.replace(quiet, last_event_at_ms=int(time.time() * 1000))
+    assert "last event" not in progress_line(just_now)
     assert running.endswith("2 failed, 1,234 excluded")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, get_args
 import typer
 
 from waybill import Failure, Finding, ItemRecord, Snapshot, Tracker
+from waybill.advice import what_to_do
 from waybill.cli.output import Output
 from waybill.cli.values import (
     DEFAULT_TRACKER,
@@ -93,15 +94,21 @@ def _failed(
 ) -> None:
     """List what did not move, and why.
 
-    Class, attempts, key and message, or with --json an object a line.
+    Class, attempts, key and message, and at the end what to do about each class; with --json an object a line.
 
     waybill failed --tracker photos.db --class permission
     """
     output = Output()
+    advice: dict[str, str] = {}
     with Tracker(tracker) as ledger:
         for failure in islice(ledger.failures(error_class), limit):
-            if not output.line(json_line(row_fields(failure)) if json else _failure_text(failure)):
+            advice[failure.error_class] = what_to_do(failure.error_class)
+            fields = row_fields(failure) | {"advice": advice[failure.error_class]}
+            if not output.line(json_line(fields) if json else _failure_text(failure)):
                 return
+    if not json:
+        for word, sentence in advice.items():
+            output.line(f"  {word}: {sentence}")
 
 
 def _findings(
