@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lent.hpp"
 #include "python_stores.hpp"
 #include "store_values.hpp"
 
