@@ -121,25 +121,27 @@ def make_widget() -> View | None:
         return None
     try:
         import ipywidgets  # type: ignore[import-untyped, import-not-found, unused-ignore]  # noqa: PLC0415
-        from IPython.display import display  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
+        from IPython.display import DisplayHandle  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415
     except ImportError:
         return None
-    return _WidgetView(ipywidgets.HTML(), display)
+    handle: Any = DisplayHandle()  # type: ignore[no-untyped-call, unused-ignore]
+    return _WidgetView(ipywidgets.HTML(), handle)
 
 
 class _WidgetView(View):
     """A widget while the run is live; at the end a line in its place, which stays in a notebook that is saved."""
 
-    def __init__(self, widget: Any, display: Any) -> None:
+    def __init__(self, widget: Any, handle: Any) -> None:
         self._widget = widget
-        self._display = display
-        self._handle: Any = None
+        self._handle = handle
+        self._is_shown = False
         self._last: Snapshot | None = None
         self._shown_at = 0.0
 
     def update(self, snapshot: Snapshot) -> None:
-        if self._handle is None:
-            self._handle = self._display(self._widget, display_id=True)
+        if not self._is_shown:
+            self._is_shown = True  # first: an interrupt may come while it is being shown, and it is shown once
+            self._handle.display(self._widget)
         now = time.monotonic()
         is_new = self._last is None or snapshot.state != self._last.state
         self._last = snapshot

@@ -56,6 +56,10 @@ void Ledger::start() {
   if (flushed_ != nullptr) flush_thread_ = Thread("wb-flush", [this] { run_flushes(); });
 }
 
+double Ledger::active_seconds(Clock::time_point now) const {
+  return active_before_ + std::chrono::duration<double>(now - active_since_).count();
+}
+
 bool Ledger::has_work() const { return run_changed_ || !ready_.empty(); }
 
 Batch Ledger::take_batch() {
@@ -66,7 +70,7 @@ Batch Ledger::take_batch() {
     last_progress_event_ = now;
     batch.events.push_back(Event{0, now_ms(), run_.run, EventKind::progress, LogLevel::debug, "", ""});
   }
-  run_.active_seconds = active_before_ + std::chrono::duration<double>(now - active_since_).count();
+  if (!run_.ended_at_ms) run_.active_seconds = active_seconds(now);
   batch.run = run_;
   batch.rates = std::exchange(rates_, {});
   run_changed_ = false;
@@ -479,7 +483,10 @@ bool Ledger::finish(RunState state, std::string reason, Event end, Clock::time_p
     // In one commit: nobody sees a run that is over and has no end.
     std::scoped_lock lock(mutex_);
     move_to(state, std::move(reason));
-    if (is_ended(state) || state == RunState::interrupted || state == RunState::paused) run_.ended_at_ms = now_ms();
+    if (is_ended(state) || state == RunState::interrupted || state == RunState::paused) {
+      run_.active_seconds = active_seconds(Clock::now());  // up to the end, and not beyond
+      run_.ended_at_ms = now_ms();
+    }
     end.run = run_.run;
     ready_.events.push_back(std::move(end));
     is_urgent_ = true;

@@ -109,6 +109,7 @@ class Ledger {
   void claim();
   void serve_requests();
   void fail(std::exception_ptr error);
+  double active_seconds(Clock::time_point now) const;
   bool has_work() const;              // with mutex_ held
   bool must_not_wait() const;         // with mutex_ held
   bool wait_for_commit_of(std::unique_lock<std::mutex>& lock);

@@ -84,7 +84,9 @@ def test_a_destination_that_fills_up(folder: Path, but_kib: int) -> None:
 
 @pytest.mark.parametrize("but_kib", [600, 1_000, 1_400, 1_800])
 def test_a_ledger_whose_disk_fills_up_and_stays_full(folder: Path, but_kib: int) -> None:
-    source = make_source(folder / "source", files=N_FILES, size=50)
+    # So many that their rows alone do not fit, however few commits write them.
+    n_files = 8 * but_kib
+    source = make_source(folder / "source", files=n_files, size=50)
     with SmallDisk(folder / "small", 32 << 10) as disk:
         waybill = Waybill(
             folder, tracker="small/ledger.db", prefix=disk.prefix, options=FAST | {"tracker_patience_ms": 1_000}
@@ -100,13 +102,13 @@ def test_a_ledger_whose_disk_fills_up_and_stays_full(folder: Path, but_kib: int)
         check_accounts(status)
         assert status["run"]["state"] == "interrupted"
         recorded = done_by_the_ledger(folder / "small/ledger.db", disk.prefix)
-        assert len(recorded) == status["items"]["done"] < N_FILES
+        assert len(recorded) == status["items"]["done"] < n_files
         there = contents(folder / "to")
         assert recorded <= there.keys(), "recorded as done, and not there"
         assert all(source[name] == there[name] for name in recorded)
 
         disk.free()
-        expect_end(waybill, waybill.run(*command, timeout=120), N_FILES)
+        expect_end(waybill, waybill.run(*command, timeout=120), n_files)
         assert recorded <= done_by_the_ledger(folder / "small/ledger.db", disk.prefix)
         assert contents(folder / "to") == source
 

@@ -212,7 +212,7 @@ def test_the_live_view_shows_names_as_text(folder: Path) -> None:
         shown = run_on_a_terminal(waybill, "run", "--from", source, "--to", server.url("to"), "--progress", "bar")
         assert waybill.status()["items"]["new"] == len(NAMES)
     text = shown.decode("utf-8")
-    assert "in progress" in text, "the view was there"
+    assert "in flight" in text, "the view was there"
     assert "evil" in text, "and with names"
     for part in ("\x1b]0;title", "\x07", "\u009b", "\u202e", "\u2066", "\u061c", "\ufeff", "\u2028", "\x7f", "\b"):
         assert part not in text, repr(part)
