@@ -6,7 +6,7 @@ tests/python/test_conformance.py runs pytest on this file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -329,12 +329,12 @@ class ShowsPartsEarly(DictDestination):
 
 
 class _LastPartOnly(DictUpload):
-    def write(self, number: int, offset: int, body: Body, context: Context) -> PartInfo:
-        part = super().write(number, offset, body, context)
-        for other in list(self.store.upload(self.upload_id).parts):
-            if other < number:
-                self.store.upload(self.upload_id).parts[other] = b""
-        return part
+    def complete(self, parts: Sequence[PartInfo], context: Context) -> Stored:
+        if self.done is None:
+            held = self.store.upload(self.upload_id).parts
+            for part in parts[:-1]:
+                held[part.number] = b""
+        return super().complete(parts, context)
 
 
 @broken_destination(
