@@ -79,6 +79,8 @@ struct Item {
   SourceStamp stamp;
   Digest digest;              ///< of the content, where the store's listing gives one
   std::string partition_name; ///< a human name of the partition; "" if it has none
+  /// Further words that the source has of it, for key and URL templates: by their names. Empty where it has none.
+  std::map<std::string, std::string> names;
   /// When the store says that the item last changed, in ms since 1970 UTC. For filters by age only: no part of the
   /// revision. Empty where the stamp has a time, or the store tells none.
   std::optional<int64_t> modified_at_ms;

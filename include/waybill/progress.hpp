@@ -69,6 +69,37 @@ struct ItemAccounts {
   bool operator==(const ItemAccounts&) const = default;
 };
 
+/// How far a reference has been switched. Stored: numbers never change.
+enum class ReferenceState : int {
+  original = 0,  ///< holds what it held, and cannot be switched yet: its reason says why
+  pending = 1,   ///< the newest plan would switch it
+  intended = 2,  ///< its update was asked for; how that ended has to be read
+  updated = 3,   ///< switched, and seen to be
+  restored = 4,  ///< switched once, and taken back
+  conflict = 5,  ///< somebody else changed it: untouched
+  failed = 6,    ///< the catalog refused the update
+  vanished = 7,  ///< its record is gone, or its item never could be copied
+  excluded = 8,  ///< points at nothing that moves: no value, an excluded or waived item, a place that is new already
+};
+const char* to_string(ReferenceState state) noexcept;
+std::optional<ReferenceState> reference_state_from(std::string_view word) noexcept;
+
+/// The accounts of references: each is in one state. total is the sum of the others.
+struct ReferenceAccounts {
+  int64_t total = 0;
+  int64_t original = 0;
+  int64_t pending = 0;
+  int64_t intended = 0;
+  int64_t updated = 0;
+  int64_t restored = 0;
+  int64_t conflict = 0;
+  int64_t failed = 0;
+  int64_t vanished = 0;
+  int64_t excluded = 0;
+
+  bool operator==(const ReferenceAccounts&) const = default;
+};
+
 struct InFlight {
   std::string partition;
   Key key;
@@ -121,6 +152,10 @@ struct Snapshot {
   std::optional<Owner> owner;   ///< of a live run
 
   ItemAccounts items;           ///< in the frame of the run: what it saw or owed
+  ReferenceAccounts references; ///< all that the ledger knows
+  /// Of a cutover or rollback run: those that it settled, and as `pending` those that it still owes. total stays what it
+  /// was to settle when it began.
+  ReferenceAccounts run_references;
   ItemAccounts migration_items; ///< in the frame of the migration: the latest revision of every item ever seen
   std::map<std::string, int64_t> findings;    ///< by kind; of the last verify run
   std::map<std::string, int64_t> failed_by_class;  ///< failed items of the run's frame by error class
@@ -136,7 +171,8 @@ struct Snapshot {
   std::optional<int64_t> last_event_at_ms;
   uint64_t seq = 0;             ///< of the last commit; grows with every change of any number here
 
-  /// settled ÷ eligible; nothing until the listing is complete; 1 where nothing is eligible. Never falls within a run.
+  /// settled ÷ eligible; nothing until the listing is complete; 1 where nothing is eligible. Never falls within a run. Of a
+  /// cutover or rollback run, as the next one, in references.
   std::optional<double> progress() const noexcept;
   /// done ÷ eligible; nothing until the listing is complete; 1 where nothing is eligible.
   std::optional<double> completeness() const noexcept;

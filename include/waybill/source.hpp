@@ -110,6 +110,9 @@ class Source {
     /// The listing fills ItemId::version: every version of a key is an item. Each goes to the destination's key
     /// "key?versionId=version".
     bool versions = false;
+    /// Items are links that somebody else made: one that is refused or not there is dead, and vanishes with its class; it
+    /// says nothing of the source as a whole.
+    bool links = false;
   };
 
   virtual ~Source();
@@ -151,6 +154,10 @@ class Source {
   /// the one comes right before the other. Asked for by Migration::remove alone. The default throws unimplemented.
   /// Errors: conflict (it is another revision now, or a folder that is not empty); permission, auth, network, …
   virtual Removal remove(const Item& item, Context& context);
+
+  /// Which item of this source a URL points at, told by the URL alone (an empty partition: of whatever partition asks);
+  /// nothing where it is no URL of this source. What links a record of a Catalog to its item. The default knows none.
+  virtual std::optional<ItemId> item_at(std::string_view url) const;
 
   /// Where the item lives, for copies inside the store. The default is nowhere.
   virtual std::optional<Locator> locator(const Item& item);

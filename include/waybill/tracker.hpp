@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "waybill/catalog.hpp"
 #include "waybill/destination.hpp"
 #include "waybill/error.hpp"
 #include "waybill/item.hpp"
@@ -58,6 +59,8 @@ struct ItemRecord {
   std::optional<Stored> stored; ///< what the destination acknowledged
   std::optional<int64_t> copied_at_ms;    ///< whole seconds are kept
   std::optional<int64_t> verified_at_ms;  ///< whole seconds are kept
+  /// Where it goes, where a key template says so; "": where its own key and version say.
+  Key destination_key = {};
 };
 
 /// Why an item failed.
@@ -121,6 +124,80 @@ struct UploadChange {
   bool ended = false;
 };
 
+/// A reference as the ledger knows it: what its record held when it was last read, which item that is, and how far its switch
+/// has come.
+struct ReferenceRecord {
+  ReferenceId id;
+  std::string partition;       ///< of the record, as its catalog told it
+  std::string partition_name;
+  ItemId item;                 ///< that the value points at; an empty key where it points at none
+  std::optional<std::string> value;     ///< as it was last read
+  std::string stamp;           ///< the record's, then
+  ReferenceState state = ReferenceState::original;
+  std::optional<std::string> intended;  ///< what the newest plan would set, or a run has set; nothing where none would
+  ErrorClass error_class = ErrorClass::none;  ///< of a failed one; why one is left as it is, of the others
+  std::string reason;          ///< one line: why it is in this state; "" where there is nothing to say
+  uint32_t generation = 0;     ///< of its newest journal record; 0: it was never switched
+  uint64_t seen = 0;           ///< the last pass over the catalog that met it; passes count from 1
+  uint64_t run = 0;            ///< the run that last settled it; 0: none
+};
+
+/// A new content of a reference's row. The tracker inserts or replaces it and keeps the counters.
+struct ReferenceChange {
+  ReferenceRecord record;
+  bool is_settled = false;       ///< the run in force has come to its end with this reference: it counts in its account
+  uint32_t attempts = 0;         ///< made for this outcome
+  uint32_t attempts_failed = 0;  ///< of these
+};
+
+/// What stands between an intention and its outcome. Stored: numbers never change.
+enum class JournalState : int {
+  intended = 0,     ///< written before the update was asked for; how that ended is not known yet
+  applied = 1,      ///< read back: the field holds what we wrote
+  not_applied = 2,  ///< read back: the field holds what it held before
+  conflict = 3,     ///< read back: the field holds what somebody else wrote
+  restored = 4,     ///< applied, and taken back since
+};
+const char* to_string(JournalState state) noexcept;
+
+/// A switch of one reference. A reference that is switched again has a new generation; nothing is ever removed.
+struct JournalRecord {
+  ReferenceId id;
+  uint32_t generation = 1;
+  uint64_t run = 0;                     ///< the cutover run that intended it
+  std::string partition;
+  std::optional<std::string> old;       ///< what the field held; never rewritten
+  std::optional<std::string> intended;  ///< what it is to hold; never rewritten
+  std::optional<std::string> observed;  ///< what it was last seen to hold afterwards
+  JournalState state = JournalState::intended;
+  int64_t at_ms = 0;                    ///< of the last change
+};
+
+/// A reviewed cutover. Only the newest one can be executed.
+struct CutoverPlanRecord {
+  std::string hash;         ///< 16 hexadecimal digits over each reference that would be switched, what it holds and would hold
+  uint64_t pass = 0;        ///< over the catalog, that it was made by
+  int64_t at_ms = 0;
+  int64_t references = 0;   ///< that would be switched
+  bool is_ready = false;    ///< no gate refused it
+  std::string gates;        ///< a JSON array: each gate with its evidence
+  std::string options;      ///< a JSON object: what was selected
+};
+
+struct ReferenceQuery {
+  std::vector<ReferenceState> states;  ///< empty: all
+  std::optional<std::string> partition;
+  std::optional<uint64_t> not_seen_since;  ///< only those whose pass is less than this one
+  std::optional<uint64_t> run;             ///< only those that this run settled last
+};
+
+/// References in order of (catalog, record, field).
+struct ReferenceRecordPage {
+  std::vector<ReferenceRecord> references;
+  std::string resume;  ///< for the next page; opaque
+  bool is_last = false;
+};
+
 enum class FindingKind : int { missing = 0, extra = 1, size = 2, checksum = 3, metadata = 4, unknown = 5 };
 const char* to_string(FindingKind kind) noexcept;
 
@@ -143,6 +220,7 @@ struct RunRecord {
   double active_seconds = 0;
   bool listing_complete = false;
   std::optional<uint64_t> expected_items = std::nullopt;  ///< as the program of tracked work said before it listed them
+  std::optional<uint64_t> references = std::nullopt;      ///< of a cutover or rollback: how many it is to settle
   std::string options;         ///< redacted JSON object
   std::string engine_version;
   std::string host;            ///< of its last owner
@@ -159,6 +237,7 @@ struct RunSummary {
   uint64_t attempts_failed = 0;
   std::map<std::string, int64_t> failed_by_class;
   std::map<std::string, int64_t> findings;  ///< by kind; of a verify run
+  ReferenceAccounts references;             ///< of a cutover or rollback run: those it settled
 };
 
 /// The accounts of one partition.
@@ -168,6 +247,7 @@ struct PartitionSummary {
   ItemAccounts migration_items;  ///< in the frame of the migration
   uint64_t bytes_total = 0;      ///< in the frame of the migration, as bytes_done
   uint64_t bytes_done = 0;
+  ReferenceAccounts references;
 };
 
 /// What a run moved in a stretch of its time, mostly a minute.
@@ -188,14 +268,19 @@ struct Batch {
   std::vector<ListingRecord> listings;   ///< of the run in force
   std::vector<UploadChange> uploads;
   std::vector<Finding> findings;
+  std::vector<ReferenceChange> references;
+  /// Inserted, or, where the generation is known, given a new `observed`, `state`, `run` and time: `old` and `intended` stay
+  /// what they were.
+  std::vector<JournalRecord> journal;
+  std::optional<CutoverPlanRecord> plan;
   std::vector<Event> events;             ///< seq is set by the tracker
   std::vector<RateSample> rates;         ///< one with the same run and time is replaced
   std::optional<LiveState> live;         ///< replaces the last one and beats the heart
   std::vector<uint64_t> served_requests; ///< ids of requests that were obeyed or refused
 
   bool empty() const noexcept {
-    return !run && items.empty() && listings.empty() && uploads.empty() && findings.empty() && events.empty() && rates.empty() && !live &&
-           served_requests.empty();
+    return !run && items.empty() && listings.empty() && uploads.empty() && findings.empty() && references.empty() && journal.empty() &&
+           !plan && events.empty() && rates.empty() && !live && served_requests.empty();
   }
 };
 
@@ -293,6 +378,16 @@ class Tracker {
   virtual std::vector<ListingRecord> listings() = 0;
   /// Findings of a run, from the `offset`-th on.
   virtual std::vector<Finding> findings(uint64_t run, uint64_t offset, size_t limit) = 0;
+  /// What the ledger knows of references, in order. Default of this one and the next four: unimplemented.
+  virtual std::vector<std::optional<ReferenceRecord>> lookup_references(std::span<const ReferenceId> ids);
+  /// References in order, a page of at most `limit`. `resume` is "" or ReferenceRecordPage::resume.
+  virtual ReferenceRecordPage scan_references(const ReferenceQuery& query, const std::string& resume, size_t limit);
+  /// The newest journal record of each, in order; nothing for one that was never switched.
+  virtual std::vector<std::optional<JournalRecord>> lookup_journal(std::span<const ReferenceId> ids);
+  /// All generations of one reference, ascending.
+  virtual std::vector<JournalRecord> journal(const ReferenceId& id);
+  /// The newest plan of a cutover, or nothing before the first.
+  virtual std::optional<CutoverPlanRecord> cutover_plan();
   /// Events with a seq above `after`, ascending.
   virtual std::vector<Event> events(uint64_t after, size_t limit) = 0;
   /// All runs, newest first.

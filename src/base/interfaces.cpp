@@ -98,6 +98,8 @@ Destination::~Destination() = default;
 Transform::~Transform() = default;
 ReferenceLister::~ReferenceLister() = default;
 Catalog::~Catalog() = default;
+std::string Catalog::endpoint() const { return identity(); }
+void Catalog::check(CatalogAccess, Context&) {}
 
 void Source::check(Context&) {}
 
@@ -125,6 +127,7 @@ std::optional<Item> Source::stat(const ItemId& id, Context& context) {
 
 Removal Source::remove(const Item&, Context&) { throw unimplemented(identity(), "removal"); }
 
+std::optional<ItemId> Source::item_at(std::string_view) const { return std::nullopt; }
 std::optional<Locator> Source::locator(const Item&) { return std::nullopt; }
 
 const char* to_string(Removal removal) noexcept {

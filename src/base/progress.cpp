@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 
+#include "base/references.hpp"
 #include "waybill/tracker.hpp"
 
 namespace waybill {
@@ -77,6 +78,23 @@ std::optional<std::string> violated(const ItemAccounts& items, const std::string
   }
   if (items.outstanding != items.eligible - items.done) return broken("outstanding is not eligible - done");
   return std::nullopt;
+}
+
+std::optional<std::string> violated(const ReferenceAccounts& references, const std::string& frame) {
+  int64_t total = 0;
+  for (const int64_t value :
+       {references.original, references.pending, references.intended, references.updated, references.restored,
+        references.conflict, references.failed, references.vanished, references.excluded}) {
+    if (value < 0) return frame + ": a number is negative";
+    total += value;
+  }
+  if (total != references.total) return frame + ": the states do not add up to total";
+  return std::nullopt;
+}
+
+std::optional<double> share_of_references(const ReferenceAccounts& references, int64_t part) noexcept {
+  if (references.total == 0) return 1.0;
+  return static_cast<double>(part) / static_cast<double>(references.total);
 }
 
 std::optional<double> share_of_eligible(const Snapshot& snapshot, int64_t part) noexcept {
@@ -151,9 +169,15 @@ int exit_code(RunState state) noexcept {
   return 1;
 }
 
-std::optional<double> Snapshot::progress() const noexcept { return share_of_eligible(*this, items.settled); }
+std::optional<double> Snapshot::progress() const noexcept {
+  if (!internal::switches_references(phase)) return share_of_eligible(*this, items.settled);
+  return share_of_references(run_references, run_references.total - run_references.pending);
+}
 
-std::optional<double> Snapshot::completeness() const noexcept { return share_of_eligible(*this, items.done); }
+std::optional<double> Snapshot::completeness() const noexcept {
+  if (!internal::switches_references(phase)) return share_of_eligible(*this, items.done);
+  return share_of_references(run_references, phase == Phase::cutover ? run_references.updated : run_references.restored);
+}
 
 std::optional<double> Snapshot::success() const noexcept {
   if (attempts_total == 0) return std::nullopt;
@@ -163,6 +187,8 @@ std::optional<double> Snapshot::success() const noexcept {
 std::optional<std::string> violated_invariant(const Snapshot& snapshot) {
   if (auto broken = violated(snapshot.items, "the run's frame")) return broken;
   if (auto broken = violated(snapshot.migration_items, "the migration's frame")) return broken;
+  if (auto broken = violated(snapshot.references, "references")) return broken;
+  if (auto broken = violated(snapshot.run_references, "the run's references")) return broken;
   if (snapshot.bytes_done > snapshot.bytes_total) return "bytes done are more than bytes total";
   if (snapshot.attempts_failed > snapshot.attempts_total) return "failed attempts are more than attempts";
   int64_t failed = 0;
