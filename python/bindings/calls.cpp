@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <deque>
@@ -34,7 +35,7 @@ Error cancelled_error(const char* why) { return Error(ErrorCode::cancelled, Erro
 }
 
 /// The threads that call Python. One that has the GIL runs what waits, call after call. While calls take long, one more
-/// stands by for the GIL, and gets it where user code lets go of it; while they are short, one comes only for a call that
+/// stands by for the GIL, and gets it where user code lets go of it; while they are short, one comes only for calls that
 /// nobody has taken for a millisecond. So calls that only compute cost no switch of threads each, and calls that block hold
 /// up nobody. Threads begin on demand and end when there was nothing to do for a while; nobody joins them. Never
 /// destroyed, so that a thread that is left behind at exit finds what it waits for.
@@ -52,17 +53,23 @@ class Pool {
     }
   }
 
-  /// A call has waited for longer than it should.
-  void hurry() {
+  /// `call` has waited for longer than it should.
+  void hurry(const Call& call) {
     const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& one) { return one.get() == &call; });
+    if (found != waiting_.end()) n_overdue_ = std::max<size_t>(n_overdue_, found - waiting_.begin() + 1);
     stand_by();
   }
 
   void close() {
-    const std::lock_guard lock(mutex_);
-    is_closed_ = true;
-    for (const auto& call : waiting_) refuse(*call);
-    waiting_.clear();
+    std::deque<std::shared_ptr<Call>> left;
+    {
+      const std::lock_guard lock(mutex_);
+      is_closed_ = true;
+      left.swap(waiting_);
+    }
+    // Not under the lock: what ends with a call that nobody waits for is closed, by user code.
+    for (const auto& call : left) refuse(*call);
   }
   bool is_closed() const {
     const std::lock_guard lock(mutex_);
@@ -134,8 +141,9 @@ class Pool {
     std::shared_ptr<Call> call = std::move(waiting_.front());
     waiting_.pop_front();
     ++n_running_;
+    if (n_overdue_ > 0) --n_overdue_;
     try {
-      if (!is_brisk_) stand_by();
+      if (!is_brisk_ || n_overdue_ > 0) stand_by();
     } catch (const std::exception&) {
       // This thread comes back for what waits.
     }
@@ -184,6 +192,7 @@ class Pool {
 
   mutable std::mutex mutex_;
   std::deque<std::shared_ptr<Call>> waiting_;  // guarded by mutex_
+  size_t n_overdue_ = 0;                       // of them, from the front: they have waited too long; guarded by mutex_
   std::vector<Worker*> idle_;                  // the last to come is the first to go; guarded by mutex_
   bool has_standby_ = false;                   // a thread is on its way to the GIL; guarded by mutex_
   int n_running_ = 0;                          // calls under way; guarded by mutex_
@@ -335,7 +344,7 @@ void wait_for(Call& call, SharedContext& shared, Context& context) {
   bool was_cancelled = false;
   if (!call.changed.wait_for(lock, too_long, [&] { return call.is_done; })) {
     lock.unlock();
-    pool().hurry();
+    pool().hurry(call);
     lock.lock();
   }
   while (!call.changed.wait_for(lock, look_interval, [&] { return call.is_done; })) {

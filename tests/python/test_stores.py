@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -366,6 +368,26 @@ def test_a_call_that_hangs_is_given_up_when_its_run_is_stopped(tmp_path: Path, e
     again = waybill.Migration(source, destination, tmp_path / "l.db").run()
     assert (again.exit_code, again.run) == (0, 1)
     assert contents(destination.store) == contents(source.store)
+
+
+def test_calls_that_block_at_once_hold_up_nobody_else(tmp_path: Path) -> None:
+    class Meeting(DictSource):
+        """Three reads, among many short ones, come back when all three are there."""
+
+        numbers, meeting = itertools.count(), threading.Barrier(3)
+
+        def read(self, item: waybill.Item, offset: int, length: int, context: waybill.Context) -> waybill.ReadResult:
+            number = next(self.numbers)
+            if number == 30:
+                ctypes.PyDLL(None).usleep(100_000)  # with the GIL, so that the other two wait for a thread meanwhile
+            if 30 <= number < 33:
+                self.meeting.wait(30)
+            return super().read(item, offset, length, context)
+
+    store = filled({f"{number:03}".encode(): entry(b"x") for number in range(60)})
+    options = waybill.Options(concurrency=3)
+    report = waybill.Migration(Meeting(store), "memory://meeting", tmp_path / "l.db", options=options).run()
+    assert (report.exit_code, report.snapshot.items.done, report.snapshot.attempts_failed) == (0, 60, 0)
 
 
 def test_a_body_is_empty_handed_once_its_call_was_given_up(tmp_path: Path) -> None:
