@@ -6,12 +6,16 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from broken_stores import BROKEN
@@ -31,6 +35,7 @@ from waybill.conformance import (
     TransformFixture,
     hostile_keys,
 )
+from waybill.conformance.support import in_threads
 
 # What hangs in the stores of this file hangs until it is told to go on: some seconds more on a machine under load.
 pytestmark = pytest.mark.timeout(120)
@@ -244,43 +249,62 @@ class TestDeflate(TransformConformance):
         return DeflateFixture()
 
 
-def run_pytest(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "tests/support"), "PYTEST_ADDOPTS": ""}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "--rootdir",
-        folder,
-        "-c",
-        os.devnull,
-    ]
-    return subprocess.run(
-        [*command, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
+def run_pytest(*words: str | Path, folder: Path, seconds: float = 100) -> subprocess.CompletedProcess[str]:
+    """Runs pytest on its own. What hangs says where, on stderr: a case after 30 s, and everything when the time is over."""
+    support = str(PROJECT / "tests/support")
+    environment = {**os.environ, "PYTHONPATH": support, "PYTEST_ADDOPTS": "", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    # With a folder of its own for temporary ones, or it might first have to remove those of earlier runs.
+    command += ["--rootdir", folder, "-c", os.devnull, "--basetemp", folder / "temporary"]
+    command += ["-o", "faulthandler_timeout=30", *words]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, env=environment, **pipes) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # pytest's faulthandler writes the stacks of all threads
+            stdout, stderr = process.communicate()
+            stderr += f"stopped after {seconds} s\n"
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
+
+
+@dataclass
+class Judged:
+    """What the suite made of the broken stores: which cases each failed, as far as it came; and what it wrote."""
+
+    failed: dict[str, set[str]]
+    output: str
+
+
+# As `pytest -v` writes them; a case that is under way has no outcome.
+CASE = re.compile(r"^\S*::Test(\w+)::test_(\w+)(?:.* (PASSED|SKIPPED|FAILED|ERROR) +\[)?", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
-    """The cases that each broken store failed."""
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    """All of them in one run, where a case that hangs fails alone."""
     file = PROJECT / "tests/support/broken_stores.py"
-    result = run_pytest(file, "-q", "--tb=line", "-rf", folder=tmp_path_factory.mktemp("broken"))
-    assert result.returncode == 1, result.stdout + result.stderr
-    failed: dict[str, set[str]] = {name: set() for name in BROKEN}
-    for line in result.stdout.splitlines():
-        if line.startswith("FAILED "):
-            _, kind, case = line.split(" - ")[0].split("::")
-            failed[kind.removeprefix("Test")].add(case.split("[")[0].removeprefix("test_"))
-    yield failed
+    words = ("-v", "--tb=line", "-rfE", "--timeout=60")
+    result = run_pytest(file, *words, folder=tmp_path_factory.mktemp("broken"), seconds=200)
+    failed: dict[str, set[str]] = {}
+    for kind, case, outcome in CASE.findall(result.stdout):
+        cases = failed.setdefault(kind, set())
+        if outcome in ("FAILED", "ERROR"):
+            cases.add(case)
+    if result.returncode != 1 and failed:
+        failed.popitem()  # it was stopped amid this one
+    return Judged(failed, result.stdout + result.stderr)
 
 
+@pytest.mark.timeout(300)  # the first of them runs them all
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_store_fails_the_cases_that_are_about_it(name: str, broken: dict[str, set[str]]) -> None:
-    assert broken[name] == set(BROKEN[name])
+def test_a_broken_store_fails_the_cases_that_are_about_it(name: str, broken: Judged) -> None:
+    assert name in broken.failed, broken.output[-20_000:]
+    said = [line for line in broken.output.splitlines() if re.match(rf"(FAILED|ERROR) \S*::Test{name}::", line)]
+    assert broken.failed[name] == set(BROKEN[name]), "\n".join(said)
 
 
 def test_what_is_left_out_is_said_and_skips_have_reasons(tmp_path: Path) -> None:
@@ -299,10 +323,28 @@ def test_what_is_left_out_is_said_and_skips_have_reasons(tmp_path: Path) -> None
         "        return Fixture(MinimalSource)\n"
     )
     result = run_pytest(file, "-rs", "-k", "promised_order or bounds", folder=tmp_path)
-    assert result.returncode == 0, result.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
     assert "left out of waybill's conformance suite" in result.stdout
     assert 'the store cannot hold "with space"' in result.stdout
     assert "no start_after" in result.stdout
+
+
+def test_a_thread_that_cannot_be_started_fails_its_case_and_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_two(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    with pytest.raises(RuntimeError, match="can't start"):
+        in_threads(3, print)
+    for thread in started:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_pytest_without_the_suite_does_not_load_waybill(tmp_path: Path) -> None:
@@ -311,7 +353,7 @@ def test_pytest_without_the_suite_does_not_load_waybill(tmp_path: Path) -> None:
         "import sys\ndef test_it():\n    assert 'waybill_pytest' in sys.modules\n    assert 'waybill' not in sys.modules\n"
     )
     result = run_pytest(file, folder=tmp_path)
-    assert result.returncode == 0, result.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
     assert "left out" not in result.stdout
 
 

@@ -136,15 +136,20 @@ def in_threads(count: int, work: Callable[[int], object]) -> list[BaseException 
     ready = threading.Barrier(count)
 
     def run(number: int) -> None:
-        ready.wait()
         try:
+            ready.wait()
             work(number)
         except BaseException as error:
             raised[number] = error
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
+    # Daemons: where a call never returns, the process of a case that was stopped must still be able to exit.
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
+    try:
+        for thread in threads:
+            thread.start()
+    except BaseException:
+        ready.abort()  # those that began wait for one that never comes
+        raise
     for thread in threads:
         thread.join()
     return raised
