@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "waybill/catalog.hpp"
+#include "waybill/cutover.hpp"
 #include "waybill/destination.hpp"
 #include "waybill/options.hpp"
 #include "waybill/progress.hpp"
@@ -208,6 +210,8 @@ class Migration {
 
   Migration& set_name(std::string name);
   Migration& set_transform(std::shared_ptr<Transform> transform);
+  /// The system of record whose references a cutover switches. Not part of the migration's identity.
+  Migration& set_catalog(std::shared_ptr<Catalog> catalog);
 
   /// Begins a copy, or carries on with the one that did not end, and returns once the lease is held and both stores were
   /// checked. Errors, before anything is moved or recorded: configuration, missing, permission, auth, network (stores);
@@ -248,6 +252,27 @@ class Migration {
   /// allow); permission (of the first items none could be deleted); fenced; those of start.
   RemovalReport remove(const RemovalOptions& options, std::string_view hash, std::string_view who,
                        const std::function<bool(const RemovalReport&)>& on_progress = {});
+
+  /// Lists the catalog, finds for each reference the item that it points at, and writes down in the ledger what a cutover
+  /// would do, as the newest plan; nothing is changed in the catalog. Blocks until that is done. Updates of an earlier run
+  /// whose end is not known are read first. Errors: as start; failed_precondition/configuration (no catalog, or no template
+  /// for new values); failed_precondition/locked (nothing was copied; a run did not come to its end).
+  CutoverPlan plan_cutover(const CutoverOptions& options = {});
+
+  /// Begins to switch exactly what the plan with `hash` says, or carries on with that. Every old value is on disk before it
+  /// is replaced; it is replaced only where it is still what the plan saw, and read back. Ends with a listing of the catalog.
+  /// Errors: as start; failed_precondition/locked (the plan is not the newest, is older than max_plan_age_ms, or a gate
+  /// refused it; something was copied or verified since).
+  std::unique_ptr<Run> start_cutover(std::string_view hash, const CutoverOptions& cutover = {}, const Options& options = {},
+                                     Callbacks callbacks = {});
+
+  /// What start_rollback would take back, as the ledger has it: the catalog is not asked.
+  RollbackPlan plan_rollback(const RollbackOptions& rollback = {});
+
+  /// Begins to set references back to their old values, or carries on with that: each only where it still holds what was
+  /// seen after we had written it, else it is a conflict and stays as it is. Errors: as start; failed_precondition/locked
+  /// (nothing was switched; another run did not come to its end).
+  std::unique_ptr<Run> start_rollback(const RollbackOptions& rollback = {}, const Options& options = {}, Callbacks callbacks = {});
 
   /// What a copy would do. Records nothing, moves nothing; needs no ledger to be there yet (a tracker URL that does not
   /// exist is not made). Errors: as start.

@@ -6,6 +6,7 @@
 #include "waybill/catalog.hpp"
 #include "waybill/connectors.hpp"
 #include "waybill/context.hpp"
+#include "waybill/cutover.hpp"
 #include "waybill/destination.hpp"
 #include "waybill/error.hpp"
 #include "waybill/item.hpp"

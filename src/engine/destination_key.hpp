@@ -14,12 +14,18 @@
 #include "base/uri.hpp"
 #include "waybill/item.hpp"
 #include "waybill/source.hpp"
+#include "waybill/tracker.hpp"
 
 namespace waybill::internal {
 
 inline Key destination_key(const ItemId& id) {
   if (id.version.empty()) return id.key;
   return id.key + "?versionId=" + encode_query(id.version);
+}
+
+/// The same of an item that the ledger knows.
+inline Key destination_key(const ItemRecord& record) {
+  return record.destination_key.empty() ? destination_key(record.id) : record.destination_key;
 }
 
 /// Whether the destination's keys ascend as a source lists its items.

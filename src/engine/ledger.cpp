@@ -24,7 +24,7 @@ constexpr size_t most_waiting = early_commit;
 constexpr milliseconds requests_interval{500};
 constexpr milliseconds progress_event_interval{1000};
 
-size_t count(const Batch& batch) { return batch.items.size() + batch.uploads.size() + batch.findings.size(); }
+size_t count(const Batch& batch) { return batch.items.size() + batch.uploads.size() + batch.findings.size() + batch.references.size(); }
 
 void move_into(Batch& from, Batch& to) {
   std::move(from.items.begin(), from.items.end(), std::back_inserter(to.items));
@@ -66,7 +66,7 @@ Batch Ledger::take_batch() {
   Batch batch = std::move(ready_);
   ready_ = Batch{};
   const auto now = Clock::now();
-  if (!batch.items.empty() && now - last_progress_event_ >= progress_event_interval) {
+  if (!(batch.items.empty() && batch.references.empty()) && now - last_progress_event_ >= progress_event_interval) {
     last_progress_event_ = now;
     batch.events.push_back(Event{0, now_ms(), run_.run, EventKind::progress, LogLevel::debug, "", ""});
   }
@@ -322,6 +322,22 @@ void Ledger::record(std::optional<ItemChange> change, std::optional<Finding> fin
   if (change) ready_.items.push_back(std::move(*change));
   if (finding) ready_.findings.push_back(std::move(*finding));
   if (count(ready_) == 1 || count(ready_) == early_commit) work_.notify_one();
+}
+
+bool Ledger::references(std::vector<ReferenceChange> references, std::vector<JournalRecord> journal, bool wait_for_commit) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return must_not_wait() || ready_.references.size() < most_waiting; });
+  if (is_broken_ || is_stopping_) return false;
+  for (const ReferenceChange& change : references) {
+    ++activity_.records;
+    if (change.is_settled) ++activity_.items;
+    activity_.attempts_failed += change.attempts_failed;
+  }
+  std::move(references.begin(), references.end(), std::back_inserter(ready_.references));
+  std::move(journal.begin(), journal.end(), std::back_inserter(ready_.journal));
+  if (wait_for_commit) is_urgent_ = run_changed_ = true;
+  work_.notify_one();
+  return !wait_for_commit || wait_for_commit_of(lock);
 }
 
 bool Ledger::begin_upload(UploadRecord upload) {

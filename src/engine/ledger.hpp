@@ -67,6 +67,8 @@ class Ledger {
   void outcome(ItemChange change);
   /// A finding, or a row that needs no flush.
   void record(std::optional<ItemChange> change, std::optional<Finding> finding);
+  /// References with what their journal is to say, for one transaction. Blocks as list(). False if the ledger has stopped.
+  bool references(std::vector<ReferenceChange> references, std::vector<JournalRecord> journal, bool wait_for_commit);
   /// An upload that begins; on return it is committed. False if the ledger has stopped.
   bool begin_upload(UploadRecord upload);
   /// A finished part. Where there is nothing to flush it is committed on return, so that whoever moves parts has no more

@@ -7,14 +7,21 @@
 #include <chrono>
 #include <filesystem>
 
+#include "base/cutover_json.hpp"
 #include "base/fingerprint.hpp"
 #include "base/options.hpp"
+#include "base/references.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
 #include "engine/adoption.hpp"
 #include "engine/copy_run.hpp"
+#include "engine/cutover_plan.hpp"
+#include "engine/cutover_run.hpp"
+#include "engine/new_value.hpp"
 #include "engine/plan.hpp"
+#include "engine/reference_pass.hpp"
 #include "engine/removal.hpp"
+#include "engine/rollback_run.hpp"
 #include "engine/startup.hpp"
 #include "engine/verify_run.hpp"
 #include "engine/waive.hpp"
@@ -42,6 +49,7 @@ struct Migration::Impl {
   std::shared_ptr<Destination> destination;
   std::shared_ptr<Tracker> tracker;  // null until a URL was opened
   std::shared_ptr<Transform> transform;
+  std::shared_ptr<Catalog> catalog;  // or null
   std::string tracker_url;
   MigrationInfo info;
 
@@ -70,9 +78,21 @@ struct Migration::Impl {
   }
 
   /// The ledger is not ready for what was asked.
-  [[noreturn]] void refuse(const char* why) const {
+  [[noreturn]] void refuse(const std::string& why) const {
     const std::string ledger = tracker_url.empty() ? "the ledger" : "the ledger " + printable(tracker_url);
     throw Error(ErrorCode::failed_precondition, ErrorClass::locked, ledger + ": " + why);
+  }
+
+  Catalog& required_catalog() const {
+    if (catalog) return *catalog;
+    throw Error(ErrorCode::failed_precondition, ErrorClass::configuration,
+                "this migration has no catalog whose references could be switched; name one with --catalog");
+  }
+
+  void require_condition(bool is_window_accepted) const {
+    if (is_window_accepted || catalog->capabilities().conditional == Catalog::Conditional::exact) return;
+    refuse("the catalog cannot replace a value only where it is still the one we read; accept that an edit in between is lost with "
+           "--accept-window");
   }
 
   MigrationInfo wanted(const Migration& migration) const {
@@ -158,6 +178,25 @@ void refuse_to_go_on(const RunRecord& last, const Options& options) {
 
 }  // namespace
 
+namespace {
+
+// The record of a run that switches references: of the last one, where that was asked the same and did not come to its end.
+RunRecord next_record(Tracker& tracker, Phase phase, const char* name, const std::string& asked, const Options& options) {
+  const std::vector<RunRecord> runs = tracker.runs(1);
+  const bool goes_on = !runs.empty() && runs.front().phase == phase && !is_ended(runs.front().state) &&
+                       internal::member_of(runs.front().options, name) == asked;
+  if (goes_on && runs.front().state == RunState::paused && !options.resume_paused) {
+    throw Error(ErrorCode::failed_precondition, ErrorClass::locked,
+                std::string("the ") + to_string(phase) + " is paused" + (runs.front().reason.empty() ? "" : " (" + runs.front().reason + ")") +
+                    "; carry on with: waybill resume");
+  }
+  RunRecord record = goes_on ? runs.front() : new_record(runs.empty() ? 1 : runs.front().run + 1, phase, options);
+  record.options = internal::with_member(to_json(options), name, asked);
+  return record;
+}
+
+}  // namespace
+
 Migration::Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::shared_ptr<Tracker> tracker)
     : impl_(std::make_unique<Impl>()) {
   impl_->source = std::move(source);
@@ -192,6 +231,11 @@ Migration& Migration::set_name(std::string name) {
 
 Migration& Migration::set_transform(std::shared_ptr<Transform> transform) {
   impl_->transform = std::move(transform);
+  return *this;
+}
+
+Migration& Migration::set_catalog(std::shared_ptr<Catalog> catalog) {
+  impl_->catalog = std::move(catalog);
   return *this;
 }
 
@@ -327,6 +371,117 @@ RemovalReport Migration::remove(const RemovalOptions& options, std::string_view 
   const HeldLease lease(impl_->open_known(*this), Options{});
   check_stores(*this);
   return internal::RemovalGround(*this, options).remove(lease.epoch(), hash, who, on_progress);
+}
+
+CutoverPlan Migration::plan_cutover(const CutoverOptions& options) {
+  Catalog& catalog = impl_->required_catalog();
+  if (options.url_template.empty()) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                "a cutover needs to know what references are to hold; say so with --url-template, as in https://files.example.com/{destination_key}");
+  }
+  internal::NewValue new_value(options.url_template);
+  Tracker& tracker = impl_->open_known(*this);
+  const HeldLease lease(tracker, Options{});
+  check_store(source());
+  catalog.check(CatalogAccess::read, Context::background());
+  const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
+  if (tracker.runs(1).empty()) impl_->refuse("nothing has been copied with it; begin with: waybill run");
+  const std::string new_place = new_value.beginning();
+  return internal::make_cutover_plan({catalog, source(), tracker, lease.epoch(), bound.id, options, std::move(new_value), new_place});
+}
+
+namespace {
+
+// Why the newest plan must not be executed; "" if it may.
+std::string refusal_of(Tracker& tracker, std::string_view hash, const CutoverOptions& options) {
+  const std::optional<CutoverPlanRecord> plan = tracker.cutover_plan();
+  if (!plan) return "no cutover was planned with it; begin with: waybill cutover";
+  const std::string made = plan->hash + ", made at " + internal::format_rfc3339(plan->at_ms);
+  if (plan->hash != hash) {
+    return "plan " + printable(hash) + " is not the newest one (" + made + "); review that one, or plan anew with: waybill cutover";
+  }
+  if (options.max_plan_age_ms > 0 && internal::now_ms() - plan->at_ms > options.max_plan_age_ms) {
+    return "plan " + made + ", is too old; plan anew with: waybill cutover";
+  }
+  if (!plan->is_ready) return "plan " + plan->hash + " is not ready: " + internal::refused_gates(plan->gates);
+  for (const RunRecord& run : tracker.runs(100)) {
+    const bool is_since = run.started_at_ms > plan->at_ms && !internal::switches_references(run.phase);
+    if (is_since) return std::string(to_string(run.phase)) + " run " + std::to_string(run.run) + " came after plan " + plan->hash + "; plan anew with: waybill cutover";
+  }
+  return "";
+}
+
+uint64_t owed(const ReferenceAccounts& references, uint64_t canary) {
+  const auto all = static_cast<uint64_t>(references.pending + references.intended);
+  return canary == 0 ? all : std::min(all, canary);
+}
+
+}  // namespace
+
+std::unique_ptr<Run> Migration::start_cutover(std::string_view hash, const CutoverOptions& cutover, const Options& options, Callbacks callbacks) {
+  validate(options);
+  Catalog& catalog = impl_->required_catalog();
+  Tracker& tracker = impl_->open_known(*this);
+  HeldLease lease(tracker, options);
+  if (const std::string why = refusal_of(tracker, hash, cutover); !why.empty()) impl_->refuse(why);
+  impl_->require_condition(cutover.accept_window);
+  check_store(source());
+  catalog.check(CatalogAccess::update, Context::background());
+  const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
+
+  const std::string asked = "{\"plan\":\"" + std::string(hash) + "\",\"canary\":" + std::to_string(cutover.canary) + "}";
+  RunRecord record = next_record(tracker, Phase::cutover, "cutover", asked, options);
+  if (!record.references) record.references = owed(tracker.snapshot().references, cutover.canary);
+  open_record(tracker, lease.epoch(), record);
+  internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
+                           lease.epoch(), record, true};
+  auto run = std::make_unique<internal::CutoverRun>(std::move(setup), impl_->catalog, lease.epoch(), cutover.canary);
+  lease.hand_over();
+  run->begin();
+  return internal::handle_of(std::move(run));
+}
+
+RollbackPlan Migration::plan_rollback(const RollbackOptions& rollback) {
+  constexpr size_t page = 1000;
+  Tracker& tracker = impl_->open_known(*this);
+  RollbackPlan plan;
+  plan.accounts = tracker.snapshot().references;
+  internal::RollbackScan scan(tracker, rollback);
+  for (std::vector<internal::Switch> batch = scan.next(page); !batch.empty(); batch = scan.next(page)) {
+    plan.references += static_cast<int64_t>(batch.size());
+    for (internal::Switch& one : batch) {
+      if (plan.examples.size() >= page) break;
+      one.record.value = one.journal.observed;
+      one.record.intended = one.journal.old;
+      plan.examples.push_back(internal::example_of(one.record));
+    }
+  }
+  return plan;
+}
+
+std::unique_ptr<Run> Migration::start_rollback(const RollbackOptions& rollback, const Options& options, Callbacks callbacks) {
+  validate(options);
+  Catalog& catalog = impl_->required_catalog();
+  Tracker& tracker = impl_->open_known(*this);
+  HeldLease lease(tracker, options);
+  impl_->require_condition(rollback.accept_window);
+  catalog.check(CatalogAccess::update, Context::background());
+  const MigrationInfo bound = tracker.bind(impl_->identity(*this));
+
+  RunRecord record = next_record(tracker, Phase::rollback, "rollback", internal::to_json(rollback), options);
+  if (!record.references) {
+    // What a switch that was broken off came to has to be known before it is counted.
+    const auto n = static_cast<uint64_t>(plan_rollback(rollback).references);
+    if (n == 0 && tracker.snapshot().references.intended == 0) impl_->refuse("nothing that was selected is switched: there is nothing to take back");
+    record.references = n;
+  }
+  open_record(tracker, lease.epoch(), record);
+  internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
+                           lease.epoch(), record, true};
+  auto run = std::make_unique<internal::RollbackRun>(std::move(setup), impl_->catalog, rollback);
+  lease.hand_over();
+  run->begin();
+  return internal::handle_of(std::move(run));
 }
 
 Plan Migration::plan(const Options& options) {

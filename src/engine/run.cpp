@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/references.hpp"
 #include "base/text.hpp"
 
 namespace waybill::internal {
@@ -50,14 +51,6 @@ ErrorClass class_of(const std::exception_ptr& error) {
 
 bool has_one_endpoint(const RunSetup& setup) {
   return setup.source && setup.source->endpoint() == setup.destination->endpoint();
-}
-
-std::string message_of(const Snapshot& snapshot) {
-  const ItemAccounts& items = snapshot.items;
-  std::string text = to_string(snapshot.state);
-  if (!snapshot.reason.empty()) text += ": " + snapshot.reason;
-  return text + " (" + std::to_string(items.done) + " of " + std::to_string(items.eligible) + " items done, " +
-         std::to_string(items.failed) + " failed)";
 }
 
 }  // namespace
@@ -260,7 +253,9 @@ void RunBase::measure(Clock::time_point now) {
     // Of tracked work, what its program expects does for an estimate.
     const auto expected = static_cast<int64_t>(accounts.expected_items.value_or(0));
     const bool is_known = accounts.listing_complete || expected > accounts.items.discovered;
-    const int64_t left_items = (accounts.listing_complete ? accounts.items.eligible : expected - accounts.items.excluded) - accounts.items.settled;
+    const int64_t left_items =
+        switches_references(accounts.phase) ? accounts.run_references.pending
+                                            : (accounts.listing_complete ? accounts.items.eligible : expected - accounts.items.excluded) - accounts.items.settled;
     const bool can_tell = is_known && rates.items_per_second > 0 && !rates.stalled_since_ms && rates.reason.empty() &&
                           items >= eta_items && elapsed >= std::chrono::duration<double>(eta_after).count();
     if (can_tell) {
@@ -329,6 +324,19 @@ Snapshot RunBase::snapshot() const {
   return result;
 }
 
+bool RunBase::has_work_left(const Snapshot& snapshot) const { return snapshot.items.pending + snapshot.items.in_progress != 0; }
+
+bool RunBase::has_differences(const Snapshot& snapshot) const {
+  const bool has_findings = std::any_of(snapshot.findings.begin(), snapshot.findings.end(),
+                                        [](const auto& kind) { return kind.first != "unknown" && kind.second > 0; });
+  return snapshot.items.failed + snapshot.items.vanished > 0 || (setup_.record.phase == Phase::verify && has_findings);
+}
+
+std::string RunBase::progress_text(const Snapshot& snapshot) const {
+  const ItemAccounts& items = snapshot.items;
+  return std::to_string(items.done) + " of " + std::to_string(items.eligible) + " items done, " + std::to_string(items.failed) + " failed";
+}
+
 RunState RunBase::end_state(Stop how, const std::exception_ptr& error, std::string& reason) const {
   if (how == Stop::failure || error) return RunState::failed;
   if (how == Stop::cancel) return RunState::cancelled;
@@ -336,19 +344,16 @@ RunState RunBase::end_state(Stop how, const std::exception_ptr& error, std::stri
   if (how == Stop::interrupt) return RunState::interrupted;
   const Snapshot accounts = setup_.tracker->snapshot();
   std::optional<std::string> broken = violated_invariant(accounts);
-  if (!broken && accounts.items.pending + accounts.items.in_progress != 0) broken = "items are left without an outcome";
+  if (!broken && has_work_left(accounts)) broken = "something is left without an outcome";
   if (broken) {
     reason = "the accounts do not hold: " + *broken;
     return RunState::failed;
   }
-  const bool has_findings = std::any_of(accounts.findings.begin(), accounts.findings.end(),
-                                        [](const auto& kind) { return kind.first != "unknown" && kind.second > 0; });
   {
     std::scoped_lock lock(mutex_);
     reason = remark_;
   }
-  const bool differs = accounts.items.failed + accounts.items.vanished > 0 || (setup_.record.phase == Phase::verify && has_findings);
-  return differs ? RunState::completed_with_differences : RunState::completed;
+  return has_differences(accounts) ? RunState::completed_with_differences : RunState::completed;
 }
 
 std::string RunBase::counters_text() const {
@@ -406,7 +411,9 @@ void RunBase::end() {
     if (class_of(error) == ErrorClass::fenced) report.snapshot.reason += "; this process has stopped and changed nothing since";
   }
   report.exit_code = exit_code(report.snapshot.state);
-  report.message = message_of(report.snapshot);
+  report.message = to_string(report.snapshot.state);
+  if (!report.snapshot.reason.empty()) report.message += ": " + report.snapshot.reason;
+  report.message += " (" + progress_text(report.snapshot) + ")";
   notifier_->finish();
   std::scoped_lock lock(mutex_);
   report_ = std::move(report);

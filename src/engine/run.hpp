@@ -68,6 +68,11 @@ class RunBase : public Run {
   /// How many works are in flight, and the live view of them.
   virtual int in_flight() const = 0;
   virtual void fill_live(LiveState& live) const = 0;
+  /// Of a run that has come to its end: whether something has no outcome, or one that is not as wished; and how far it
+  /// has come, in words.
+  virtual bool has_work_left(const Snapshot& snapshot) const;
+  virtual bool has_differences(const Snapshot& snapshot) const;
+  virtual std::string progress_text(const Snapshot& snapshot) const;
   virtual bool wants_claim() const { return false; }
   virtual void add_claimed(std::vector<Claimed>) {}
   virtual void hold(bool) {}

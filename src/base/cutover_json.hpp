@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A cutover's gates and options as JSON, for the ledger.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "waybill/cutover.hpp"
+
+namespace waybill::internal {
+
+/// A JSON array of objects, one line.
+std::string gates_json(const std::vector<Gate>& gates);
+/// The names of the gates that are not passed, with their evidence; "" for text that is no such array.
+std::string refused_gates(const std::string& gates);
+
+/// A JSON object, one line: what a plan was made with, or a run of it was asked.
+std::string to_json(const CutoverOptions& options);
+std::string to_json(const RollbackOptions& options);
+
+/// The options of a run, with `what` beside them: an object under `name`.
+std::string with_member(const std::string& options, const char* name, const std::string& what);
+/// That member of recorded options, one line; "" where there is none.
+std::string member_of(const std::string& recorded, const char* name);
+
+}  // namespace waybill::internal
