@@ -129,7 +129,7 @@ struct UploadChange {
 struct ReferenceRecord {
   ReferenceId id;
   std::string partition;       ///< of the record, as its catalog told it
-  std::string partition_name;
+  std::string partition_name;  ///< the last one told is that of all references of the partition; "" leaves it as it is
   ItemId item;                 ///< that the value points at; an empty key where it points at none
   std::optional<std::string> value;     ///< as it was last read
   std::string stamp;           ///< the record's, then
@@ -139,7 +139,7 @@ struct ReferenceRecord {
   std::string reason;          ///< one line: why it is in this state; "" where there is nothing to say
   uint32_t generation = 0;     ///< of its newest journal record; 0: it was never switched
   uint64_t seen = 0;           ///< the last pass over the catalog that met it; passes count from 1
-  uint64_t run = 0;            ///< the run that last settled it; 0: none
+  uint64_t run = 0;            ///< the run that last settled it; 0: none. The tracker's: see ReferenceChange::is_settled
 };
 
 /// A new content of a reference's row. The tracker inserts or replaces it and keeps the counters.

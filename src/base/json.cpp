@@ -12,6 +12,7 @@
 
 #include "base/json.hpp"
 #include "base/options.hpp"
+#include "base/references.hpp"
 #include "base/text.hpp"
 #include "waybill/migration.hpp"
 #include "waybill/options.hpp"
@@ -71,6 +72,13 @@ Json items_json(const ItemAccounts& items) {
           {"waived", items.waived},
           {"vanished", items.vanished},
           {"outstanding", items.outstanding}};
+}
+
+Json references_json(const ReferenceAccounts& references) {
+  return {{"total", references.total},       {"original", references.original}, {"pending", references.pending},
+          {"intended", references.intended}, {"updated", references.updated},   {"restored", references.restored},
+          {"conflict", references.conflict}, {"failed", references.failed},     {"vanished", references.vanished},
+          {"excluded", references.excluded}};
 }
 
 Json in_flight_json(const std::vector<InFlight>& in_flight) {
@@ -136,7 +144,9 @@ std::string to_json(const Snapshot& snapshot) {
   json["run"] = run_json(snapshot);
   json["phases"] = std::move(phases);
   json["items"] = items_json(snapshot.items);
-  json["references"] = Json::object();
+  json["references"] = references_json(snapshot.references);
+  json["references"]["run"] =
+      internal::switches_references(snapshot.phase) ? references_json(snapshot.run_references) : Json(nullptr);
   json["findings"] = Json(snapshot.findings);
   json["bytes"] = {{"total", snapshot.bytes_total}, {"done", snapshot.bytes_done}};
   json["attempts"] = {{"total", snapshot.attempts_total}, {"failed", snapshot.attempts_failed}};

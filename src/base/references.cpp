@@ -78,7 +78,7 @@ void add_references(ReferenceAccounts& accounts, ReferenceState state, int64_t n
 ReferenceAccounts run_account(const ReferenceAccounts& settled, uint64_t owed) noexcept {
   ReferenceAccounts account = settled;
   account.total = std::max(static_cast<int64_t>(owed), settled.total);
-  account.pending = account.total - settled.total;
+  account.pending += account.total - settled.total;  // whatever it was settled in, the states add up
   return account;
 }
 

@@ -205,7 +205,7 @@ TEST_F(TrackerGap, ALedgerIsOneStrictFileWithAVersionAndTimesAsNumbers) {
   fill(10);
   EXPECT_EQ(copy().exit_code, 0);
   EXPECT_EQ(sql("PRAGMA journal_mode"), std::vector<std::string>{"wal"});
-  EXPECT_EQ(sql("PRAGMA user_version"), std::vector<std::string>{"3"});
+  EXPECT_EQ(sql("PRAGMA user_version"), std::vector<std::string>{"4"});
   const std::string tables = " FROM pragma_table_list t WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite_%'";
   EXPECT_GT(std::stoi(sql("SELECT count(*)" + tables)[0]), 10);
   EXPECT_EQ(sql("SELECT t.name" + tables + " AND t.strict = 0"), std::vector<std::string>{});

@@ -54,6 +54,9 @@ class Upgrade : public ::testing::TestWithParam<int> {
     EXPECT_EQ(page.rows[2].failure->message, "a FIFO (named pipe)");
     EXPECT_EQ(page.rows[2].failure->endpoint, "");
     EXPECT_TRUE(tracker.rates(1, -1, 10).empty());
+    EXPECT_EQ(snapshot.references, ReferenceAccounts{});
+    EXPECT_EQ(runs[0].record.references, std::nullopt);
+    EXPECT_FALSE(tracker.cutover_plan());
   }
 };
 
@@ -74,7 +77,17 @@ TEST_P(Upgrade, KeepsEverythingForWhoWrites) {
   done.result = R"({"rows": 2})";
   batch.items.push_back(done);
   batch.run->expected_items = 3;
+  ReferenceChange reference;
+  reference.record.id = {"sql:a", "1", "url"};
+  reference.record.value = "https://old.example/1";
+  reference.record.partition_name = "of none";
+  reference.is_settled = true;
+  batch.references.push_back(reference);
+  batch.journal.emplace_back().id = reference.record.id;
   tracker->commit(epoch, batch);
+  EXPECT_EQ(tracker->snapshot().references.original, 1);
+  EXPECT_EQ(tracker->scan_references({}, "", 10).references.at(0).partition_name, "of none");
+  EXPECT_EQ(tracker->journal(reference.record.id).size(), 1U);
   EXPECT_EQ(tracker->snapshot().migration_items.waived, 1);
   EXPECT_EQ(tracker->snapshot().expected_items, 3U);
   Query with_result;

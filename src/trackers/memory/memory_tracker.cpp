@@ -18,7 +18,9 @@
 #include "base/accounts.hpp"
 #include "base/fingerprint.hpp"
 #include "base/random.hpp"
+#include "base/references.hpp"
 #include "base/text.hpp"
+#include "trackers/memory/memory_references.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -61,6 +63,26 @@ class MemoryTracker final : public Tracker {
   std::optional<UploadRecord> upload(const ItemId& id) override;
   std::vector<ListingRecord> listings() override;
   std::vector<Finding> findings(uint64_t run, uint64_t offset, size_t limit) override;
+  std::vector<std::optional<ReferenceRecord>> lookup_references(std::span<const ReferenceId> ids) override {
+    const auto guard = lock();
+    return references_.lookup(ids);
+  }
+  ReferenceRecordPage scan_references(const ReferenceQuery& query, const std::string& resume, size_t limit) override {
+    const auto guard = lock();
+    return references_.scan(query, resume, limit);
+  }
+  std::vector<std::optional<JournalRecord>> lookup_journal(std::span<const ReferenceId> ids) override {
+    const auto guard = lock();
+    return references_.lookup_journal(ids);
+  }
+  std::vector<JournalRecord> journal(const ReferenceId& id) override {
+    const auto guard = lock();
+    return references_.journal(id);
+  }
+  std::optional<CutoverPlanRecord> cutover_plan() override {
+    const auto guard = lock();
+    return references_.plan();
+  }
   std::vector<Event> events(uint64_t after, size_t limit) override;
   std::vector<RunRecord> runs(size_t limit) override;
   std::vector<RunSummary> history(size_t limit) override;
@@ -90,6 +112,7 @@ class MemoryTracker final : public Tracker {
   void apply_run(const RunRecord& record);
   void apply_item(const ItemChange& change, int64_t now);
   void apply_upload(const UploadChange& change);
+  void add_attempts(uint32_t attempts, uint32_t attempts_failed);
   void set_ready(const ItemRecord& record, bool is_ready);
   void set_run_state(RunState state, const std::string& reason, bool is_end);
   uint64_t add_events(const std::vector<Event>& events);
@@ -121,6 +144,7 @@ class MemoryTracker final : public Tracker {
   std::map<std::string, ListingRecord> listings_;
   std::map<ItemId, UploadRecord> uploads_;
   std::map<uint64_t, std::vector<Finding>> findings_;
+  MemoryReferences references_;
   std::vector<Event> events_;
   std::vector<Request> requests_;
   uint64_t last_request_ = 0;
@@ -218,6 +242,12 @@ uint64_t MemoryTracker::commit(uint64_t epoch, const Batch& batch) {
   for (const ListingRecord& listing : batch.listings) listings_[listing.scope] = listing;
   for (const UploadChange& change : batch.uploads) apply_upload(change);
   for (const Finding& finding : batch.findings) findings_[finding.run].push_back(finding);
+  for (const ReferenceChange& change : batch.references) {
+    references_.apply(change, present());
+    add_attempts(change.attempts, change.attempts_failed);
+  }
+  for (const JournalRecord& record : batch.journal) references_.apply(record);
+  if (batch.plan) references_.apply(*batch.plan);
   for (const RateSample& sample : batch.rates) rates_[sample.run][sample.at_ms] = sample;
   for (const uint64_t id : batch.served_requests) {
     std::erase_if(requests_, [&](const Request& request) { return request.id == id; });
@@ -257,11 +287,7 @@ void MemoryTracker::apply_item(const ItemChange& change, int64_t now) {
   const ItemRecord* before = is_known ? &row.record : nullptr;
   add_change(totals_, before, record, run);
   add_class_change(classes_, before, record, run);
-  for (Counters* counters : {&totals_.run, &totals_.migration}) {
-    if (run == 0 && counters == &totals_.run) continue;
-    (*counters)[Counter::attempts_total] += change.attempts;
-    (*counters)[Counter::attempts_failed] += change.attempts_failed;
-  }
+  add_attempts(change.attempts, change.attempts_failed);
   if (!keeps_failure(record.state)) {
     row.failure.reset();
   } else if (change.failure) {
@@ -284,6 +310,14 @@ void MemoryTracker::apply_item(const ItemChange& change, int64_t now) {
   row.record = std::move(record);
   claims_.erase(change.record.id);
   set_ready(row.record, is_claimable(row.record, run));
+}
+
+void MemoryTracker::add_attempts(uint32_t attempts, uint32_t attempts_failed) {
+  for (Counters* counters : {&totals_.run, &totals_.migration}) {
+    if (present() == 0 && counters == &totals_.run) continue;
+    (*counters)[Counter::attempts_total] += attempts;
+    (*counters)[Counter::attempts_failed] += attempts_failed;
+  }
 }
 
 void MemoryTracker::set_ready(const ItemRecord& record, bool is_ready) {
@@ -461,6 +495,7 @@ RunSummary MemoryTracker::summary_of(const RunRecord& record) const {
   for (const auto& [error_class, count] : classes_) {
     if (count != 0) summary.failed_by_class[to_string(error_class)] += count;
   }
+  if (switches_references(record.phase)) summary.references = references_.settled_by(record.run);
   const auto found = findings_.find(record.run);
   if (record.phase != Phase::verify || found == findings_.end()) return summary;
   for (const Finding& finding : found->second) ++summary.findings[to_string(finding.kind)];
@@ -479,26 +514,24 @@ std::vector<RunSummary> MemoryTracker::history(size_t limit) {
 
 std::vector<PartitionSummary> MemoryTracker::partitions(const std::optional<std::string>& after, size_t limit) {
   const auto guard = lock();
-  std::vector<PartitionSummary> partitions;
-  FrameChanges counters;
-  const auto finish = [&] {
-    PartitionSummary& summary = partitions.back();
-    summary.items = to_accounts(counters.run, 0);
-    summary.migration_items = to_accounts(counters.migration, 0);
-    summary.bytes_total = static_cast<uint64_t>(counters.migration[Counter::bytes_total]);
-    summary.bytes_done = static_cast<uint64_t>(counters.migration[Counter::bytes_done]);
-    counters = {};
-  };
+  std::map<std::string, FrameChanges> counters;  // with those that only references are of
+  for (const auto& [name, accounts] : references_.partitions()) counters.try_emplace(name);
   for (const auto& [id, row] : rows_) {
     if (after && id.partition <= *after) continue;
-    if (partitions.empty() || partitions.back().name != id.partition) {
-      if (!partitions.empty()) finish();
-      if (partitions.size() == limit) return partitions;
-      partitions.emplace_back().name = id.partition;
-    }
-    add_change(counters, nullptr, row.record, present());
+    add_change(counters[id.partition], nullptr, row.record, present());
   }
-  if (!partitions.empty()) finish();
+  std::vector<PartitionSummary> partitions;
+  for (auto at = after ? counters.upper_bound(*after) : counters.begin();
+       at != counters.end() && partitions.size() < limit; ++at) {
+    PartitionSummary& summary = partitions.emplace_back();
+    summary.name = at->first;
+    summary.items = to_accounts(at->second.run, 0);
+    summary.migration_items = to_accounts(at->second.migration, 0);
+    summary.bytes_total = static_cast<uint64_t>(at->second.migration[Counter::bytes_total]);
+    summary.bytes_done = static_cast<uint64_t>(at->second.migration[Counter::bytes_done]);
+    const auto references = references_.partitions().find(at->first);
+    if (references != references_.partitions().end()) summary.references = references->second;
+  }
   return partitions;
 }
 
@@ -534,6 +567,11 @@ Snapshot MemoryTracker::snapshot() {
     snapshot.listing_complete = run.listing_complete;
     snapshot.expected_items = run.expected_items;
   }
+  if (!runs_.empty() && switches_references(snapshot.phase)) {
+    const RunRecord& run = runs_.rbegin()->second;
+    snapshot.run_references = run_account(references_.settled_by(run.run), run.references.value_or(0));
+  }
+  snapshot.references = references_.total();
   snapshot.heartbeat_at_ms = heartbeat_at_ms_;
   Owner owner;
   owner.pid = pid_;

@@ -5,6 +5,9 @@
 
 #include <cstring>
 
+#include "base/references.hpp"
+#include "trackers/sqlite/reference_reader.hpp"
+
 namespace waybill::internal {
 namespace {
 
@@ -106,6 +109,7 @@ RunRecord decode_run(const Statement& row) {
   record.host = row.text(10);
   record.pid = row.integer(11);
   record.expected_items = as_unsigned(row.optional_integer(12));
+  record.references = as_unsigned(row.optional_integer(13));
   return record;
 }
 
@@ -267,6 +271,7 @@ std::vector<RunSummary> read_history(Database& database, size_t limit) {
     summary.attempts_failed = static_cast<uint64_t>(counters[Counter::attempts_failed]);
     summary.failed_by_class = read_failed_by_class(database, record.run);
     if (record.phase == Phase::verify) summary.findings = read_finding_counts(database, record.run);
+    if (switches_references(record.phase)) summary.references = read_reference_accounts(database, record.run);
     summary.record = std::move(record);
   }
   return history;
@@ -289,6 +294,7 @@ std::vector<PartitionSummary> read_partitions(Database& database, const std::opt
     summary.migration_items = to_accounts(counters, 0);
     summary.bytes_total = static_cast<uint64_t>(counters[Counter::bytes_total]);
     summary.bytes_done = static_cast<uint64_t>(counters[Counter::bytes_done]);
+    summary.references = read_reference_accounts(database, 0, partition);
   }
   return partitions;
 }
@@ -346,7 +352,10 @@ StoredSnapshot read_snapshot(Database& database) {
     snapshot.active_seconds = run.active_seconds;
     snapshot.listing_complete = run.listing_complete;
     snapshot.expected_items = run.expected_items;
+    if (!switches_references(run.phase)) continue;
+    snapshot.run_references = run_account(read_reference_accounts(database, run.run), run.references.value_or(0));
   }
+  snapshot.references = read_reference_accounts(database, 0);
   stored.lease = read_lease(database);
   snapshot.heartbeat_at_ms = stored.lease.heartbeat_at_ms;
   snapshot.owner = stored.lease.owner;

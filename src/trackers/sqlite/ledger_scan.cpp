@@ -5,48 +5,13 @@
 #include <algorithm>
 
 #include "trackers/sqlite/ledger_reader.hpp"
+#include "trackers/sqlite/position.hpp"
 
 namespace waybill::internal {
 namespace {
 
 /// Rows that one page looks at before it is returned even if it is not full: no reader holds a snapshot for long.
 constexpr size_t max_examined = 50'000;
-
-/// A position in the order of rows: where to go on, inclusive.
-struct Position {
-  std::string partition;
-  Key key;
-  std::string version;
-};
-
-// The three parts, each but the last with its length before it.
-std::string to_text(const Position& position) {
-  return std::to_string(position.partition.size()) + ':' + position.partition + std::to_string(position.key.size()) +
-         ':' + position.key + position.version;
-}
-
-std::string take_part(std::string_view& text) {
-  size_t length = 0;
-  size_t digits = 0;
-  while (digits < text.size() && digits < 9 && text[digits] >= '0' && text[digits] <= '9') {
-    length = length * 10 + static_cast<size_t>(text[digits++] - '0');
-  }
-  if (digits == 0 || digits >= text.size() || text[digits] != ':' || text.size() - digits - 1 < length) {
-    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                "the position to go on from is not one of a scan");
-  }
-  std::string part(text.substr(digits + 1, length));
-  text.remove_prefix(digits + 1 + length);
-  return part;
-}
-
-Position to_position(std::string_view text) {
-  Position position;
-  position.partition = take_part(text);
-  position.key = take_part(text);
-  position.version = std::string(text);
-  return position;
-}
 
 bool wants(const Query& query, const ItemRecord& record) {
   if (!query.states.empty() &&
@@ -112,28 +77,28 @@ constexpr const char* results_sql = "SELECT k, v, " WAYBILL_ITEM_COLUMNS
 }  // namespace
 
 ScanPage read_page(Database& database, TimeBase base, const Query& query, const std::string& resume, size_t limit) {
-  Position at;
+  Position at;  // partition, key, version
   if (!resume.empty()) {
     at = to_position(resume);
   } else {
-    at.partition = query.partition.value_or("");
-    at.key = query.prefix;
+    at.first = query.partition.value_or("");
+    at.second = query.prefix;
   }
   ScanPage page;
   size_t examined = 0;
   while (true) {
     Statement& next = database.prepared("SELECT partition, name FROM partitions WHERE name >= ? ORDER BY name LIMIT 1");
-    if (!next.bind_blob(1, at.partition).step() || (query.partition && next.bytes(1) != *query.partition)) {
+    if (!next.bind_blob(1, at.first).step() || (query.partition && next.bytes(1) != *query.partition)) {
       page.is_last = true;
       return page;
     }
     const int64_t partition = next.integer(0);
     const std::string name = next.text(1);
-    if (name != at.partition) at = {name, query.prefix, ""};
+    if (name != at.first) at = {name, query.prefix, ""};
     next.reset();
 
     Statement& rows = database.prepared(query.has_result ? results_sql : wants_failures_only(query) ? failures_sql : all_sql);
-    rows.bind(1, partition).bind_blob(2, at.key).bind_blob(3, at.version);
+    rows.bind(1, partition).bind_blob(2, at.second).bind_blob(3, at.third);
     while (rows.step()) {
       ScanRow row;
       row.record.id = {name, rows.text(0), rows.text(1)};

@@ -68,6 +68,11 @@ uint64_t LedgerWriter::write(const Batch& batch) {
   for (const ListingRecord& listing : batch.listings) write_listing(listing);
   for (const UploadChange& change : batch.uploads) write_upload(change);
   for (const Finding& finding : batch.findings) write_finding(finding);
+  references_.begin(run_);
+  for (const ReferenceChange& change : batch.references) write_reference(change);
+  for (const JournalRecord& record : batch.journal) references_.write(record);
+  if (batch.plan) references_.write(*batch.plan);
+  references_.write_counts();
   for (const RateSample& sample : batch.rates) write_rate(sample);
   if (batch.live) write_live(*batch.live);
   for (const uint64_t id : batch.served_requests) {
@@ -121,7 +126,7 @@ void LedgerWriter::write_run(const RunRecord& record) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::internal,
                 name + " cannot begin: the last one is run " + std::to_string(present));
   }
-  database_.prepared("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  database_.prepared("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(1, static_cast<int64_t>(record.run))
       .bind(2, static_cast<int64_t>(record.phase))
       .bind(3, static_cast<int64_t>(record.state))
@@ -135,6 +140,7 @@ void LedgerWriter::write_run(const RunRecord& record) {
       .bind_text(11, record.host)
       .bind(12, record.pid)
       .bind_optional(13, record.expected_items)
+      .bind_optional(14, record.references)
       .run();
   if (is_known) return;
   // The frame of a run begins at zero. Of earlier runs the totals stay for history, without their partitions.
@@ -178,17 +184,28 @@ void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
   const int64_t is_pending = is_claimable(record, run_) ? 1 : 0;
   queue_.change(segment, record.id.key, !is_known, is_pending - was_pending);
 
-  FrameChanges& changes = changes_[partition];
-  add_change(changes, old, record, run_);
-  for (Counters* counters : {&changes.run, &changes.migration}) {
-    (*counters)[Counter::attempts_total] += change.attempts;
-    (*counters)[Counter::attempts_failed] += change.attempts_failed;
-  }
+  add_change(changes_[partition], old, record, run_);
+  add_attempts(partition, change.attempts, change.attempts_failed);
   add_class_change(classes_, old, record, run_);
   const bool was_failed = old != nullptr && keeps_failure(old->state);
   if (was_failed || keeps_failure(record.state)) write_failure(partition, change, record, was_failed, now);
   if (change.waiver || (old != nullptr && old->waived && !record.waived)) write_waiver(partition, change);
   if (change.result || (old != nullptr && is_done(*old) && !is_done(record))) write_result(partition, change);
+}
+
+void LedgerWriter::add_attempts(int64_t partition, uint32_t attempts, uint32_t attempts_failed) {
+  FrameChanges& changes = changes_[partition];
+  for (Counters* counters : {&changes.run, &changes.migration}) {
+    (*counters)[Counter::attempts_total] += attempts;
+    (*counters)[Counter::attempts_failed] += attempts_failed;
+  }
+}
+
+void LedgerWriter::write_reference(const ReferenceChange& change) {
+  const int64_t partition = references_.write(change);
+  if (change.attempts > 0 || change.attempts_failed > 0) {
+    add_attempts(partition, change.attempts, change.attempts_failed);
+  }
 }
 
 void LedgerWriter::write_result(int64_t partition, const ItemChange& change) {

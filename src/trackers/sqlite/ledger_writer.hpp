@@ -13,6 +13,7 @@
 #include "base/accounts.hpp"
 #include "trackers/sqlite/database.hpp"
 #include "trackers/sqlite/queue.hpp"
+#include "trackers/sqlite/reference_writer.hpp"
 #include "trackers/sqlite/rows.hpp"
 #include "waybill/tracker.hpp"
 
@@ -31,7 +32,13 @@ uint64_t write_events(Database& database, const std::vector<Event>& events);
 /// *Thread safety:* one thread at a time; the owner of the connection locks.
 class LedgerWriter {
  public:
-  LedgerWriter(Database& database, Queue& queue, TimeBase base) : database_(database), queue_(queue), base_(base) {}
+  LedgerWriter(Database& database, Queue& queue, TimeBase base)
+      : database_(database),
+        queue_(queue),
+        base_(base),
+        references_(database, [this](const std::string& name) { return partition_number(name); }) {}
+  LedgerWriter(const LedgerWriter&) = delete;
+  LedgerWriter& operator=(const LedgerWriter&) = delete;
 
   /// Writes everything of `batch` but the heartbeat's row, and returns the new seq. Errors: tracker; internal (a run
   /// that may not move so); invalid_argument (a new run that is not above the last).
@@ -39,7 +46,10 @@ class LedgerWriter {
   /// After the commit: lets the claims on the batch's rows go.
   void release_claims(const Batch& batch);
   /// After a rollback: nothing that was remembered can be trusted.
-  void forget() noexcept { partitions_.clear(); }
+  void forget() noexcept {
+    partitions_.clear();
+    references_.forget();
+  }
 
   std::string partition_name(int64_t partition);
 
@@ -47,6 +57,8 @@ class LedgerWriter {
   int64_t partition_number(const std::string& name);
   void write_run(const RunRecord& record);
   void write_item(const ItemChange& change, int64_t now_ms);
+  void write_reference(const ReferenceChange& change);
+  void add_attempts(int64_t partition, uint32_t attempts, uint32_t attempts_failed);
   void write_failure(int64_t partition, const ItemChange& change, const ItemRecord& record, bool was_failed,
                      int64_t now_ms);
   void write_counters();
@@ -62,6 +74,7 @@ class LedgerWriter {
   Database& database_;
   Queue& queue_;
   const TimeBase base_;
+  ReferenceWriter references_;
   std::unordered_map<std::string, int64_t> partitions_;
 
   // Of the batch being written.

@@ -95,6 +95,7 @@ class Check {
     guarded([&] { check_pages(); });
     guarded([&] { check_rows(); });
     guarded([&] { check_tables(); });
+    guarded([&] { check_references(); });
   }
 
  private:
@@ -124,6 +125,7 @@ class Check {
   void check_pages();
   void check_rows();
   void check_tables();
+  void check_references();
   void check_counters(const std::string& where, uint64_t frame, int64_t partition, const Counters& counted);
   void check_sums(uint64_t frame);
   void read_segments();
@@ -272,6 +274,34 @@ void Check::check_tables() {
   const int64_t claimed = database_.value_of("SELECT coalesce(max(status >> 24), 0) FROM items");
   if (claimed <= static_cast<int64_t>(run_)) return;
   problem("items are of run " + std::to_string(claimed) + ", which is not there");
+}
+
+// Counts that have come to nothing may be there as zeros.
+void Check::check_references() {
+  expect_none("WITH counted AS (SELECT partition, status & 15 AS state, count(*) AS n FROM refs GROUP BY 1, 2), "
+              "stored AS (SELECT partition, state, n FROM reference_counts WHERE frame = 0 AND partition <> 0 AND n <> 0), "
+              "total AS (SELECT state, n FROM reference_counts WHERE frame = 0 AND partition = 0 AND n <> 0), "
+              "summed AS (SELECT state, sum(n) AS n FROM counted GROUP BY state) SELECT count(*) FROM ("
+              "SELECT * FROM (SELECT * FROM counted EXCEPT SELECT * FROM stored) UNION ALL "
+              "SELECT * FROM (SELECT * FROM stored EXCEPT SELECT * FROM counted) UNION ALL "
+              "SELECT 0, * FROM (SELECT * FROM summed EXCEPT SELECT * FROM total) UNION ALL "
+              "SELECT 0, * FROM (SELECT * FROM total EXCEPT SELECT * FROM summed))",
+              "numbers of references are wrong");
+  expect_none("WITH present AS (SELECT coalesce(max(run), 0) AS run FROM runs), "
+              "counted AS (SELECT status >> 8 & 15 AS state, count(*) AS n FROM refs, present "
+              "WHERE refs.run = present.run AND present.run <> 0 GROUP BY 1), "
+              "stored AS (SELECT state, n FROM reference_counts, present WHERE frame = present.run AND n <> 0 "
+              "AND present.run <> 0) SELECT count(*) FROM ("
+              "SELECT * FROM (SELECT * FROM counted EXCEPT SELECT * FROM stored) UNION ALL "
+              "SELECT * FROM (SELECT * FROM stored EXCEPT SELECT * FROM counted))",
+              "numbers of references that the run settled are wrong");
+  expect_none("SELECT count(*) FROM refs WHERE generation > 0 AND NOT EXISTS (SELECT 1 FROM journal j WHERE "
+              "j.catalog = refs.catalog AND j.record = refs.record AND j.field = refs.field AND "
+              "j.generation = refs.generation)",
+              "references have no journal of their switch");
+  expect_none("SELECT count(*) FROM (SELECT catalog FROM refs UNION SELECT catalog FROM journal) "
+              "WHERE catalog NOT IN (SELECT catalog FROM catalogs)",
+              "catalogs have no name");
 }
 
 /// The file names of a ledger's backups: stem-YYYYMMDDTHHMMSSZ, where one second has several a number, and extension.

@@ -27,8 +27,10 @@ namespace {
 
 /// Tables whose rows are copied, those that others refer to first. All others are counted anew, or live as long as an
 /// owner does.
-constexpr const char* copied_tables[] = {"runs",         "partitions", "items",  "failures", "waivers",  "results", "uploads",
-                                         "upload_parts", "findings",   "events", "rates",    "counters", "classes"};
+constexpr const char* copied_tables[] = {"runs",     "partitions", "items",    "failures", "waivers",
+                                         "results",  "uploads",    "upload_parts", "findings", "events",
+                                         "rates",    "counters",   "classes",  "catalogs", "refs",
+                                         "journal",  "plans",      "reference_counts"};
 constexpr int64_t rows_in_segment = 50'000;
 
 /// The work after copying: what can be counted is counted, what refers to nothing goes.
@@ -41,6 +43,7 @@ class Rebuild {
     remove_unreadable();
     const uint64_t run = present_run(database_).run;
     count(run);
+    count_references(run);
     database_.execute("DELETE FROM finding_counts");
     database_.execute("INSERT INTO finding_counts SELECT run, kind, count(*) FROM findings GROUP BY run, kind");
     database_.execute(
@@ -57,7 +60,9 @@ class Rebuild {
   }
   void complete_runs();
   void remove_unreadable();
+  void name_what_references_need();
   void count(uint64_t run);
+  void count_references(uint64_t run);
   void write_counters(uint64_t frame, int64_t partition, Counters counted);
 
   Database& database_;
@@ -66,7 +71,9 @@ class Rebuild {
 
 // A run that had not ended would not list again what is lost; one that is not there would be numbered anew.
 void Rebuild::complete_runs() {
-  const int64_t seen = database_.value_of("SELECT coalesce(max(status >> 24), 0) FROM items");
+  const int64_t seen = database_.value_of(
+      "SELECT max((SELECT coalesce(max(status >> 24), 0) FROM items), (SELECT coalesce(max(run), 0) FROM refs), "
+      "(SELECT coalesce(max(run), 0) FROM journal))");
   PresentRun present = present_run(database_);
   database_.reset_statements();
   if (seen > static_cast<int64_t>(present.run)) {
@@ -105,6 +112,7 @@ void Rebuild::remove_unreadable() {
   if (!damaged.empty()) note(std::to_string(damaged.size()) + " rows of items meant nothing");
   const int64_t nameless = changed_by("DELETE FROM items WHERE partition NOT IN (SELECT partition FROM partitions)");
   if (nameless > 0) note(std::to_string(nameless) + " items are lost with the name of their partition");
+  name_what_references_need();
   for (const char* table : {"failures", "waivers", "results", "uploads"}) {
     const std::string sql = std::string("DELETE FROM ") + table +
                             " WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.partition = " + table +
@@ -121,6 +129,38 @@ void Rebuild::remove_unreadable() {
       "INSERT OR IGNORE INTO failures SELECT partition, key, version, error_class, 0, 'why it failed is lost', 0, 0, "
       "'', '', 0, 0, '' FROM items WHERE status & 7 IN (3, 5)");
   if (unexplained > 0) note("why " + std::to_string(unexplained) + " items failed is lost");
+}
+
+// A journal is the only way back: no row of it goes because a name is lost.
+void Rebuild::name_what_references_need() {
+  const int64_t partitions = changed_by(
+      "INSERT INTO partitions (partition, name) SELECT partition, CAST('(its name is lost: ' || partition || ')' AS BLOB) "
+      "FROM (SELECT partition FROM refs UNION SELECT item_partition FROM refs UNION SELECT partition FROM journal) "
+      "WHERE partition IS NOT NULL AND partition NOT IN (SELECT partition FROM partitions)");
+  if (partitions > 0) note("the names of " + std::to_string(partitions) + " partitions of references are lost");
+  const int64_t catalogs = changed_by(
+      "INSERT INTO catalogs (catalog, name) SELECT catalog, CAST('(its name is lost: ' || catalog || ')' AS BLOB) "
+      "FROM (SELECT catalog FROM refs UNION SELECT catalog FROM journal) "
+      "WHERE catalog NOT IN (SELECT catalog FROM catalogs)");
+  if (catalogs > 0) note("the names of " + std::to_string(catalogs) + " catalogs are lost");
+}
+
+// What earlier runs settled cannot be told from rows: those counts stay as they were read.
+void Rebuild::count_references(uint64_t run) {
+  const int64_t meaningless = changed_by("DELETE FROM refs WHERE status < 0 OR status & 15 > 8");
+  if (meaningless > 0) note(std::to_string(meaningless) + " rows of references meant nothing");
+  database_.execute("DELETE FROM reference_counts WHERE frame = 0 OR state NOT BETWEEN 0 AND 8");
+  database_.execute(
+      "INSERT INTO reference_counts SELECT 0, partition, status & 15, count(*) FROM refs GROUP BY partition, status & 15");
+  database_.execute("INSERT INTO reference_counts SELECT 0, 0, state, sum(n) FROM reference_counts WHERE frame = 0 "
+                    "GROUP BY state");
+  if (run == 0) return;
+  database_.prepared("DELETE FROM reference_counts WHERE frame = ?").bind(1, static_cast<int64_t>(run)).run();
+  database_
+      .prepared("INSERT INTO reference_counts SELECT run, 0, status >> 8 & 15, count(*) FROM refs WHERE run = ? "
+                "GROUP BY status >> 8 & 15")
+      .bind(1, static_cast<int64_t>(run))
+      .run();
 }
 
 void Rebuild::write_counters(uint64_t frame, int64_t partition, Counters counted) {

@@ -35,6 +35,15 @@
 //   waivers     who waived a failed or vanished item, when and why (from version 2 on)
 //   rates       what a run moved in each of its minutes (from version 2 on)
 //   results     what a program kept of a done item of tracked work, a JSON object (from version 3 on)
+//   catalogs    names of systems of record by small numbers (from version 4 on, as all below)
+//   refs        one row a reference, in order of its identity, and no other index
+//     item_*        the item that the value points at; null where equal to the reference's partition and the value
+//     status        bits 0-3 state, 4 intended is the value (and null), 8-11 the state that it was last settled in
+//     run           the run that last settled it; 0: none
+//   journal     one row a switch of a reference; never deleted, old and intended never changed
+//     status        bits 0-3 state, 4 observed is what was intended (and null)
+//   plans       reviewed cutovers, the newest last
+//   reference_counts  references by state. Frame 0: the migration's, by partition and (0) of all; else: what a run settled
 //   listings, uploads, upload_parts, findings, finding_counts, events, requests, live, in_flight: as their records
 //
 // The views are for people and other programs: bytes as text, numbers as words, times as RFC 3339 in UTC.
@@ -45,6 +54,7 @@
 #include <array>
 #include <optional>
 
+#include "base/references.hpp"
 #include "base/text.hpp"
 #include "trackers/sqlite/ledger_file.hpp"
 #include "trackers/sqlite/lock_file.hpp"
@@ -156,6 +166,30 @@ CREATE TABLE results (
   PRIMARY KEY (partition, key, version)
 ) STRICT, WITHOUT ROWID;
 )sql",
+    R"sql(
+ALTER TABLE runs ADD COLUMN reference_count INTEGER;
+ALTER TABLE partitions ADD COLUMN label TEXT NOT NULL DEFAULT '';
+CREATE TABLE catalogs (catalog INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE) STRICT;
+CREATE TABLE refs (
+  catalog INTEGER NOT NULL, record BLOB NOT NULL, field BLOB NOT NULL, partition INTEGER NOT NULL, value BLOB,
+  item_partition INTEGER, item_key BLOB, item_version BLOB NOT NULL, stamp BLOB NOT NULL, intended BLOB,
+  status INTEGER NOT NULL, error_class INTEGER NOT NULL, reason TEXT NOT NULL, generation INTEGER NOT NULL,
+  seen INTEGER NOT NULL, run INTEGER NOT NULL, PRIMARY KEY (catalog, record, field)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE journal (
+  catalog INTEGER NOT NULL, record BLOB NOT NULL, field BLOB NOT NULL, generation INTEGER NOT NULL,
+  run INTEGER NOT NULL, partition INTEGER NOT NULL, old BLOB, intended BLOB, observed BLOB, status INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL, PRIMARY KEY (catalog, record, field, generation)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE plans (
+  plan INTEGER PRIMARY KEY, hash TEXT NOT NULL, pass INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+  reference_count INTEGER NOT NULL, is_ready INTEGER NOT NULL, gates TEXT NOT NULL, options TEXT NOT NULL
+) STRICT;
+CREATE TABLE reference_counts (
+  frame INTEGER NOT NULL, partition INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY (frame, partition, state)
+) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 constexpr const char* views_sql = R"sql(
@@ -169,6 +203,10 @@ DROP VIEW IF EXISTS event_view;
 DROP VIEW IF EXISTS waiver_view;
 DROP VIEW IF EXISTS rate_view;
 DROP VIEW IF EXISTS result_view;
+DROP VIEW IF EXISTS reference_view;
+DROP VIEW IF EXISTS reference_account_view;
+DROP VIEW IF EXISTS journal_view;
+DROP VIEW IF EXISTS plan_view;
 CREATE TABLE words (
   vocabulary TEXT NOT NULL, number INTEGER NOT NULL, word TEXT NOT NULL, PRIMARY KEY (vocabulary, number)
 ) STRICT, WITHOUT ROWID;
@@ -182,6 +220,34 @@ CREATE VIEW rate_view AS SELECT
 CREATE VIEW result_view AS SELECT
   CAST(p.name AS TEXT) AS partition, CAST(r.key AS TEXT) AS key, CAST(r.version AS TEXT) AS version, r.result
   FROM results r JOIN partitions p ON p.partition = r.partition;
+CREATE VIEW reference_view AS SELECT
+  CAST(c.name AS TEXT) AS catalog, CAST(r.record AS TEXT) AS record, CAST(r.field AS TEXT) AS field,
+  CAST(p.name AS TEXT) AS partition, p.label AS partition_name,
+  CAST(coalesce(i.name, p.name) AS TEXT) AS item_partition,
+  CAST(coalesce(r.item_key, r.value, '') AS TEXT) AS item_key, CAST(r.item_version AS TEXT) AS item_version,
+  CAST(r.value AS TEXT) AS value, CAST(r.stamp AS TEXT) AS stamp, s.word AS state,
+  CAST(CASE WHEN r.status & 16 THEN r.value ELSE r.intended END AS TEXT) AS intended,
+  CASE WHEN r.error_class > 0 THEN e.word END AS error_class, r.reason, r.generation, r.seen, nullif(r.run, 0) AS run
+  FROM refs r LEFT JOIN catalogs c ON c.catalog = r.catalog LEFT JOIN partitions p ON p.partition = r.partition
+  LEFT JOIN partitions i ON i.partition = r.item_partition
+  LEFT JOIN words s ON s.vocabulary = 'reference' AND s.number = r.status & 15
+  LEFT JOIN words e ON e.vocabulary = 'error_class' AND e.number = r.error_class;
+CREATE VIEW reference_account_view AS SELECT
+  CASE a.frame WHEN 0 THEN 'migration' ELSE 'run' END AS frame, nullif(a.frame, 0) AS run,
+  CASE a.partition WHEN 0 THEN NULL ELSE CAST(p.name AS TEXT) END AS partition, a.partition = 0 AS is_total,
+  s.word AS state, a.n AS count
+  FROM reference_counts a LEFT JOIN partitions p ON p.partition = a.partition
+  LEFT JOIN words s ON s.vocabulary = 'reference' AND s.number = a.state WHERE a.n <> 0;
+CREATE VIEW journal_view AS SELECT
+  CAST(c.name AS TEXT) AS catalog, CAST(j.record AS TEXT) AS record, CAST(j.field AS TEXT) AS field, j.generation, j.run,
+  CAST(p.name AS TEXT) AS partition, CAST(j.old AS TEXT) AS old, CAST(j.intended AS TEXT) AS intended,
+  CAST(CASE WHEN j.status & 16 THEN j.intended ELSE j.observed END AS TEXT) AS observed, s.word AS state,
+  strftime('%Y-%m-%dT%H:%M:%S', j.at_ms / 1000, 'unixepoch') || printf('.%03dZ', j.at_ms % 1000) AS at
+  FROM journal j LEFT JOIN catalogs c ON c.catalog = j.catalog LEFT JOIN partitions p ON p.partition = j.partition
+  LEFT JOIN words s ON s.vocabulary = 'journal' AND s.number = j.status & 15;
+CREATE VIEW plan_view AS SELECT
+  plan, hash, pass, strftime('%Y-%m-%dT%H:%M:%S', at_ms / 1000, 'unixepoch') || printf('.%03dZ', at_ms % 1000) AS at,
+  reference_count, is_ready, gates, options FROM plans;
 CREATE VIEW item_view AS SELECT
   CAST(p.name AS TEXT) AS partition, CAST(i.key AS TEXT) AS key, CAST(i.version AS TEXT) AS version,
   s.word AS state, b.word AS basis, CASE WHEN i.status & 7 IN (1, 2) THEN c.word END AS change,
@@ -221,7 +287,7 @@ CREATE VIEW run_view AS SELECT
   r.run, p.word AS phase, s.word AS stored_state, r.reason,
   strftime('%Y-%m-%dT%H:%M:%S', r.started_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.started_at_ms % 1000) AS started_at,
   strftime('%Y-%m-%dT%H:%M:%S', r.ended_at_ms / 1000, 'unixepoch') || printf('.%03dZ', r.ended_at_ms % 1000) AS ended_at,
-  r.active_seconds, r.listing_complete, r.expected_items, r.options, r.engine_version, r.host, r.pid,
+  r.active_seconds, r.listing_complete, r.expected_items, r.reference_count, r.options, r.engine_version, r.host, r.pid,
   coalesce(a.discovered, 0) AS discovered, coalesce(a.excluded, 0) AS excluded, coalesce(a.eligible, 0) AS eligible,
   coalesce(a.pending_and_in_progress, 0) AS pending_and_in_progress, coalesce(a.done, 0) AS done,
   coalesce(a.new, 0) AS new, coalesce(a.updated, 0) AS updated, coalesce(a.unchanged, 0) AS unchanged,
@@ -246,8 +312,9 @@ CREATE VIEW event_view AS SELECT
 constexpr const char* table_count_sql =
     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('ledger', 'lease', 'runs', 'partitions', "
     "'items', 'segments', 'counters', 'classes', 'failures', 'listings', 'uploads', 'upload_parts', 'findings', "
-    "'finding_counts', 'events', 'requests', 'live', 'in_flight', 'words', 'waivers', 'rates', 'results')";
-constexpr int64_t n_tables = 22;
+    "'finding_counts', 'events', 'requests', 'live', 'in_flight', 'words', 'waivers', 'rates', 'results', "
+    "'catalogs', 'refs', 'journal', 'plans', 'reference_counts')";
+constexpr int64_t n_tables = 27;
 
 /// Times of rows are counted from this long before the ledger's creation: all of them take three bytes for twelve
 /// weeks.
@@ -279,6 +346,8 @@ void insert_words(Database& database) {
   insert_words<FindingKind>(database, "finding", 6);
   insert_words<EventKind>(database, "event", 7);
   insert_words<LogLevel>(database, "level", 4);
+  insert_words<ReferenceState>(database, "reference", n_reference_states);
+  insert_words<JournalState>(database, "journal", 5);
   database.execute(
       "INSERT INTO words VALUES ('change', 0, 'new'), ('change', 1, 'updated'), ('change', 2, 'unchanged')");
 }

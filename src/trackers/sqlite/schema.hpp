@@ -13,7 +13,7 @@
 namespace waybill::internal {
 
 inline constexpr int64_t ledger_application_id = 0x57594231;  ///< "WYB1"
-inline constexpr int64_t ledger_schema_version = 3;
+inline constexpr int64_t ledger_schema_version = 4;
 
 /// Opens a ledger for writing, makes it first where `mode` says so. `is_hurried` as for Database. Errors: missing,
 /// permission, tracker.

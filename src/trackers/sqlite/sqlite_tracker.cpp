@@ -3,7 +3,7 @@
 // Tracker over a SQLite file: three connections, each behind its own mutex: one writes; one reads rows, a page at a
 // time; one reads the few rows that tell how the run is, so that a snapshot waits neither for a commit nor for a page.
 // Ownership, and what request() does where nobody owns the ledger, are here as well. What records mean in SQL is in
-// ledger_writer, ledger_reader and ledger_scan.
+// ledger_writer, ledger_reader and ledger_scan, and of references in reference_writer and reference_reader.
 //
 // Invariants: only a handle that holds the lock file has an epoch; every write of the owner checks, in its transaction,
 // that this epoch is still the newest; the order of locks is write_mutex_, then a reader's.
@@ -25,6 +25,7 @@
 #include "trackers/sqlite/ledger_writer.hpp"
 #include "trackers/sqlite/lock_file.hpp"
 #include "trackers/sqlite/ownership.hpp"
+#include "trackers/sqlite/reference_reader.hpp"
 #include "trackers/sqlite/schema.hpp"
 
 namespace waybill::internal {
@@ -92,6 +93,21 @@ class SqliteTracker final : public Tracker {
   }
   std::vector<Finding> findings(uint64_t run, uint64_t offset, size_t limit) override {
     return read(rows_, [&](Database& database) { return read_findings(database, run, offset, limit); });
+  }
+  std::vector<std::optional<ReferenceRecord>> lookup_references(std::span<const ReferenceId> ids) override {
+    return read(rows_, [&](Database& database) { return read_references(database, ids); });
+  }
+  ReferenceRecordPage scan_references(const ReferenceQuery& query, const std::string& resume, size_t limit) override {
+    return read(rows_, [&](Database& database) { return read_reference_page(database, query, resume, limit); });
+  }
+  std::vector<std::optional<JournalRecord>> lookup_journal(std::span<const ReferenceId> ids) override {
+    return read(rows_, [&](Database& database) { return read_newest_journal(database, ids); });
+  }
+  std::vector<JournalRecord> journal(const ReferenceId& id) override {
+    return read(rows_, [&](Database& database) { return read_journal(database, id); });
+  }
+  std::optional<CutoverPlanRecord> cutover_plan() override {
+    return read(rows_, [](Database& database) { return read_cutover_plan(database); });
   }
   std::vector<Event> events(uint64_t after, size_t limit) override {
     return read(rows_, [&](Database& database) { return read_events(database, after, limit); });
