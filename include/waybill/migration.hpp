@@ -127,6 +127,16 @@ struct ImportedItem {
   std::string origin;  ///< a JSON object: everything that the other ledger has of it, without secrets
 };
 
+/// A reference that another program says it has switched.
+struct ImportedReference {
+  std::string record;  ///< its record's id, as the catalog has it
+  std::string partition;
+  std::string partition_name;
+  std::optional<std::string> old_value;  ///< what the field held before
+  std::optional<std::string> new_value;  ///< and was set to
+  std::string origin;  ///< a JSON object: everything that the other ledger has of it, without secrets
+};
+
 /// Something else that the other ledger has: a run, a line of a log.
 struct ImportedNote {
   bool is_log = false;  ///< a line of a log; otherwise kept for ever, as an audit event
@@ -144,6 +154,10 @@ struct ImportReport {
   int64_t pending = 0;
   int64_t known = 0;      ///< a run of this ledger has met them: they stay as they are
   int64_t unchanged = 0;  ///< the same as at an earlier import
+  int64_t references = 0;            ///< said to be switched
+  int64_t references_confirmed = 0;  ///< and the catalog shows the new value: updated, and can be rolled back
+  int64_t references_refuted = 0;    ///< it shows something else: the old value (original), or another (conflict)
+  int64_t references_known = 0;      ///< this ledger has switched them before: they stay as they are
   int64_t notes = 0;      ///< that were not there from an earlier import of the same file
   bool is_repeated = false;  ///< the same file was imported to its end before: nothing was written
 };
@@ -157,6 +171,9 @@ class Import {
   /// the ledger unless a run has met it; for those said to be copied the destination's listing is walked in step. An audit
   /// event keeps `origin`. Errors: invalid_argument (keys do not ascend; another state); tracker, fenced; those of listing.
   virtual void add(std::span<const ImportedItem> items) = 0;
+  /// Takes over what was switched. Each old value is journalled; the catalog is read, and what it shows decides. Any order.
+  /// Errors: failed_precondition/configuration (the migration has no catalog, or that lists no reference); the catalog's.
+  virtual void add_references(std::span<const ImportedReference> references) = 0;
   /// Keeps notes as events, in the same order each time.
   virtual void note(std::span<const ImportedNote> notes) = 0;
   /// The end, as an audit event. Only after it the file counts as imported.

@@ -19,6 +19,7 @@
 #include "engine/cutover_run.hpp"
 #include "engine/new_value.hpp"
 #include "engine/plan.hpp"
+#include "engine/reference_adoption.hpp"
 #include "engine/reference_pass.hpp"
 #include "engine/removal.hpp"
 #include "engine/rollback_run.hpp"
@@ -285,22 +286,45 @@ namespace {
 /// An import with the lease that it is made under.
 class LeasedImport final : public Import {
  public:
-  LeasedImport(std::shared_ptr<Destination> destination, std::shared_ptr<Tracker> tracker, const ImportOrigin& origin)
-      : destination_(std::move(destination)),
+  LeasedImport(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::shared_ptr<Catalog> catalog,
+               std::shared_ptr<Tracker> tracker, const ImportOrigin& origin)
+      : source_(std::move(source)),
+        destination_(std::move(destination)),
+        catalog_(std::move(catalog)),
         tracker_(std::move(tracker)),
         lease_(*tracker_, Options{}),
-        adoption_(*destination_, *tracker_, lease_.epoch(), origin) {}
+        adoption_(*destination_, *tracker_, lease_.epoch(), origin) {
+    if (catalog_) references_.emplace(*catalog_, *source_, *tracker_, lease_.epoch(), origin);
+  }
 
   void add(std::span<const ImportedItem> items) override { adoption_.add(items); }
+  void add_references(std::span<const ImportedReference> references) override {
+    if (!references_) {
+      throw Error(ErrorCode::failed_precondition, ErrorClass::configuration,
+                  "what was switched can only be taken over with the catalog that holds it; name it with --catalog");
+    }
+    references_->add(references, switched_);
+  }
   void note(std::span<const ImportedNote> notes) override { adoption_.note(notes); }
-  ImportReport finish() override { return adoption_.finish(); }
+  ImportReport finish() override {
+    ImportReport report = adoption_.finish();
+    report.references = switched_.references;
+    report.references_confirmed = switched_.references_confirmed;
+    report.references_refuted = switched_.references_refuted;
+    report.references_known = switched_.references_known;
+    return report;
+  }
   bool is_repeated() const override { return adoption_.is_repeated(); }
 
  private:
+  const std::shared_ptr<Source> source_;
   const std::shared_ptr<Destination> destination_;
+  const std::shared_ptr<Catalog> catalog_;  // or null
   const std::shared_ptr<Tracker> tracker_;
   const HeldLease lease_;
   internal::Adoption adoption_;
+  std::optional<internal::ReferenceAdoption> references_;
+  ImportReport switched_;
 };
 
 }  // namespace
@@ -316,7 +340,7 @@ std::unique_ptr<Import> Migration::begin_import(const ImportOrigin& origin) {
   refuse_nested(source(), destination());
   check_stores(*this);
   impl_->opened_tracker().bind(impl_->wanted(*this));
-  return std::make_unique<LeasedImport>(impl_->destination, impl_->tracker, origin);
+  return std::make_unique<LeasedImport>(impl_->source, impl_->destination, impl_->catalog, impl_->tracker, origin);
 }
 
 Report Migration::run(const Options& options, Callbacks callbacks) { return start(options, std::move(callbacks))->wait(); }

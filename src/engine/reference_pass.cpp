@@ -100,16 +100,19 @@ class Pass {
     if (n == 0) return true;
     std::vector<ReferenceId> ids;
     std::vector<ReferenceId> switched;  // before, and so with a journal
-    std::vector<std::optional<ItemId>> items(n);
-    std::vector<ItemId> wanted;
+    std::vector<ItemId> wanted;          // of each, its item in its own partition, and in none
+    std::vector<bool> points_somewhere(n);
     ids.reserve(n);
     for (size_t i = 0; i < n; ++i) {
       const ReferenceValue& now = page.references[i];
       ids.push_back(now.id);
-      if (now.value && !now.value->empty()) items[i] = job_.source.item_at(*now.value);
-      if (!items[i]) continue;
-      if (items[i]->partition.empty()) items[i]->partition = now.partition;
-      wanted.push_back(*items[i]);
+      std::optional<ItemId> item;
+      if (now.value && !now.value->empty()) item = job_.source.item_at(*now.value);
+      points_somewhere[i] = item.has_value();
+      if (!item) continue;
+      wanted.push_back(*item);
+      if (item->partition.empty()) item->partition = now.partition;
+      wanted.push_back(std::move(*item));
     }
     const auto known = job_.tracker.lookup_references(ids);
     const auto rows = job_.tracker.lookup(wanted);
@@ -128,10 +131,12 @@ class Pass {
         const auto& entry = journal[at_journal++];
         found.journal = entry ? &*entry : nullptr;
       }
-      if (items[i]) {
-        const auto& row = rows[at_row++];
-        found.row = row ? &*row : nullptr;
-        found.item = std::move(items[i]);
+      if (points_somewhere[i]) {
+        const bool is_in_none = rows[at_row].has_value() && !rows[at_row + 1].has_value();
+        const size_t at = is_in_none ? at_row : at_row + 1;
+        found.row = rows[at] ? &*rows[at] : nullptr;
+        found.item = wanted[at];
+        at_row += 2;
       }
       const bool is_met = found.known != nullptr && found.known->seen == job_.rules.pass;
       ReferenceDecision decision = decide_reference(found, job_.rules);

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Cutover and rollback, whole runs against a system of record in memory: what is switched, what is kept, and what a lost
+// answer, an edit or a refusal leaves behind.
+
+#include "engine/cutover_support.hpp"
+
+namespace waybill::testing {
+namespace {
+
+using Status = UpdateResult::Status;
+
+Error error_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error;
+  }
+  return Error(ErrorCode::ok, ErrorClass::none, "nothing was thrown");
+}
+
+TEST_F(Cutovers, switches_every_reference_and_keeps_what_it_replaced) {
+  back_up(250);
+  const CutoverPlan plan = this->plan();
+  ASSERT_TRUE(plan.is_ready) << to_json(plan);
+  EXPECT_EQ(plan.references.pending, 250);
+  EXPECT_EQ(catalog->writes(), 0u);
+  const Report report = cut_over(plan.hash);
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_EQ(holding(new_url), 250);
+  EXPECT_EQ(catalog->writes(), 250u);
+  EXPECT_EQ(report.snapshot.phase, Phase::cutover);
+  EXPECT_EQ(report.snapshot.run_references.updated, 250);
+  EXPECT_EQ(report.snapshot.run_references.pending, 0);
+  EXPECT_EQ(report.snapshot.progress(), 1.0);
+  EXPECT_EQ(violated_invariant(report.snapshot), std::nullopt);
+  const std::vector<JournalRecord> entries = journal(record(7));
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries[0].old, old_url(key(7)));
+  EXPECT_EQ(entries[0].intended, new_url(key(7)));
+  EXPECT_EQ(entries[0].observed, new_url(key(7)));
+  EXPECT_EQ(entries[0].state, JournalState::applied);
+  EXPECT_EQ(entries[0].run, report.snapshot.run);
+}
+
+TEST_F(Cutovers, a_copy_never_asks_the_catalog_for_an_update) {
+  catalog->set_hook([](const std::string& step, const std::string&, Context&) {
+    EXPECT_NE(step, "batch");
+    EXPECT_NE(step, "update");
+  });
+  back_up(20);
+  EXPECT_TRUE(plan().is_ready);
+  EXPECT_EQ(catalog->writes(), 0u);
+}
+
+TEST_F(Cutovers, a_plan_says_why_a_reference_stays_as_it_is) {
+  fill(6);
+  put(from, "bad", "x");
+  put(from, "waived", "x");
+  put(from, "excluded", "x");
+  destination_hook = [](const std::string& operation, const Key& key, Context&) {
+    if (operation == "put" && (key == "bad" || key == "waived")) throw Error(ErrorCode::permission_denied, ErrorClass::unsupported, "no");
+  };
+  Options copying = quick();
+  copying.exclude = {"excluded"};
+  EXPECT_EQ(migration().run(copying).exit_code, 3);
+  Options waived;
+  waived.keys = {"waived"};
+  ASSERT_EQ(migration().waive(waived, "me", "not wanted"), 1);
+  migration().verify(VerifyLevel::checksum, quick());
+  put(from, "new", "x");
+  catalog->put("a", {old_url(key(0)), "p", "", {}});
+  catalog->put("b", {old_url(key(0)), "q", "", {}});
+  catalog->put("bad", {old_url("bad"), "p", "", {}});
+  catalog->put("empty", {"", "p", "", {}});
+  catalog->put("excluded", {old_url("excluded"), "p", "", {}});
+  catalog->put("foreign", {"https://elsewhere.example.com/x", "p", "", {}});
+  catalog->put("new", {old_url("new"), "p", "", {}});
+  catalog->put("null", {std::nullopt, "p", "", {}});
+  catalog->put("there", {new_url("x"), "p", "", {}});
+  catalog->put("waived", {old_url("waived"), "p", "", {}});
+  const CutoverPlan plan = this->plan();
+  EXPECT_FALSE(plan.is_ready);
+  const std::map<std::string, ReferenceState> want = {
+      {"a", ReferenceState::pending},         {"b", ReferenceState::pending},    {"bad", ReferenceState::original},
+      {"empty", ReferenceState::excluded},    {"excluded", ReferenceState::excluded}, {"foreign", ReferenceState::excluded},
+      {"new", ReferenceState::original},      {"null", ReferenceState::excluded}, {"there", ReferenceState::excluded},
+      {"waived", ReferenceState::excluded}};
+  for (const auto& [name, expected] : want) EXPECT_STREQ(to_string(state(name)), to_string(expected)) << name;
+  EXPECT_EQ(reference("null")->reason, "its field is null");
+  EXPECT_EQ(reference("empty")->reason, "its field is empty");
+  EXPECT_EQ(reference("foreign")->reason, "points at nothing of the source");
+  EXPECT_EQ(reference("there")->reason, "points at the new place already");
+  EXPECT_EQ(gate(plan, "delta").count, 1);
+  EXPECT_EQ(gate(plan, "failed").count, 1);
+  EXPECT_EQ(gate(plan, "items").count, 1);
+  EXPECT_TRUE(gate(plan, "verified").is_passed);
+  EXPECT_EQ(plan.references.total, 10);
+  EXPECT_EQ(plan.references.pending, 2);
+  EXPECT_EQ(plan.unswitched.size(), 8u);
+}
+
+TEST_F(Cutovers, is_refused_where_the_plan_is_not_ready_or_not_the_newest) {
+  back_up(3);
+  EXPECT_NE(error_of([&] { cut_over("0123456789abcdef"); }).message().find("no cutover was planned"), std::string::npos);
+  const std::string first = plan().hash;
+  catalog->set(record(1), old_url(key(2)));
+  const std::string second = plan().hash;
+  EXPECT_NE(first, second);
+  const Error stale = error_of([&] { cut_over(first); });
+  EXPECT_EQ(stale.error_class(), ErrorClass::locked);
+  EXPECT_NE(stale.message().find("not the newest"), std::string::npos);
+  catalog->set(record(1), old_url("never copied"));
+  const CutoverPlan blocked = plan();
+  EXPECT_FALSE(blocked.is_ready);
+  EXPECT_NE(error_of([&] { cut_over(blocked.hash); }).message().find("delta ("), std::string::npos);
+  catalog->set(record(1), old_url(key(1)));
+  EXPECT_EQ(plan().hash, first) << "the same references, values and new values are the same plan";
+  migration().run(quick());
+  EXPECT_NE(error_of([&] { cut_over(first); }).message().find("copy run"), std::string::npos);
+  CutoverOptions impatient = options();
+  const std::string last = plan().hash;
+  impatient.max_plan_age_ms = 1;
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_NE(error_of([&] { cut_over(last, impatient); }).message().find("too old"), std::string::npos);
+  EXPECT_EQ(catalog->writes(), 0u);
+}
+
+TEST_F(Cutovers, edits_between_plan_and_update_are_kept_and_told) {
+  back_up(20);
+  const std::string hash = plan().hash;
+  catalog->set(record(3), "https://elsewhere.example.com/mine");
+  catalog->remove(record(4));
+  const Report report = cut_over(hash);
+  EXPECT_EQ(report.exit_code, 3) << report.message;
+  EXPECT_EQ(catalog->value(record(3)), "https://elsewhere.example.com/mine");
+  EXPECT_EQ(state(record(3)), ReferenceState::conflict);
+  EXPECT_EQ(state(record(4)), ReferenceState::vanished);
+  EXPECT_EQ(journal(record(3)).at(0).state, JournalState::conflict);
+  EXPECT_EQ(report.snapshot.run_references.updated, 18);
+  EXPECT_EQ(report.snapshot.run_references.conflict, 1);
+  EXPECT_EQ(report.snapshot.run_references.vanished, 1);
+}
+
+TEST_F(Cutovers, an_answer_that_is_lost_costs_a_read_and_no_second_write) {
+  back_up(30);
+  std::atomic<int> lost{0};
+  catalog->set_hook([&](const std::string& step, const std::string&, Context&) {
+    if (step == "answer" && lost++ == 0) throw Error(ErrorCode::unavailable, ErrorClass::network, "the answer got lost").set_retryable();
+  });
+  const Report report = cut_over();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_EQ(holding(new_url), 30);
+  EXPECT_EQ(catalog->writes(), 30u);
+}
+
+TEST_F(Cutovers, of_a_batch_that_broke_off_only_the_rest_is_asked_for_again) {
+  back_up(30);
+  std::atomic<int> broken{0};
+  catalog->set_hook([&](const std::string& step, const std::string& name, Context&) {
+    if (step == "update" && name == record(12) && broken++ == 0) throw Error(ErrorCode::unavailable, ErrorClass::server, "half done").set_retryable();
+  });
+  EXPECT_EQ(cut_over().exit_code, 0);
+  EXPECT_EQ(catalog->writes(), 30u);
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(catalog->writes(record(i)), 1u);
+}
+
+TEST_F(Cutovers, what_the_catalog_refuses_is_failed_with_its_reason_and_the_rest_goes_on) {
+  back_up(10);
+  const std::string hash = plan().hash;
+  catalog->fail(record(2), {Status::failed, ErrorClass::too_large, "it is too long for the field", false});
+  catalog->fail(record(3), {Status::failed, ErrorClass::server, "the row is locked", true}, 2);
+  const Report report = cut_over(hash);
+  EXPECT_EQ(report.exit_code, 3);
+  EXPECT_EQ(state(record(2)), ReferenceState::failed);
+  EXPECT_EQ(reference(record(2))->reason, "it is too long for the field");
+  EXPECT_EQ(reference(record(2))->error_class, ErrorClass::too_large);
+  EXPECT_EQ(journal(record(2)).at(0).state, JournalState::not_applied);
+  EXPECT_EQ(catalog->value(record(2)), old_url(key(2)));
+  EXPECT_EQ(state(record(3)), ReferenceState::updated);
+  EXPECT_EQ(report.snapshot.attempts_total, 12u);
+  EXPECT_EQ(report.snapshot.attempts_failed, 3u);
+}
+
+TEST_F(Cutovers, a_right_that_lacks_ends_the_run_and_leaves_everything_owed) {
+  back_up(10);
+  const std::string hash = plan().hash;
+  catalog->set_hook([](const std::string& step, const std::string&, Context&) {
+    if (step == "batch") throw Error(ErrorCode::permission_denied, ErrorClass::permission, "no right to update");
+  });
+  const Report report = cut_over(hash);
+  EXPECT_EQ(report.snapshot.state, RunState::failed);
+  EXPECT_NE(report.message.find("no right to update"), std::string::npos);
+  EXPECT_EQ(report.snapshot.references.pending, 10);
+  EXPECT_EQ(holding(old_url), 10);
+  catalog->set_hook(nullptr);
+  EXPECT_EQ(cut_over(hash).exit_code, 0);
+  EXPECT_EQ(holding(new_url), 10);
+}
+
+TEST_F(Cutovers, a_window_must_be_accepted_and_is_looked_into) {
+  MemoryCatalog::Options weak;
+  weak.conditional = Catalog::Conditional::none;
+  catalog = std::make_shared<MemoryCatalog>(weak);
+  back_up(10);
+  CutoverPlan refused = plan();
+  EXPECT_FALSE(refused.is_ready);
+  EXPECT_FALSE(gate(refused, "window").is_passed);
+  CutoverOptions accepting = options();
+  accepting.accept_window = true;
+  const CutoverPlan accepted = migration().plan_cutover(accepting);
+  EXPECT_TRUE(accepted.is_ready);
+  EXPECT_EQ(error_of([&] { cut_over(accepted.hash); }).error_class(), ErrorClass::locked);
+  catalog->set(record(5), "edited");
+  EXPECT_EQ(cut_over(accepted.hash, accepting).exit_code, 3);
+  EXPECT_EQ(catalog->value(record(5)), "edited");
+  EXPECT_EQ(catalog->writes(record(5)), 0u);
+  EXPECT_EQ(holding(new_url), 9);
+}
+
+TEST_F(Cutovers, content_that_changed_behind_its_url_is_not_switched) {
+  back_up(10);
+  const std::string hash = plan().hash;
+  put(from, key(6), "something else");
+  const Report report = cut_over(hash);
+  EXPECT_EQ(report.exit_code, 3);
+  EXPECT_EQ(state(record(6)), ReferenceState::failed);
+  EXPECT_EQ(reference(record(6))->error_class, ErrorClass::source_changed);
+  EXPECT_TRUE(journal(record(6)).empty());
+  EXPECT_EQ(catalog->value(record(6)), old_url(key(6)));
+  copy_and_verify();
+  EXPECT_EQ(cut_over().exit_code, 0);
+  EXPECT_EQ(holding(new_url), 10);
+}
+
+TEST_F(Cutovers, the_final_listing_finds_what_came_and_what_was_changed_meanwhile) {
+  back_up(10);
+  const std::string hash = plan().hash;
+  std::atomic<bool> is_first{true};
+  catalog->set_hook([&](const std::string& step, const std::string&, Context&) {
+    if (step != "answer" || !is_first.exchange(false)) return;
+    catalog->put("zz new", {old_url(key(1)), "account 0", "", {}});
+  });
+  const Report report = cut_over(hash);
+  EXPECT_EQ(report.exit_code, 3) << report.message;
+  EXPECT_EQ(state("zz new"), ReferenceState::original);
+  EXPECT_NE(report.message.find("1 that are not"), std::string::npos) << report.message;
+  EXPECT_EQ(cut_over().exit_code, 0);
+  EXPECT_EQ(catalog->value("zz new"), new_url(key(1)));
+}
+
+TEST_F(Cutovers, a_canary_switches_the_first_and_the_same_plan_goes_on) {
+  back_up(50);
+  const std::string hash = plan().hash;
+  CutoverOptions canary = options();
+  canary.canary = 7;
+  const Report first = cut_over(hash, canary);
+  EXPECT_EQ(first.exit_code, 0) << first.message;
+  EXPECT_EQ(holding(new_url), 7);
+  EXPECT_EQ(first.snapshot.run_references.total, 7);
+  EXPECT_NE(first.message.find("43 of the plan are left"), std::string::npos) << first.message;
+  EXPECT_EQ(cut_over(hash).exit_code, 0);
+  EXPECT_EQ(holding(new_url), 50);
+  EXPECT_EQ(catalog->writes(), 50u);
+}
+
+TEST_F(Cutovers, a_rollback_restores_every_value_but_those_that_were_edited) {
+  back_up(40);
+  catalog->put("odd", {old_url(key(1)), "account 1", "", {}});
+  ASSERT_EQ(cut_over().exit_code, 0);
+  catalog->set(record(9), "mine");
+  RollbackOptions one_account;
+  one_account.partitions = {"account 2"};
+  EXPECT_EQ(migration().plan_rollback(one_account).references, 8);
+  EXPECT_EQ(roll_back(one_account).exit_code, 0);
+  EXPECT_EQ(holding(old_url), 8);
+  EXPECT_EQ(catalog->value(record(2)), old_url(key(2)));
+  const Report report = roll_back();
+  EXPECT_EQ(report.exit_code, 3) << report.message;
+  EXPECT_EQ(holding(old_url), 39);
+  EXPECT_EQ(catalog->value("odd"), old_url(key(1)));
+  EXPECT_EQ(catalog->value(record(9)), "mine");
+  EXPECT_EQ(state(record(9)), ReferenceState::conflict);
+  EXPECT_EQ(state(record(2)), ReferenceState::restored);
+  EXPECT_EQ(report.snapshot.run_references.restored, 32);
+  EXPECT_EQ(report.snapshot.run_references.conflict, 1);
+  EXPECT_EQ(journal(record(2)).at(0).state, JournalState::restored);
+  EXPECT_EQ(error_of([&] { roll_back(); }).error_class(), ErrorClass::locked);
+}
+
+TEST_F(Cutovers, what_was_taken_back_can_be_switched_again_and_history_stays) {
+  back_up(5);
+  ASSERT_EQ(cut_over().exit_code, 0);
+  ASSERT_EQ(roll_back().exit_code, 0);
+  ASSERT_EQ(cut_over().exit_code, 0);
+  EXPECT_EQ(holding(new_url), 5);
+  const std::vector<JournalRecord> entries = journal(record(1));
+  ASSERT_EQ(entries.size(), 2u);
+  EXPECT_EQ(entries[0].state, JournalState::restored);
+  EXPECT_EQ(entries[1].state, JournalState::applied);
+  EXPECT_EQ(entries[1].old, old_url(key(1)));
+  EXPECT_EQ(roll_back().exit_code, 0);
+  EXPECT_EQ(holding(old_url), 5);
+}
+
+TEST_F(Cutovers, of_one_run_alone_can_be_taken_back) {
+  back_up(10);
+  const std::string hash = plan().hash;
+  CutoverOptions canary = options();
+  canary.canary = 4;
+  const Report first = cut_over(hash, canary);
+  ASSERT_EQ(cut_over(hash).exit_code, 0);
+  RollbackOptions of_first;
+  of_first.run = first.snapshot.run;
+  EXPECT_EQ(roll_back(of_first).exit_code, 0);
+  EXPECT_EQ(holding(old_url), 4);
+  EXPECT_EQ(holding(new_url), 6);
+}
+
+TEST_F(Cutovers, a_run_that_is_stopped_leaves_nothing_open_and_is_carried_on_with) {
+  MemoryCatalog::Options small;
+  small.max_batch = 5;
+  catalog = std::make_shared<MemoryCatalog>(small);
+  back_up(100);
+  const std::string hash = plan().hash;
+  std::unique_ptr<waybill::Run> run;
+  std::mutex mutex;
+  std::atomic<int> batches{0};
+  catalog->set_hook([&](const std::string& step, const std::string&, Context&) {
+    if (step != "answer" || ++batches != 5) return;
+    std::scoped_lock lock(mutex);
+    run->interrupt();
+  });
+  {
+    Migration moving = migration();
+    std::unique_lock lock(mutex);
+    run = moving.start_cutover(hash, options(), quick());
+    lock.unlock();
+    const Report report = run->wait();
+    EXPECT_EQ(report.exit_code, 130);
+    EXPECT_EQ(report.snapshot.references.intended, 0);
+    EXPECT_GT(report.snapshot.run_references.pending, 0);
+    EXPECT_EQ(report.snapshot.run_references.updated, holding(new_url));
+  }
+  catalog->set_hook(nullptr);
+  const Report rest = cut_over(hash);
+  EXPECT_EQ(rest.exit_code, 0) << rest.message;
+  EXPECT_EQ(rest.snapshot.run, run->id());
+  EXPECT_EQ(rest.snapshot.run_references.updated, 100);
+  EXPECT_EQ(holding(new_url), 100);
+  EXPECT_EQ(catalog->writes(), 100u);
+}
+
+TEST_F(Cutovers, what_a_dead_process_left_open_is_read_and_not_written_twice) {
+  back_up(6);
+  const std::string hash = plan().hash;
+  // As a process leaves it that is killed after the updates of some references, and before any outcome.
+  {
+    const auto tracker = open_tracker(ledger);
+    const uint64_t epoch = tracker->acquire({});
+    Batch batch;
+    for (int i = 0; i < 4; ++i) {
+      ReferenceRecord known = reference(record(i)).value();
+      JournalRecord entry;
+      entry.id = known.id;
+      entry.generation = known.generation = 1;
+      entry.old = known.value;
+      entry.intended = known.intended;
+      known.state = ReferenceState::intended;
+      batch.references.push_back({known});
+      batch.journal.push_back(entry);
+    }
+    tracker->commit(epoch, batch);
+    tracker->release(epoch);
+  }
+  catalog->set(record(0), new_url(key(0)));
+  catalog->set(record(1), new_url(key(1)));
+  catalog->set(record(2), "mine");
+  const Report report = cut_over(hash);
+  EXPECT_EQ(report.exit_code, 3) << report.message;
+  EXPECT_EQ(catalog->writes(), 3u);
+  EXPECT_EQ(state(record(0)), ReferenceState::updated);
+  EXPECT_EQ(state(record(2)), ReferenceState::conflict);
+  EXPECT_EQ(catalog->value(record(3)), new_url(key(3)));
+  EXPECT_EQ(journal(record(3)).size(), 2u);
+  EXPECT_EQ(report.snapshot.run_references.total, 6);
+  EXPECT_EQ(roll_back().exit_code, 0);
+  EXPECT_EQ(catalog->value(record(0)), old_url(key(0))) << "what was journalled before the kill is what comes back";
+  EXPECT_EQ(holding(old_url), 5);
+}
+
+TEST_F(Cutovers, what_another_program_switched_is_confirmed_by_reading_and_can_be_taken_back) {
+  back_up(4);
+  catalog->set(record(0), "https://my-bucket.example.com/a file.pdf");
+  catalog->set(record(2), "edited since");
+  const auto said = [](int number) {
+    return ImportedReference{record(number), "account", "", old_url(key(number)), "https://my-bucket.example.com/a file.pdf", "{\"id\":1}"};
+  };
+  const std::vector<ImportedReference> switched = {said(0), said(1), said(2)};
+  const ImportOrigin origin{"migration_tracking.db", std::string(64, 'a'), "s1", "me@here"};
+  {
+    Migration importing = migration();
+    const auto import = importing.begin_import(origin);
+    import->add_references(switched);
+    const ImportReport report = import->finish();
+    EXPECT_EQ(report.references, 3);
+    EXPECT_EQ(report.references_confirmed, 1);
+    EXPECT_EQ(report.references_refuted, 2);
+  }
+  EXPECT_EQ(state(record(0)), ReferenceState::updated);
+  EXPECT_EQ(state(record(1)), ReferenceState::original);
+  EXPECT_EQ(state(record(2)), ReferenceState::conflict);
+  EXPECT_EQ(catalog->writes(), 0u);
+  EXPECT_EQ(roll_back().exit_code, 0);
+  EXPECT_EQ(catalog->value(record(0)), old_url(key(0)));
+  EXPECT_EQ(catalog->value(record(2)), "edited since");
+  EXPECT_EQ(catalog->writes(), 1u);
+}
+
+TEST_F(Cutovers, a_value_of_ours_is_never_an_old_one) {
+  back_up(5);
+  ASSERT_EQ(cut_over().exit_code, 0);
+  catalog->put("copied record", {new_url(key(0)), "account 0", "", {}});
+  const CutoverPlan again = plan();
+  EXPECT_EQ(again.references.pending, 0);
+  EXPECT_EQ(again.references.updated, 5);
+  EXPECT_EQ(state("copied record"), ReferenceState::excluded);
+}
+
+TEST_F(Cutovers, a_field_too_short_for_the_new_value_is_found_before_anything_is_written) {
+  MemoryCatalog::Options narrow;
+  narrow.max_value_length = 20;
+  catalog = std::make_shared<MemoryCatalog>(narrow);
+  back_up(3);
+  const CutoverPlan plan = this->plan();
+  EXPECT_FALSE(plan.is_ready);
+  EXPECT_EQ(gate(plan, "values").count, 3);
+  EXPECT_NE(gate(plan, "values").evidence.find("the field holds 20"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace waybill::testing
