@@ -9,6 +9,7 @@
 #include "connectors/filesystem/filesystem.hpp"
 #include "connectors/memory/memory.hpp"
 #include "connectors/s3/s3.hpp"
+#include "connectors/sql_catalog/sql_catalog.hpp"
 #include "net/http_client.hpp"
 #include "trackers/memory/memory_tracker.hpp"
 #include "trackers/sqlite/sqlite_tracker.hpp"
@@ -26,6 +27,7 @@ struct Registry {
     connectors.emplace("file", filesystem::filesystem_connector());
     connectors.emplace("memory", memory::memory_connector());
     connectors.emplace("s3", s3::s3_connector());
+    connectors.emplace("sqlite", sql_catalog::sql_catalog_connector());
   }
 };
 

@@ -2,6 +2,7 @@
 //
 // Catalogs: those written in Python, as the engine sees them, and any, as Python calls them.
 #include <array>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,12 @@ struct Words<Catalog::Conditional> {
   }
 };
 
+template <>
+struct Words<CatalogAccess> {
+  static constexpr int n = 2;
+  static const char* at(CatalogAccess value) { return value == CatalogAccess::read ? "read" : "update"; }
+};
+
 template <class Fields, Is<ReferenceId> R>
 void describe(Fields& f, R& r) {
   f("catalog", r.catalog);
@@ -56,6 +63,8 @@ void describe(Fields& f, R& r) {
   f("stamp", r.stamp);
   f("partition", r.partition);
   f("partition_name", r.partition_name);
+  f("names", r.names);
+  f("is_gone", r.is_gone);
 }
 
 template <class Fields, Is<ReferenceUpdate> R>
@@ -71,6 +80,7 @@ void describe(Fields& f, R& r) {
   f("status", r.status);
   f("error_class", r.error_class);
   f("message", r.message);
+  f("retryable", r.retryable);
 }
 
 template <class Fields, Is<Since> R>
@@ -90,6 +100,7 @@ template <class Fields, Is<Catalog::Capabilities> R>
 void describe(Fields& f, R& r) {
   f("conditional", r.conditional);
   f("max_batch", r.max_batch);
+  f("max_value_length", r.max_value_length);
 }
 
 namespace {
@@ -181,11 +192,25 @@ class PythonCatalog final : public Catalog {
  public:
   explicit PythonCatalog(const py::object& object)
       : identity_(bytes_from(object.attr("identity")(), "identity")),
-        capabilities_(record_from<Capabilities>(object.attr("capabilities")(), "capabilities()")),
-        object_(object) {}
+        endpoint_(bytes_from(object.attr("endpoint")(), "endpoint")),
+        object_(object),
+        capabilities_(record_from<Capabilities>(object.attr("capabilities")(), "capabilities()")) {}
 
-  Capabilities capabilities() const override { return capabilities_; }
+  Capabilities capabilities() const override {
+    const std::scoped_lock lock(mutex_);
+    return capabilities_;
+  }
   std::string identity() const override { return identity_; }
+  std::string endpoint() const override { return endpoint_; }
+  void check(CatalogAccess access, Context& context) override {
+    const auto shared = std::make_shared<SharedContext>();
+    const auto known = in_python<Capabilities>(shared, context, [object = object_, access, shared] {
+      call_method(object.get(), "check", {make_record(access), py::cast(shared)});
+      return record_from<Capabilities>(call_method(object.get(), "capabilities", {}), "capabilities()");
+    });
+    const std::scoped_lock lock(mutex_);
+    capabilities_ = known;
+  }
   std::unique_ptr<ReferenceLister> list(const Since& since, Context&) override {
     return std::make_unique<PythonReferenceLister>(object_, since);
   }
@@ -211,8 +236,10 @@ class PythonCatalog final : public Catalog {
   }
 
   const std::string identity_;
-  const Capabilities capabilities_;
+  const std::string endpoint_;
   const Ref object_;
+  mutable std::mutex mutex_;
+  Capabilities capabilities_;  // guarded by mutex_
 };
 
 std::shared_ptr<Catalog> make_catalog(const py::object& object) {
@@ -238,8 +265,16 @@ void add_catalog(py::module_& module) {
            },
            py::arg("context"));
   py::class_<Catalog, std::shared_ptr<Catalog>>(module, "Catalog")
-      .def("capabilities", [](const Catalog& catalog) { return make_record(catalog.capabilities()); })
+      .def("capabilities",
+           [](const Catalog& catalog) { return make_record(released([&] { return catalog.capabilities(); })); })
       .def("identity", [](const Catalog& catalog) { return to_text(catalog.identity()); })
+      .def("endpoint", [](const Catalog& catalog) { return to_text(catalog.endpoint()); })
+      .def("check",
+           [](Catalog& catalog, py::handle word, SharedContext& context) {
+             const auto access = record_from<CatalogAccess>(word, "access");
+             released([&] { catalog.check(access, context); });
+           },
+           py::arg("access"), py::arg("context"))
       .def("list",
            [](const std::shared_ptr<Catalog>& catalog, py::handle object, SharedContext& context) {
              const auto since = record_from<Since>(object, "since");
@@ -258,6 +293,8 @@ void add_catalog(py::module_& module) {
              return py::list(make_record(released([&] { return catalog.read(ids, context); })));
            },
            py::arg("ids"), py::arg("context"));
+  module.def("open_catalog", [](const std::string& url) { return open_catalog(url); }, py::arg("url"),
+             py::call_guard<py::gil_scoped_release>());
   module.def("adapt_catalog", &make_catalog, py::arg("catalog"));
 }
 

@@ -467,6 +467,11 @@ class RecordWriter {
     for (const auto& [word, count] : counts) out[to_text(word)] = count;
     return out;
   }
+  static py::object to_python(const std::map<std::string, std::string>& words) {
+    py::dict out;
+    for (const auto& [name, word] : words) out[to_text(name)] = to_text(word);
+    return out;
+  }
   template <class Value>
     requires std::is_arithmetic_v<Value>
   static py::object to_python(const Value& value) {
@@ -543,6 +548,12 @@ class RecordReader {
     if (PyMapping_Check(object.ptr()) == 0) throw wrong(name, object, "a mapping");
     for (const auto& [key, count] : py::dict(py::reinterpret_borrow<py::object>(object))) {
       from_python(count, value[bytes_from(key, name)], name);
+    }
+  }
+  static void from_python(py::handle object, std::map<std::string, std::string>& value, const char* name) {
+    if (PyMapping_Check(object.ptr()) == 0) throw wrong(name, object, "a mapping");
+    for (const auto& [key, word] : py::dict(py::reinterpret_borrow<py::object>(object))) {
+      value[bytes_from(key, name)] = bytes_from(word, name);
     }
   }
   static void from_python(py::handle object, bool& value, const char* name) {

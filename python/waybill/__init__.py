@@ -20,6 +20,7 @@ from waybill.catalogs import (
     ReferenceValue,
     Since,
     UpdateResult,
+    open_catalog,
 )
 from waybill.doctor import Diagnosis, diagnose, write_bundle
 from waybill.errors import (
@@ -232,6 +233,7 @@ __all__ = [
     "backup_ledger",
     "check_ledger",
     "diagnose",
+    "open_catalog",
     "open_destination",
     "open_source",
     "printable",

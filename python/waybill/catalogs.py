@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Catalogs written in Python: systems of record whose fields point at items by their old places.
+"""Catalogs: systems of record whose fields point at items by their old places.
 
-Interface only in this version: the phases that use it (cutover, rollback) come later. Threads and errors are those of stores
-(waybill.stores): every method may be called from many threads at once, and a call that does not return when its run is
-stopped is given up after a quarter of a second.
+`open_catalog` opens one by its URL: a table of SQLite, which is built in, or of any other database through `waybill.sql`.
+Subclass `Catalog` for anything else. Threads and errors are those of stores (waybill.stores): every method may be called from
+many threads at once, and a call that does not return when its run is stopped is given up after a quarter of a second.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Literal
 
 from waybill import _core
@@ -25,12 +26,25 @@ __all__ = [
     "ReferenceValue",
     "Since",
     "UpdateResult",
+    "open_catalog",
 ]
+
+
+# Schemes that SQLAlchemy knows without a driver; with one ("postgresql+psycopg") every scheme is SQLAlchemy's.
+_DATABASES = frozenset({"mariadb", "mssql", "mysql", "oracle", "postgresql"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ReferenceId:
-    """A field in a system of record that points at an item's old place."""
+    """A field in a system of record that points at an item's old place.
+
+    Attributes
+    ----------
+    catalog : str
+        `Catalog.identity`.
+    record : str
+        The record's own id, as text; at most 1,024 bytes.
+    """
 
     catalog: str
     record: str
@@ -48,7 +62,11 @@ class ReferenceValue:
     stamp : str
         The record's revision, where the catalog keeps one.
     partition, partition_name : str
-        As `Item.partition`.
+        What the record belongs to (an account), "" if to nothing; a human name of it.
+    names : mapping of str to str
+        Further words of the record, for key and URL templates, by their names.
+    is_gone : bool
+        Of `Catalog.read`: there is no such record.
     """
 
     id: ReferenceId
@@ -56,12 +74,19 @@ class ReferenceValue:
     stamp: str = ""
     partition: str = ""
     partition_name: str = ""
+    names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceUpdate:
-    """Set `value` only where the field still holds `expected` (and, where it is not empty, the record is still of
-    `expected_stamp`)."""
+    """Set `value` only where the field still holds `expected`.
+
+    Attributes
+    ----------
+    expected_stamp : str
+        The record's, as it was last read; "" where it has none. For catalogs that can compare nothing better.
+    """
 
     id: ReferenceId
     expected: str | None
@@ -76,14 +101,17 @@ class UpdateResult:
     Attributes
     ----------
     status : {"updated", "conflict", "failed", "unknown"}
-        Conflict: the field held something else. Unknown: read it.
+        Conflict: the field held something else, and was left as it was. Unknown: it has to be read.
     error_class, message : str
         Of a failed one.
+    retryable : bool
+        Of a failed one: whether trying again, unchanged, makes sense.
     """
 
     status: Literal["updated", "conflict", "failed", "unknown"]
     error_class: str = "none"
     message: str = ""
+    retryable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +146,17 @@ class CatalogCapabilities:
     Attributes
     ----------
     conditional : {"none", "weak", "exact"}
-        How exactly `ReferenceUpdate.expected` is honoured.
+        How exactly `ReferenceUpdate.expected` is honoured: exact in one step with the write; weak by something that may let
+        an edit pass between (a revision of coarse time); none at all.
     max_batch : int
-        Updates in one call.
+        Updates, or ids to read, in one call.
+    max_value_length : int
+        Characters that the field can hold; 0: no bound that is known.
     """
 
     conditional: Literal["none", "weak", "exact"] = "none"
     max_batch: int = 1
+    max_value_length: int = 0
 
 
 class Catalog(ABC):
@@ -134,12 +166,30 @@ class Catalog(ABC):
     """
 
     def capabilities(self) -> CatalogCapabilities:
-        """What this catalog can do; by default no conditions, one update at a time. Asked once."""
+        """What this catalog can do; by default no conditions, one update at a time. Asked when it is opened, and again after
+        each `check`, which may find out more."""
         return CatalogCapabilities()
 
     @abstractmethod
     def identity(self) -> str:
-        """As `Source.identity`."""
+        """As `Source.identity`. Asked once."""
+
+    def endpoint(self) -> str:
+        """As `Source.endpoint`; by default the identity. Asked once."""
+        return self.identity()
+
+    def check(self, access: Literal["read", "update"], context: Context) -> None:
+        """Whether it answers, has what it was opened for, and lets us do what `access` says; changes nothing. By default
+        nothing is asked.
+
+        Raises
+        ------
+        NotFoundError, InvalidArgumentError
+            There is no such database, table or column.
+        PermissionDeniedError, UnauthenticatedError, UnavailableError
+            It does not let us, or does not answer.
+        """
+        del access, context
 
     @abstractmethod
     def list(self, since: Since, context: Context) -> Iterable[ReferenceValue | ReferencePage]:
@@ -156,11 +206,11 @@ class Catalog(ABC):
 
     @abstractmethod
     def read(self, ids: Sequence[ReferenceId], context: Context) -> Sequence[ReferenceValue]:
-        """One value for each id, in order."""
+        """One value for each id, in order; at most `CatalogCapabilities.max_batch` are asked for at once."""
 
 
-class _EngineSide(Catalog):
-    """A catalog behind the adapter that the engine calls it through."""
+class _BuiltinCatalog(Catalog):
+    """A catalog of the library's, or one behind the adapter that the engine calls it through."""
 
     def __init__(self, core: _core.Catalog) -> None:
         self._core = core
@@ -170,6 +220,12 @@ class _EngineSide(Catalog):
 
     def identity(self) -> str:
         return self._core.identity()
+
+    def endpoint(self) -> str:
+        return self._core.endpoint()
+
+    def check(self, access: Literal["read", "update"], context: Context) -> None:
+        self._core.check(access, context)
 
     def list(self, since: Since, context: Context) -> Iterator[ReferencePage]:
         lister = self._core.list(since, context)
@@ -186,6 +242,29 @@ class _EngineSide(Catalog):
         return self._core.read(ids, context)
 
 
+def open_catalog(url: str) -> Catalog:
+    """Open a catalog by its URL. Nothing is asked of it yet: `Catalog.check` does that.
+
+    ``sqlite:///path/crm.db?table=documents&id=id&url=url`` is built in. URLs of other databases
+    (``postgresql+psycopg://user@host/crm?table=…``) are opened by `waybill.sql`, which needs ``pip install waybill[sql]``.
+
+    Raises
+    ------
+    InvalidArgumentError
+        An unknown scheme, or an unknown or wrong parameter.
+    """
+    scheme = url.partition("://")[0].lower()
+    if "+" in scheme or scheme in _DATABASES:
+        opened: Catalog = import_module("waybill.sql").open_catalog(url)  # SQLAlchemy is an extra
+        return opened
+    return _BuiltinCatalog(_core.open_catalog(url))
+
+
+def core_catalog(catalog: Catalog) -> _core.Catalog:
+    """What the engine takes for `catalog`."""
+    return catalog._core if isinstance(catalog, _BuiltinCatalog) else _core.adapt_catalog(catalog)
+
+
 def as_engine_sees(catalog: Catalog) -> Catalog:
     """A catalog behind the very adapter that the engine calls it through; for the conformance suite."""
-    return _EngineSide(_core.adapt_catalog(catalog))
+    return _BuiltinCatalog(core_catalog(catalog))

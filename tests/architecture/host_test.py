@@ -57,14 +57,14 @@ def test_the_library_ends_prints_changes_and_starts_nothing() -> None:
         assert not found, f"{path.relative_to(ROOT)}: {found}"
 
 
-def test_sqlite_is_used_in_one_place() -> None:
+def test_sqlite_is_used_for_ledgers_and_catalogs_alone() -> None:
     users = {
         path.relative_to(ROOT).as_posix()
         for path in sources()
         if re.search(r"#include <sqlite3", path.read_text(encoding="utf-8"))
     }
     assert users
-    assert all(user.startswith("src/trackers/sqlite/") for user in users), users
+    assert all(user.startswith(("src/trackers/sqlite/", "src/connectors/sql_catalog/")) for user in users), users
     python = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "python").rglob("*.py")

@@ -25,6 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "connectors/filesystem": {"base", "net"},
     "connectors/s3": {"base", "net", "aws"},
     "connectors/memory": {"base", "net"},
+    "connectors/sql_catalog": {"base"},
     # The one file that knows all connectors.
     "builtin.cpp": {
         "base",
@@ -35,6 +36,7 @@ ARROWS: dict[str, set[str]] = {
         "connectors/filesystem",
         "connectors/s3",
         "connectors/memory",
+        "connectors/sql_catalog",
     },
 }
 
@@ -42,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
 THIRD_PARTY = {
     "curl/": {"src/net/http_client.cpp"},
     "openssl/": {"src/base/", "src/net/", "src/aws/"},
-    "sqlite3.h": {"src/trackers/sqlite/"},
+    "sqlite3.h": {"src/trackers/sqlite/", "src/connectors/sql_catalog/"},
     "nlohmann/": {"src/"},
     "pugixml.hpp": {"src/aws/", "src/connectors/s3/"},
     "pybind11/": {"python/bindings/"},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the three suites share: sample data, awkward keys, cancelling a call that hangs, and the checks of listings.
+// What the suites share: sample data, awkward keys, cancelling a call that hangs, and the checks of listings.
 #include "conformance/conformance.hpp"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The conformance suite: what every Source, Destination and Tracker has to keep, as GoogleTest cases. To run it on a
-// store of your own, derive a fixture from the one of its interface, instantiate the suite with the macro at its end,
-// and compile the three *_conformance.cpp files beside it (see README.md). It includes waybill's public headers only,
+// The conformance suite: what every Source, Destination, Catalog and Tracker has to keep, as GoogleTest cases. To run it on
+// a store of your own, derive a fixture from the one of its interface, instantiate the suite with the macro at its end,
+// and compile the *_conformance.cpp files beside it (see README.md). It includes waybill's public headers only,
 // and tests/support/test_context.hpp.
 //
 // What a store says it cannot do (Capabilities) or hold (can_hold) is skipped, and the skip is printed with its reason.
@@ -15,11 +15,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "support/test_context.hpp"
+#include "waybill/catalog.hpp"
 #include "waybill/destination.hpp"
 #include "waybill/source.hpp"
 #include "waybill/tracker.hpp"
@@ -88,6 +90,51 @@ class DestinationFixture {
   virtual std::shared_ptr<Destination> missing_store() { return nullptr; }
 };
 
+/// A Catalog under test, and the system of record behind it, which begins without records.
+class CatalogFixture {
+ public:
+  /// What a record keeps beside its value.
+  struct Kept {
+    bool partition = false;
+    bool partition_name = false;
+    bool stamps = false;             ///< that rise with every change, also one that put() and set() make
+    std::vector<std::string> names;  ///< of ReferenceValue::names
+  };
+  virtual ~CatalogFixture() = default;
+
+  virtual Catalog& catalog() = 0;
+  /// Of every ReferenceId.
+  virtual std::string field() const = 0;
+  /// Adds records, by other means than the catalog under test: of each the record's id, value, partition and names.
+  virtual void put(std::span<const ReferenceValue> records) = 0;
+  virtual void set(const std::string& record, const std::optional<std::string>& value) = 0;
+  virtual void remove(const std::string& record) = 0;
+  /// The value of a record that is there, by other means than the catalog under test.
+  virtual std::optional<std::string> value(const std::string& record) = 0;
+
+  virtual Kept kept() const { return {}; }
+  /// An id for each number, all different. They need not be in order.
+  virtual std::string record(int number) const { return "record " + std::to_string(number); }
+  virtual bool can_hold_record(const std::string& record) const {
+    static_cast<void>(record);
+    return true;
+  }
+  virtual bool can_hold_value(const std::optional<std::string>& value) const {
+    static_cast<void>(value);
+    return true;
+  }
+  /// A value that the field must not take (it is too long, it breaks a constraint); nothing where there is none.
+  virtual std::optional<std::string> refused_value() const { return std::nullopt; }
+  virtual size_t more_than_a_page() const { return 2'100; }
+  /// As SourceFixture::stall.
+  virtual bool stall() { return false; }
+  virtual void resume() {}
+  /// A catalog of the same kind whose store is not there; null where there is no such thing.
+  virtual std::shared_ptr<Catalog> missing_store() { return nullptr; }
+  /// The same store, for somebody who may only read it; null where there is no such thing.
+  virtual std::shared_ptr<Catalog> without_right_to_update() { return nullptr; }
+};
+
 /// A Tracker under test: an empty ledger.
 class TrackerFixture {
  public:
@@ -135,9 +182,10 @@ class Suite : public ::testing::TestWithParam<Factory<Fixture>> {
 
 class SourceConformance : public Suite<SourceFixture> {};
 class DestinationConformance : public Suite<DestinationFixture> {};
+class CatalogConformance : public Suite<CatalogFixture> {};
 class TrackerConformance : public Suite<TrackerFixture> {};
 
-// ---- what the three suites share ----
+// ---- what the suites share ----
 
 /// `size` bytes that look random and depend on `seed` only.
 std::string sample_content(size_t size, uint64_t seed);
@@ -199,6 +247,8 @@ void check_resume(Store& store, const std::vector<Key>& keys, Context& context);
   WAYBILL_CONFORMANCE_INSTANTIATE_(SourceConformance, SourceFixture, Name, __VA_ARGS__)
 #define WAYBILL_CONFORMANCE_DESTINATION(Name, ...) \
   WAYBILL_CONFORMANCE_INSTANTIATE_(DestinationConformance, DestinationFixture, Name, __VA_ARGS__)
+#define WAYBILL_CONFORMANCE_CATALOG(Name, ...) \
+  WAYBILL_CONFORMANCE_INSTANTIATE_(CatalogConformance, CatalogFixture, Name, __VA_ARGS__)
 #define WAYBILL_CONFORMANCE_TRACKER(Name, ...) \
   WAYBILL_CONFORMANCE_INSTANTIATE_(TrackerConformance, TrackerFixture, Name, __VA_ARGS__)
 

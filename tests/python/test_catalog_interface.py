@@ -38,7 +38,15 @@ class TableCatalog(waybill.Catalog):
         return "crm://Ünal/documents"
 
     def value(self, record: str) -> waybill.ReferenceValue:
-        return waybill.ReferenceValue(id_of(record), self.table.get(record), f"stamp {record}", "p", "Ünal & co")
+        return waybill.ReferenceValue(
+            id_of(record),
+            self.table.get(record),
+            f"stamp {record}",
+            "p",
+            "Ünal & co",
+            {"file name": f"ä {record}.pdf", "created": ""},
+            record not in self.table,
+        )
 
     def list(
         self, since: waybill.Since, context: waybill.Context
@@ -61,7 +69,7 @@ class TableCatalog(waybill.Catalog):
         results = []
         for update in updates:
             if update.id.record not in self.table:
-                results.append(waybill.UpdateResult("failed", "missing", "no such record"))
+                results.append(waybill.UpdateResult("failed", "missing", "no such record", retryable=True))
             elif self.table[update.id.record] != update.expected or update.expected_stamp == "old":
                 results.append(waybill.UpdateResult("conflict", "conflict"))
             else:
@@ -94,7 +102,7 @@ def test_what_a_catalog_says_comes_back_whole() -> None:
         waybill.UpdateResult("updated"),
         waybill.UpdateResult("conflict", "conflict"),
         waybill.UpdateResult("conflict", "conflict"),
-        waybill.UpdateResult("failed", "missing", "no such record"),
+        waybill.UpdateResult("failed", "missing", "no such record", retryable=True),
     ]
     assert (catalog.table["00001"], catalog.table["00100"], catalog.table["00003"]) == ("new/1", "new/100", "old/3")
 
@@ -175,6 +183,10 @@ def test_wrong_answers_are_named() -> None:
         ((), r"read\(\) gave 0 answers to 1 questions"),
         (None, "read: None is not a sequence"),
         ([waybill.ReferenceValue(id_of("1"), 7)], "value: 7 is not str or bytes"),  # type: ignore[arg-type]
+        (
+            [waybill.ReferenceValue(id_of("1"), None, names={"a": 7})],  # type: ignore[dict-item]
+            "names: 7 is not str or bytes",
+        ),
         ([waybill.Since()], r"read: Since\(.* is not a waybill\.ReferenceValue"),
     ]:
         catalog.answers = answers
@@ -188,11 +200,46 @@ def test_wrong_answers_are_named() -> None:
         as_engine_sees(object())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", ["list", "read", "update"])
+def test_check_is_asked_and_capabilities_again_after_it() -> None:
+    class Checked(TableCatalog):
+        asked: list[str] = []  # noqa: RUF012
+        length = 0
+
+        def capabilities(self) -> waybill.CatalogCapabilities:
+            return waybill.CatalogCapabilities(max_value_length=self.length)
+
+        def endpoint(self) -> str:
+            return "crm://Ünal"
+
+        def check(self, access: str, context: waybill.Context) -> None:
+            self.asked.append(access)
+            self.length = 255
+            if access == "update":
+                raise PermissionError("no right to update")
+
+    engine = as_engine_sees(Checked())
+    assert engine.endpoint() == "crm://Ünal"
+    assert engine.capabilities().max_value_length == 0
+    engine.check("read", waybill.Context())
+    assert engine.capabilities().max_value_length == 255
+    with pytest.raises(waybill.PermissionDeniedError, match="no right to update"):
+        engine.check("update", waybill.Context())
+    assert Checked.asked == ["read", "update"]
+    with pytest.raises(waybill.InternalError, match="access: 'write' is not one of its words"):
+        engine.check("write", waybill.Context())  # type: ignore[arg-type]
+    plain = as_engine_sees(TableCatalog())
+    plain.check("update", waybill.Context())
+    assert plain.endpoint() == plain.identity()
+
+
+@pytest.mark.parametrize("method", ["check", "list", "read", "update"])
 def test_calls_that_hang_are_given_up(method: str) -> None:
     gate = threading.Event()
 
     class Hanging(TableCatalog):
+        def check(self, access: str, context: waybill.Context) -> None:
+            gate.wait(60)
+
         def list(self, since: waybill.Since, context: waybill.Context) -> Any:
             gate.wait(60)
             return []
@@ -206,6 +253,7 @@ def test_calls_that_hang_are_given_up(method: str) -> None:
     engine = as_engine_sees(Hanging())
     context = waybill.Context()
     calls = {
+        "check": lambda: engine.check("read", context),
         "list": lambda: list(engine.list(waybill.Since(), context)),
         "read": lambda: engine.read([], context),
         "update": lambda: engine.update([], context),
