@@ -19,6 +19,9 @@ std::string refused_gates(const std::string& gates);
 std::string to_json(const CutoverOptions& options);
 std::string to_json(const RollbackOptions& options);
 
+/// Of a plan's options: the newest run when it was made.
+inline constexpr const char* last_run_member = "last_run";
+
 /// The options of a run, with `what` beside them: an object under `name`.
 std::string with_member(const std::string& options, const char* name, const std::string& what);
 /// That member of recorded options, one line; "" where there is none.

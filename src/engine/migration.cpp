@@ -416,6 +416,8 @@ CutoverPlan Migration::plan_cutover(const CutoverOptions& options) {
 
 namespace {
 
+constexpr size_t most_runs = 1000;
+
 // Why the newest plan must not be executed; "" if it may.
 std::string refusal_of(Tracker& tracker, std::string_view hash, const CutoverOptions& options) {
   const std::optional<CutoverPlanRecord> plan = tracker.cutover_plan();
@@ -428,9 +430,10 @@ std::string refusal_of(Tracker& tracker, std::string_view hash, const CutoverOpt
     return "plan " + made + ", is too old; plan anew with: waybill cutover";
   }
   if (!plan->is_ready) return "plan " + plan->hash + " is not ready: " + internal::refused_gates(plan->gates);
-  for (const RunRecord& run : tracker.runs(100)) {
-    const bool is_since = run.started_at_ms > plan->at_ms && !internal::switches_references(run.phase);
-    if (is_since) return std::string(to_string(run.phase)) + " run " + std::to_string(run.run) + " came after plan " + plan->hash + "; plan anew with: waybill cutover";
+  const uint64_t last_run = std::strtoull(internal::member_of(plan->options, internal::last_run_member).c_str(), nullptr, 10);
+  for (const RunRecord& run : tracker.runs(most_runs)) {
+    if (run.run <= last_run) break;
+    if (!internal::switches_references(run.phase)) return std::string(to_string(run.phase)) + " run " + std::to_string(run.run) + " came after plan " + plan->hash + "; plan anew with: waybill cutover";
   }
   return "";
 }

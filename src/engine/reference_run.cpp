@@ -216,39 +216,51 @@ std::vector<ReferenceValue> ReferenceRun::read(std::span<const ReferenceId> ids)
   });
 }
 
+// What a field holds now decides; the answer only tells whether another try is worth it, and why not.
+ReferenceRun::Verdict ReferenceRun::judge_one(Switch& one, const ReferenceValue& now) const {
+  if (!now.is_gone && now.value == value_after(one.journal, direction_)) {
+    mark_done(one, direction_, now.value);
+    return Verdict::ended;
+  }
+  if (now.is_gone || now.value != value_before(one.journal, direction_)) {
+    mark_changed(one, direction_, now);
+    const bool is_said = one.result.status == UpdateResult::Status::updated;
+    return is_said && !now.is_gone ? Verdict::differs : Verdict::ended;
+  }
+  if (is_worth_another(one)) return Verdict::again;
+  if (is_refusal_of_all(one.result)) return Verdict::refused;
+  mark_refused(one, direction_, one.result.error_class, one.result.message);
+  return Verdict::ended;
+}
+
 void ReferenceRun::judge(Work& work) {
   const std::vector<ReferenceValue> now = read(work.batch);
   WAYBILL_FAULT_POINT("read_back");
   std::vector<Switch> ended;
   std::vector<Switch> again;
-  std::vector<Switch> refused;
+  size_t n_said = 0;     // to be updated
+  size_t n_differs = 0;  // of these, what reads as something else
+  std::optional<UpdateResult> refusal;
   for (size_t i = 0; i < work.batch.size(); ++i) {
     Switch& one = work.batch[i];
-    const bool is_as_before = !now[i].is_gone && now[i].value == value_before(one.journal, direction_);
-    if (!now[i].is_gone && now[i].value == value_after(one.journal, direction_)) mark_done(one, direction_, now[i].value);
-    else if (!is_as_before) mark_changed(one, direction_, now[i]);
-    else if (is_worth_another(one)) {
-      again.push_back(std::move(one));
-      continue;
-    } else if (is_refusal_of_all(one.result)) {
-      refused.push_back(std::move(one));
-      continue;
-    } else {
-      mark_refused(one, direction_, one.result.error_class, one.result.message);
-    }
-    ended.push_back(std::move(one));
+    const Verdict verdict = judge_one(one, now[i]);
+    n_said += one.result.status == UpdateResult::Status::updated ? 1 : 0;
+    n_differs += verdict == Verdict::differs ? 1 : 0;
+    if (verdict == Verdict::refused && !refusal) refusal = one.result;
+    const bool is_over = verdict == Verdict::ended || verdict == Verdict::differs;
+    (is_over ? ended : again).push_back(std::move(one));
   }
   write(ended, true);
   WAYBILL_FAULT_POINT("outcome");
   // Nothing was done of the rest.
   work.stage = Work::Stage::begun;
   work.batch = std::move(again);
-  if (!refused.empty()) {
-    const UpdateResult& result = refused.front().result;
-    const Error error(ErrorCode::failed_precondition, result.error_class, "the catalog refuses updates: " + result.message);
-    std::move(refused.begin(), refused.end(), std::back_inserter(work.batch));
-    throw Error(error);
+  if (n_differs > 1 && n_differs == n_said) {
+    throw Error(ErrorCode::data_loss, ErrorClass::conflict,
+                "the catalog said that " + std::to_string(n_said) + " updates were made, and none of them reads as it was written: it changes "
+                "values; see what it holds now with: waybill references --state conflict");
   }
+  if (refusal) throw Error(ErrorCode::failed_precondition, refusal->error_class, "the catalog refuses updates: " + refusal->message);
   if (!work.batch.empty()) wait_for_another(work.batch.front());
 }
 

@@ -68,6 +68,13 @@ class ReferenceRun : public RunBase {
     std::vector<Switch> batch;
   };
 
+  enum class Verdict {
+    ended,
+    differs,  ///< ended, and holds something else than what the catalog said it was set to
+    again,
+    refused,  ///< as every other would be
+  };
+
   void feed();
   void unhurried(const std::function<void()>& step);
   void resolve();
@@ -76,6 +83,7 @@ class ReferenceRun : public RunBase {
   void intend(Work& work);
   void look_first(std::vector<Switch>& batch);
   void ask(std::vector<Switch>& batch);
+  Verdict judge_one(Switch& one, const ReferenceValue& now) const;
   void judge(Work& work);
   void put_back(std::vector<Switch>& batch);
   void wait_for_another(const Switch& one);

@@ -417,6 +417,28 @@ TEST_F(Cutovers, what_another_program_switched_is_confirmed_by_reading_and_can_b
   EXPECT_EQ(catalog->writes(), 1u);
 }
 
+TEST_F(Cutovers, a_catalog_that_changes_what_it_is_given_ends_the_run_with_its_first_batch) {
+  MemoryCatalog::Options small;
+  small.max_batch = 5;
+  catalog = std::make_shared<MemoryCatalog>(small);
+  back_up(50);
+  const std::string hash = plan().hash;
+  catalog->set_hook([this](const std::string& step, const std::string&, Context&) {
+    if (step != "answer") return;
+    for (const auto& [name, content] : catalog->records()) {
+      if (content.value->starts_with("https")) catalog->set(name, "HTTPS" + content.value->substr(5));
+    }
+  });
+  Options one_by_one = quick();
+  one_by_one.concurrency = 1;
+  const Report report = cut_over(hash, options(), one_by_one);
+  EXPECT_EQ(report.snapshot.state, RunState::failed);
+  EXPECT_NE(report.message.find("none of them reads as it was written"), std::string::npos) << report.message;
+  EXPECT_EQ(catalog->writes(), 5u);
+  EXPECT_EQ(report.snapshot.references.conflict, 5);
+  EXPECT_EQ(report.snapshot.references.pending, 45);
+}
+
 TEST_F(Cutovers, a_value_of_ours_is_never_an_old_one) {
   back_up(5);
   ASSERT_EQ(cut_over().exit_code, 0);
