@@ -119,6 +119,7 @@ class PythonReferenceLister final : public ReferenceLister {
     try {
       ReferencePage page =
           in_python<ReferencePage>(shared_, context, [state = state_, shared = shared_] { return state->draw(shared); });
+      if (page.references.empty() && !page.is_last) context.check();  // stopped, and not at its end
       if (!page.resume.empty()) since_.resume = page.resume;
       return page;
     } catch (...) {

@@ -119,6 +119,8 @@ class Postgres:
                 "port": str(self.port),
                 "unix_socket_directories": str(self._folder),
                 "fsync": "off",
+                "full_page_writes": "off",
+                "autovacuum": "off",
                 "max_connections": "60",
             }
             with open(self._folder / "log", "ab") as log:

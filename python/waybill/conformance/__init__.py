@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The conformance suite: what every `waybill.Source`, `Destination`, `Transform` and `Tracker` has to keep, as pytest cases.
+"""The conformance suite: what every `waybill.Source`, `Destination`, `Transform`, `Catalog` and `Tracker` has to keep, as pytest
+cases.
 
 Inherit the suite in a test file of your own and give it a fixture ``store``: a `SourceFixture`, `DestinationFixture`,
-`TransformFixture` or `TrackerFixture`, which makes an empty store and puts content into it, or looks at it, by other means than
+`TransformFixture`, `CatalogFixture` or `TrackerFixture`, which makes an empty store and puts content into it, or looks at it, by other means than
 what is tested::
 
     from waybill.conformance import SourceConformance, SourceFixture
@@ -19,9 +20,11 @@ The cases are those of the suite for stores in C++ (tests/conformance), under th
 is not among them: locators, copies inside a store, and pages that a later process resumes from.
 """
 
+from waybill.conformance.catalog import CatalogConformance
 from waybill.conformance.destination import DestinationConformance
 from waybill.conformance.fixtures import (
     AttributesKept,
+    CatalogFixture,
     DestinationFixture,
     SourceFixture,
     TrackerFixture,
@@ -34,6 +37,8 @@ from waybill.conformance.transform import TransformConformance
 
 __all__ = [
     "AttributesKept",
+    "CatalogConformance",
+    "CatalogFixture",
     "DestinationConformance",
     "DestinationFixture",
     "SourceConformance",

@@ -7,10 +7,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from waybill.catalogs import Catalog, ReferenceValue
 from waybill.stores import Attributes, Destination, Source, Transform
 from waybill.tracker import Tracker
 
-__all__ = ["AttributesKept", "DestinationFixture", "SourceFixture", "TrackerFixture", "TransformFixture"]
+__all__ = [
+    "AttributesKept",
+    "CatalogFixture",
+    "DestinationFixture",
+    "SourceFixture",
+    "TrackerFixture",
+    "TransformFixture",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +37,19 @@ class AttributesKept:
     mtime: bool = False
 
 
-class _Fixture:
+class _Hanging:
+    """How a store is made to hang."""
+
+    def stall(self) -> bool:
+        """From now on calls hang (a gate is shut, a connection frozen) until `resume`. False where they cannot be made
+        to. They need not look at their context: the adapter has to give them up."""
+        return False
+
+    def resume(self) -> None:
+        """Calls come through again."""
+
+
+class _Fixture(_Hanging):
     """What both ends have. Override what differs.
 
     Attributes
@@ -45,14 +65,6 @@ class _Fixture:
         """Whether the store can hold such a key. Cases leave out the others, and say so."""
         del key
         return True
-
-    def stall(self) -> bool:
-        """From now on calls hang (a gate is shut, a connection frozen) until `resume`. False where they cannot be made
-        to. They need not look at their context: the adapter has to give them up."""
-        return False
-
-    def resume(self) -> None:
-        """Calls come through again."""
 
 
 class SourceFixture(_Fixture, ABC):
@@ -111,6 +123,78 @@ class DestinationFixture(_Fixture, ABC):
 
     def missing_store(self) -> Destination | None:
         """A destination of the same kind whose store is not there; None where there is no such thing."""
+        return None
+
+
+class CatalogFixture(_Hanging, ABC):
+    """A catalog under test, and the system of record behind it, which begins without records.
+
+    Attributes
+    ----------
+    keeps_partitions : bool
+        Records have a partition and its name.
+    keeps_stamps : bool
+        Records have stamps that rise with every change, also one that `put` and `set` make.
+    names : sequence of str
+        What records have in `ReferenceValue.names`.
+    refused_value : str or None
+        A value that the field must not take: it is too long, or breaks a constraint.
+    more_than_a_page : int
+        So many records do not fit one page of a listing.
+    """
+
+    keeps_partitions: bool = False
+    keeps_stamps: bool = False
+    names: Sequence[str] = ()
+    refused_value: str | None = None
+    more_than_a_page: int = 2100
+
+    @property
+    @abstractmethod
+    def catalog(self) -> Catalog:
+        """The one under test: always the same."""
+
+    @property
+    @abstractmethod
+    def field(self) -> str:
+        """Of every `ReferenceId`."""
+
+    @abstractmethod
+    def put(self, records: Sequence[ReferenceValue]) -> None:
+        """Add records, by other means than the catalog: of each ``id.record``, ``value``, ``partition`` and ``names``."""
+
+    @abstractmethod
+    def set(self, record: str, value: str | None) -> None:
+        """Change the value of a record, by other means than the catalog."""
+
+    @abstractmethod
+    def remove(self, record: str) -> None:
+        """Remove a record, by other means than the catalog."""
+
+    @abstractmethod
+    def value(self, record: str) -> str | None:
+        """The value of a record that is there, by other means than the catalog."""
+
+    def record(self, number: int) -> str:
+        """An id for each number, all different. They need not be in order."""
+        return f"record {number}"
+
+    def can_hold_record(self, record: str) -> bool:
+        """Whether there may be a record of such an id. Cases leave out the others, and say so."""
+        del record
+        return True
+
+    def can_hold_value(self, value: str | None) -> bool:
+        """Whether the field may hold such a value."""
+        del value
+        return True
+
+    def missing_store(self) -> Catalog | None:
+        """A catalog of the same kind whose store is not there; None where there is no such thing."""
+        return None
+
+    def without_right_to_update(self) -> Catalog | None:
+        """The same store, for somebody who may only read it; None where there is no such thing."""
         return None
 
 

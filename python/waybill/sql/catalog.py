@@ -305,7 +305,9 @@ class SqlCatalog(Catalog):
             for update, is_changed in zip(updates, changed, strict=True)
         ]
 
-    def _apply_at_once(self, connection: sa.Connection, table: Table, updates: Sequence[ReferenceUpdate]) -> Sequence[bool]:
+    def _apply_at_once(
+        self, connection: sa.Connection, table: Table, updates: Sequence[ReferenceUpdate]
+    ) -> Sequence[bool]:
         """In one statement, which says what it changed. Who waits for another writer compares what that one left."""
         keys = [table.id_of(update.id.record) for update in updates]
         rows = [
@@ -323,7 +325,7 @@ class SqlCatalog(Catalog):
         ).data(rows)
         statement = (
             sa.update(table.clause)
-            .values({table.url: sa.cast(wanted.c.value, table.url.type)})
+            .values({table.url: wanted.c.value})  # a cast to the column's type would cut off what is too long
             .where(table.id == wanted.c.record, _text(table.url).is_not_distinct_from(wanted.c.expected.collate("C")))
             .returning(table.id)
         )
