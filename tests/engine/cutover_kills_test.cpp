@@ -131,7 +131,8 @@ class CutoverKills : public ::testing::Test {
     const char* const steps[] = {"updating", "updated", "reading", "read", "list"};
     int killed = 0;
     for (int i = 0; i < n_kills; ++i) {
-      const std::string step = steps[random.below(phase == "cutover" ? 5 : 4)];
+      // The listing comes last, when everything is switched.
+      const std::string step = steps[random.below(phase == "cutover" && i >= n_kills * 3 / 4 ? 5 : 4)];
       const std::string kill = step + ":" + std::to_string(step == "list" ? 1 : 1 + random.below(4));
       const Ended ended = process(phase, hash, kill);
       if (!ended.is_killed) {

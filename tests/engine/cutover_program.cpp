@@ -42,13 +42,13 @@ class DyingLister final : public ReferenceLister {
   std::unique_ptr<ReferenceLister> inner_;
 };
 
-/// The catalog of crm.db, in batches of ten.
+/// The catalog of crm.db, in batches of three.
 class DyingCatalog final : public Catalog {
  public:
   explicit DyingCatalog(std::shared_ptr<Catalog> inner) : inner_(std::move(inner)) {}
   Capabilities capabilities() const override {
     Capabilities can = inner_->capabilities();
-    can.max_batch = 10;
+    can.max_batch = 3;
     return can;
   }
   std::string identity() const override { return inner_->identity(); }
