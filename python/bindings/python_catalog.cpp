@@ -12,8 +12,6 @@
 namespace waybill::python {
 
 template <>
-inline constexpr const char* class_name<ReferenceId> = "ReferenceId";
-template <>
 inline constexpr const char* class_name<ReferenceValue> = "ReferenceValue";
 template <>
 inline constexpr const char* class_name<ReferenceUpdate> = "ReferenceUpdate";
@@ -48,13 +46,6 @@ struct Words<CatalogAccess> {
   static constexpr int n = 2;
   static const char* at(CatalogAccess value) { return value == CatalogAccess::read ? "read" : "update"; }
 };
-
-template <class Fields, Is<ReferenceId> R>
-void describe(Fields& f, R& r) {
-  f("catalog", r.catalog);
-  f("record", r.record);
-  f("field", r.field);
-}
 
 template <class Fields, Is<ReferenceValue> R>
 void describe(Fields& f, R& r) {

@@ -16,13 +16,16 @@ namespace {
 /// The methods, by the names that they have in Python.
 enum Method : size_t {
   bind_, migration_, acquire_, release_, hurry_, commit_, claim_, lookup_, scan_, uploads_, upload_, listings_, findings_,
-  events_, runs_, history_, partitions_, rates_, snapshot_, request_, requests_, n_methods
+  events_, runs_, history_, partitions_, rates_, snapshot_, request_, requests_, lookup_references_, scan_references_,
+  lookup_journal_, journal_, cutover_plan_, n_methods
 };
 constexpr std::array<const char*, n_methods> method_names = {
     "bind", "migration", "acquire", "release", "hurry", "commit", "claim", "lookup", "scan", "uploads", "upload", "listings",
-    "read_findings", "read_events", "read_runs", "read_history", "read_partitions", "read_rates", "snapshot", "request", "requests"};
+    "read_findings", "read_events", "read_runs", "read_history", "read_partitions", "read_rates", "snapshot", "request", "requests",
+    "lookup_references", "scan_references", "lookup_journal", "read_journal", "cutover_plan"};
 /// Those that a ledger can do without.
-constexpr std::array<Method, 4> optional_methods = {hurry_, history_, partitions_, rates_};
+constexpr std::array<Method, 9> optional_methods = {hurry_, history_, partitions_, rates_, lookup_references_,
+                                                    scan_references_, lookup_journal_, journal_, cutover_plan_};
 
 /// What a tracker raises is the ledger's failure, but where it says itself that it is something else.
 Error as_trackers(const Error& error) {
@@ -97,11 +100,7 @@ class PythonTracker final : public Tracker {
   }
   std::vector<std::optional<ItemRecord>> lookup(std::span<const ItemId> ids) override {
     if (!is_own_[lookup_]) return ledger_->lookup(ids);
-    auto found = ask<std::vector<std::optional<ItemRecord>>>(
-        lookup_, [copy = std::vector(ids.begin(), ids.end())] { return py::make_tuple(make_record(copy)); });
-    if (found.size() == ids.size()) return found;
-    throw Error(ErrorCode::internal, ErrorClass::tracker,
-                "lookup() gave " + std::to_string(found.size()) + " rows for " + std::to_string(ids.size()) + " ids");
+    return ask_each<ItemRecord>(lookup_, ids);
   }
   ScanPage scan(const Query& query, const std::string& resume, size_t limit) override {
     if (!is_own_[scan_]) return ledger_->scan(query, resume, limit);
@@ -123,6 +122,30 @@ class PythonTracker final : public Tracker {
   std::vector<Finding> findings(uint64_t run, uint64_t offset, size_t limit) override {
     if (!is_own_[findings_]) return ledger_->findings(run, offset, limit);
     return ask<std::vector<Finding>>(findings_, [run, offset, limit] { return py::make_tuple(run, offset, limit); });
+  }
+  std::vector<std::optional<ReferenceRecord>> lookup_references(std::span<const ReferenceId> ids) override {
+    if (!is_own_[lookup_references_]) return ledger_ ? ledger_->lookup_references(ids) : Tracker::lookup_references(ids);
+    return ask_each<ReferenceRecord>(lookup_references_, ids);
+  }
+  ReferenceRecordPage scan_references(const ReferenceQuery& query, const std::string& resume, size_t limit) override {
+    if (!is_own_[scan_references_]) {
+      return ledger_ ? ledger_->scan_references(query, resume, limit) : Tracker::scan_references(query, resume, limit);
+    }
+    return ask<ReferenceRecordPage>(scan_references_, [query, resume, limit] {
+      return py::make_tuple(make_record(query), py::bytes(resume), limit);
+    });
+  }
+  std::vector<std::optional<JournalRecord>> lookup_journal(std::span<const ReferenceId> ids) override {
+    if (!is_own_[lookup_journal_]) return ledger_ ? ledger_->lookup_journal(ids) : Tracker::lookup_journal(ids);
+    return ask_each<JournalRecord>(lookup_journal_, ids);
+  }
+  std::vector<JournalRecord> journal(const ReferenceId& id) override {
+    if (!is_own_[journal_]) return ledger_ ? ledger_->journal(id) : Tracker::journal(id);
+    return ask<std::vector<JournalRecord>>(journal_, [id] { return py::make_tuple(make_record(id)); });
+  }
+  std::optional<CutoverPlanRecord> cutover_plan() override {
+    if (!is_own_[cutover_plan_]) return ledger_ ? ledger_->cutover_plan() : Tracker::cutover_plan();
+    return ask<std::optional<CutoverPlanRecord>>(cutover_plan_);
   }
   std::vector<Event> events(uint64_t after, size_t limit) override {
     if (!is_own_[events_]) return ledger_->events(after, limit);
@@ -169,6 +192,16 @@ class PythonTracker final : public Tracker {
   Result ask(Method method) const {
     return ask<Result>(method, [] { return py::tuple(); });
   }
+  /// What `method` gives for each id, in order.
+  template <class Record, class Id>
+  std::vector<std::optional<Record>> ask_each(Method method, std::span<const Id> ids) const {
+    auto found = ask<std::vector<std::optional<Record>>>(
+        method, [copy = std::vector(ids.begin(), ids.end())] { return py::make_tuple(make_record(copy)); });
+    if (found.size() == ids.size()) return found;
+    throw Error(ErrorCode::internal, ErrorClass::tracker,
+                std::string(method_names[method]) + "() gave " + std::to_string(found.size()) + " rows for " +
+                    std::to_string(ids.size()) + " ids");
+  }
   template <class Arguments>
   void tell(Method method, Arguments arguments) const {
     in_ledger<bool>(method, std::move(arguments), [](py::handle, const char*) { return true; });
@@ -206,6 +239,9 @@ std::shared_ptr<const BatchHandle> batch_from(py::handle object) {
   take("listings", batch.listings);
   take("uploads", batch.uploads);
   take("findings", batch.findings);
+  take("references", batch.references);
+  take("journal", batch.journal);
+  take("plan", batch.plan);
   take("events", batch.events);
   take("rates", batch.rates);
   take("live", batch.live);

@@ -73,6 +73,22 @@ template <>
 inline constexpr const char* class_name<Request> = "Request";
 template <>
 inline constexpr const char* class_name<LeaseOptions> = "LeaseOptions";
+template <>
+inline constexpr const char* class_name<ReferenceId> = "ReferenceId";
+template <>
+inline constexpr const char* class_name<ReferenceRecord> = "ReferenceRecord";
+template <>
+inline constexpr const char* class_name<ReferenceChange> = "ReferenceChange";
+template <>
+inline constexpr const char* class_name<JournalRecord> = "JournalRecord";
+template <>
+inline constexpr const char* class_name<CutoverPlanRecord> = "CutoverPlanRecord";
+template <>
+inline constexpr const char* class_name<ReferenceQuery> = "ReferenceQuery";
+template <>
+inline constexpr const char* class_name<ReferenceRecordPage> = "ReferenceRecordPage";
+template <>
+inline constexpr const char* class_name<ReferenceAccounts> = "ReferenceAccounts";
 
 template <class Record>
 concept Described = class_name<std::remove_const_t<Record>> != nullptr;
@@ -103,6 +119,10 @@ template <>
 struct Words<EventKind> : OwnWords<EventKind, 7> {};
 template <>
 struct Words<LogLevel> : OwnWords<LogLevel, 4> {};
+template <>
+struct Words<ReferenceState> : OwnWords<ReferenceState, 9> {};
+template <>
+struct Words<JournalState> : OwnWords<JournalState, 5> {};
 template <>
 struct Words<Verb> : OwnWords<Verb, 2> {};
 template <>
@@ -158,6 +178,7 @@ void describe(Fields& f, R& r) {
   f.stored(r.stored);
   f("copied_at_ms", r.copied_at_ms);
   f("verified_at_ms", r.verified_at_ms);
+  f.bytes("destination_key", r.destination_key);
 }
 
 /// Of ItemRecord::stored, where there is one.
@@ -247,6 +268,93 @@ void describe(Fields& f, R& r) {
   f("data", r.data);
 }
 
+template <class Fields, Is<ReferenceId> R>
+void describe(Fields& f, R& r) {
+  f("catalog", r.catalog);
+  f("record", r.record);
+  f("field", r.field);
+}
+
+template <class Fields, Is<ReferenceRecord> R>
+void describe(Fields& f, R& r) {
+  describe(f, r.id);
+  f("partition", r.partition);
+  f("partition_name", r.partition_name);
+  f("item_partition", r.item.partition);
+  f.bytes("item_key", r.item.key);
+  f("item_version", r.item.version);
+  f("value", r.value);
+  f("stamp", r.stamp);
+  f("state", r.state);
+  f("intended", r.intended);
+  f("error_class", r.error_class);
+  f("reason", r.reason);
+  f("generation", r.generation);
+  f("seen", r.seen);
+  f("run", r.run);
+}
+
+template <class Fields, Is<ReferenceChange> R>
+void describe(Fields& f, R& r) {
+  f("record", r.record);
+  f("is_settled", r.is_settled);
+  f("attempts", r.attempts);
+  f("attempts_failed", r.attempts_failed);
+}
+
+template <class Fields, Is<JournalRecord> R>
+void describe(Fields& f, R& r) {
+  describe(f, r.id);
+  f("generation", r.generation);
+  f("run", r.run);
+  f("partition", r.partition);
+  f("old", r.old);
+  f("intended", r.intended);
+  f("observed", r.observed);
+  f("state", r.state);
+  f("at_ms", r.at_ms);
+}
+
+template <class Fields, Is<CutoverPlanRecord> R>
+void describe(Fields& f, R& r) {
+  f("hash", r.hash);
+  f("pass_", r.pass);  // the other name is a keyword of Python's
+  f("at_ms", r.at_ms);
+  f("references", r.references);
+  f("is_ready", r.is_ready);
+  f("gates", r.gates);
+  f("options", r.options);
+}
+
+template <class Fields, Is<ReferenceQuery> R>
+void describe(Fields& f, R& r) {
+  f("states", r.states);
+  f("partition", r.partition);
+  f("not_seen_since", r.not_seen_since);
+  f("run", r.run);
+}
+
+template <class Fields, Is<ReferenceRecordPage> R>
+void describe(Fields& f, R& r) {
+  f("references", r.references);
+  f.bytes("resume", r.resume);
+  f("is_last", r.is_last);
+}
+
+template <class Fields, Is<ReferenceAccounts> R>
+void describe(Fields& f, R& r) {
+  f("total", r.total);
+  f("original", r.original);
+  f("pending", r.pending);
+  f("intended", r.intended);
+  f("updated", r.updated);
+  f("restored", r.restored);
+  f("conflict", r.conflict);
+  f("failed", r.failed);
+  f("vanished", r.vanished);
+  f("excluded", r.excluded);
+}
+
 template <class Fields, Is<RunRecord> R>
 void describe(Fields& f, R& r) {
   f("run", r.run);
@@ -258,6 +366,7 @@ void describe(Fields& f, R& r) {
   f("active_seconds", r.active_seconds);
   f("listing_complete", r.listing_complete);
   f("expected_items", r.expected_items);
+  f("references", r.references);
   f("options", r.options);
   f("engine_version", r.engine_version);
   f("host", r.host);
@@ -274,6 +383,7 @@ void describe(Fields& f, R& r) {
   f("attempts_failed", r.attempts_failed);
   f("failed_by_class", r.failed_by_class);
   f("findings", r.findings);
+  f("references", r.references);
 }
 
 template <class Fields, Is<PartitionSummary> R>
@@ -283,6 +393,7 @@ void describe(Fields& f, R& r) {
   f("migration_items", r.migration_items);
   f("bytes_total", r.bytes_total);
   f("bytes_done", r.bytes_done);
+  f("references", r.references);
 }
 
 template <class Fields, Is<RateSample> R>
@@ -363,6 +474,8 @@ void describe(Fields& f, R& r) {
   f("heartbeat_at_ms", r.heartbeat_at_ms);
   f("owner", r.owner);
   f("items", r.items);
+  f("references", r.references);
+  f("run_references", r.run_references);
   f("migration_items", r.migration_items);
   f("findings", r.findings);
   f("failed_by_class", r.failed_by_class);

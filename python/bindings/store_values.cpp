@@ -298,6 +298,7 @@ Source::Capabilities source_capabilities_from(py::handle object) {
   out.start_after = flag(object, "start_after");
   out.lists_stamps = flag(object, "lists_stamps");
   out.versions = flag(object, "versions");
+  out.links = flag(object, "links");
   return out;
 }
 
@@ -329,6 +330,7 @@ py::dict to_dict(const Source::Capabilities& capabilities) {
   out["start_after"] = capabilities.start_after;
   out["lists_stamps"] = capabilities.lists_stamps;
   out["versions"] = capabilities.versions;
+  out["links"] = capabilities.links;
   return out;
 }
 

@@ -63,6 +63,32 @@ py::tuple scan(const TrackerHandle& handle, const std::vector<std::string>& stat
   return py::make_tuple(rows, py::bytes(page.resume), page.is_last);
 }
 
+ReferenceQuery make_reference_query(const std::vector<std::string>& states, const std::optional<std::string>& partition,
+                                    std::optional<uint64_t> run) {
+  ReferenceQuery query{.states = {}, .partition = partition, .not_seen_since = {}, .run = run};
+  for (const std::string& word : states) {
+    const auto state = reference_state_from(word);
+    if (!state) {
+      throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                  "states: \"" + printable(word) +
+                      "\" is not one of original, pending, intended, updated, restored, conflict, failed, vanished, "
+                      "excluded");
+    }
+    query.states.push_back(*state);
+  }
+  return query;
+}
+
+py::tuple references(const TrackerHandle& handle, const std::vector<std::string>& states,
+                     const std::optional<std::string>& partition, std::optional<uint64_t> run, const std::string& resume,
+                     size_t limit) {
+  const ReferenceQuery query = make_reference_query(states, partition, run);
+  const auto page = ask(handle, [&](Tracker& tracker) { return tracker.scan_references(query, resume, limit); });
+  py::list rows;
+  for (const ReferenceRecord& record : page.references) rows.append(RecordWriter<false>::dict_of(record));
+  return py::make_tuple(rows, py::bytes(page.resume), page.is_last);
+}
+
 template <class Record>
 py::list to_list(const std::vector<Record>& records) {
   py::list out;
@@ -78,6 +104,9 @@ py::object part_of(const BatchHandle& handle, const std::string& name) {
   if (name == "listings") return make_record(batch.listings);
   if (name == "uploads") return make_record(batch.uploads);
   if (name == "findings") return make_record(batch.findings);
+  if (name == "references") return make_record(batch.references);
+  if (name == "journal") return make_record(batch.journal);
+  if (name == "plan") return make_record(batch.plan);
   if (name == "events") return make_record(batch.events);
   if (name == "rates") return make_record(batch.rates);
   if (name == "live") return make_record(batch.live);
@@ -133,6 +162,18 @@ void add_reading(Handle& type) {
              return to_list(ask(handle, [&](Tracker& tracker) { return tracker.rates(run, after_ms, limit); }));
            },
            py::arg("run"), py::arg("after_ms"), py::arg("limit"))
+      .def("references", &references, py::arg("states"), py::arg("partition"), py::arg("run"), py::arg("resume"),
+           py::arg("limit"))
+      .def("journal",
+           [](const TrackerHandle& handle, py::handle object) {
+             const auto id = record_from<ReferenceId>(object, "id");
+             py::list rows;
+             for (const JournalRecord& record : ask(handle, [&](Tracker& tracker) { return tracker.journal(id); })) {
+               rows.append(RecordWriter<false>::dict_of(record));
+             }
+             return rows;
+           },
+           py::arg("id"))
       .def("request",
            [](const TrackerHandle& handle, const std::string& word, const std::string& who) {
              const auto verb = record_from<Verb>(to_text(word), "verb");
@@ -195,6 +236,34 @@ void add_engine_side(Handle& type) {
       .def("listings",
            [](const TrackerHandle& handle) {
              return py::list(make_record(ask(handle, [](Tracker& tracker) { return tracker.listings(); })));
+           })
+      .def("lookup_references",
+           [](const TrackerHandle& handle, py::handle sequence) {
+             const auto ids = record_from<std::vector<ReferenceId>>(sequence, "ids");
+             return py::list(make_record(ask(handle, [&](Tracker& tracker) { return tracker.lookup_references(ids); })));
+           },
+           py::arg("ids"))
+      .def("scan_references",
+           [](const TrackerHandle& handle, py::handle object, const std::string& resume, size_t limit) {
+             const auto query = record_from<ReferenceQuery>(object, "query");
+             return make_record(ask(handle, [&](Tracker& tracker) { return tracker.scan_references(query, resume, limit); }));
+           },
+           py::arg("query"), py::arg("resume"), py::arg("limit"))
+      .def("lookup_journal",
+           [](const TrackerHandle& handle, py::handle sequence) {
+             const auto ids = record_from<std::vector<ReferenceId>>(sequence, "ids");
+             return py::list(make_record(ask(handle, [&](Tracker& tracker) { return tracker.lookup_journal(ids); })));
+           },
+           py::arg("ids"))
+      .def("read_journal",
+           [](const TrackerHandle& handle, py::handle object) {
+             const auto id = record_from<ReferenceId>(object, "id");
+             return py::list(make_record(ask(handle, [&](Tracker& tracker) { return tracker.journal(id); })));
+           },
+           py::arg("id"))
+      .def("cutover_plan",
+           [](const TrackerHandle& handle) {
+             return make_record(ask(handle, [](Tracker& tracker) { return tracker.cutover_plan(); }));
            })
       .def("requests", [](const TrackerHandle& handle) {
         return py::list(make_record(ask(handle, [](Tracker& tracker) { return tracker.requests(); })));

@@ -13,8 +13,11 @@ from waybill.records import (
     Finding,
     ItemRecord,
     ItemState,
+    JournalRecord,
     LiveState,
     RateSample,
+    ReferenceRecord,
+    ReferenceState,
     RunRecord,
 )
 from waybill.stores import ItemId, PartInfo, SourceStamp
@@ -22,11 +25,15 @@ from waybill.stores import ItemId, PartInfo, SourceStamp
 __all__ = [
     "Batch",
     "Claimed",
+    "CutoverPlanRecord",
     "FailureRecord",
     "ItemChange",
     "LeaseOptions",
     "ListingRecord",
     "Query",
+    "ReferenceChange",
+    "ReferenceQuery",
+    "ReferenceRecordPage",
     "Request",
     "ScanPage",
     "ScanRow",
@@ -150,6 +157,53 @@ class UploadChange:
     ended: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceChange:
+    """A new content of a reference's row. The tracker inserts or replaces it and keeps the counters.
+
+    Attributes
+    ----------
+    is_settled : bool
+        The run in force has come to its end with this reference: it counts in its account.
+    attempts, attempts_failed : int
+        Made for this outcome; of these.
+    """
+
+    record: ReferenceRecord
+    is_settled: bool = False
+    attempts: int = 0
+    attempts_failed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CutoverPlanRecord:
+    """A reviewed cutover. Only the newest one can be executed.
+
+    Attributes
+    ----------
+    hash : str
+        16 hexadecimal digits over each reference that would be switched, what it holds and would hold.
+    pass_ : int
+        The pass over the catalog that it was made by.
+    references : int
+        That would be switched.
+    is_ready : bool
+        No gate refused it.
+    gates : str
+        A JSON array: each gate with its evidence.
+    options : str
+        A JSON object: what was selected.
+    """
+
+    hash: str = ""
+    pass_: int = 0
+    at_ms: int = 0
+    references: int = 0
+    is_ready: bool = False
+    gates: str = ""
+    options: str = ""
+
+
 class Batch:
     """One transaction: all or nothing.
 
@@ -165,6 +219,11 @@ class Batch:
         Of the run in force.
     uploads : tuple of UploadChange
     findings : tuple of Finding
+    references : tuple of ReferenceChange
+    journal : tuple of JournalRecord
+        Inserted, or, where the generation is known, given a new ``observed``, ``state``, ``run`` and time: ``old`` and
+        ``intended`` stay what they were.
+    plan : CutoverPlanRecord or None
     events : tuple of Event
         The tracker sets their ``seq``.
     rates : tuple of RateSample
@@ -176,7 +235,20 @@ class Batch:
     """
 
     __slots__ = ("_core", "_parts")
-    _NAMES = ("run", "items", "listings", "uploads", "findings", "events", "rates", "live", "served_requests")
+    _NAMES = (
+        "run",
+        "items",
+        "listings",
+        "uploads",
+        "findings",
+        "references",
+        "journal",
+        "plan",
+        "events",
+        "rates",
+        "live",
+        "served_requests",
+    )
 
     def __init__(
         self,
@@ -186,6 +258,9 @@ class Batch:
         listings: Iterable[ListingRecord] = (),
         uploads: Iterable[UploadChange] = (),
         findings: Iterable[Finding] = (),
+        references: Iterable[ReferenceChange] = (),
+        journal: Iterable[JournalRecord] = (),
+        plan: CutoverPlanRecord | None = None,
         events: Iterable[Event] = (),
         rates: Iterable[RateSample] = (),
         live: LiveState | None = None,
@@ -198,6 +273,9 @@ class Batch:
             "listings": tuple(listings),
             "uploads": tuple(uploads),
             "findings": tuple(findings),
+            "references": tuple(references),
+            "journal": tuple(journal),
+            "plan": plan,
             "events": tuple(events),
             "rates": tuple(rates),
             "live": live,
@@ -242,6 +320,21 @@ class Batch:
     def findings(self) -> tuple[Finding, ...]:
         findings: tuple[Finding, ...] = self._part("findings")
         return findings
+
+    @property
+    def references(self) -> tuple[ReferenceChange, ...]:
+        references: tuple[ReferenceChange, ...] = self._part("references")
+        return references
+
+    @property
+    def journal(self) -> tuple[JournalRecord, ...]:
+        journal: tuple[JournalRecord, ...] = self._part("journal")
+        return journal
+
+    @property
+    def plan(self) -> CutoverPlanRecord | None:
+        plan: CutoverPlanRecord | None = self._part("plan")
+        return plan
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -326,6 +419,35 @@ class ScanPage:
     """Rows in order of partition, key and version; `resume` is for the next page, and opaque."""
 
     rows: tuple[ScanRow, ...] = ()
+    resume: bytes = b""
+    is_last: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceQuery:
+    """Which references to scan.
+
+    Attributes
+    ----------
+    states : tuple of str
+        Empty: all.
+    not_seen_since : int or None
+        Only those whose pass is less than this one.
+    run : int or None
+        Only those that this run settled last.
+    """
+
+    states: tuple[ReferenceState, ...] = ()
+    partition: str | None = None
+    not_seen_since: int | None = None
+    run: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceRecordPage:
+    """References in order of catalog, record and field; `resume` is for the next page, and opaque."""
+
+    references: tuple[ReferenceRecord, ...] = ()
     resume: bytes = b""
     is_last: bool = False
 

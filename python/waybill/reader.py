@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeVar
 
 from waybill import _core
+from waybill.catalogs import ReferenceId
 from waybill.frames import Page, Records
 from waybill.records import (
     Event,
@@ -17,9 +18,12 @@ from waybill.records import (
     ItemRecord,
     ItemResult,
     ItemState,
+    JournalRecord,
     Outcome,
     PartitionSummary,
     RateSample,
+    ReferenceRecord,
+    ReferenceState,
     RunRecord,
     RunSummary,
     make_outcome,
@@ -32,6 +36,7 @@ __all__ = ["LedgerReader"]
 _PAGE = 1000
 
 Record = TypeVar("Record")
+Word = TypeVar("Word", bound=str)
 
 
 class LedgerReader:
@@ -84,6 +89,39 @@ class LedgerReader:
             Only keys that begin so.
         """
         return self._scan(ItemResult, _keywords(ItemResult), "results", states=[], prefix=prefix)
+
+    def references(
+        self,
+        states: ReferenceState | Iterable[ReferenceState] | None = None,
+        *,
+        partition: str | None = None,
+        run: int | None = None,
+    ) -> Records[ReferenceRecord]:
+        """References in order of catalog, record and field.
+
+        Parameters
+        ----------
+        states : str or iterable of str, optional
+            Only these states.
+        partition : str, optional
+            Only records of this one.
+        run : int, optional
+            Only those that this run settled last.
+        """
+        words = _words(states)
+        name = None if partition is None else os.fsencode(partition)
+
+        def pages(core: _core.Tracker) -> Iterator[Page]:
+            resume, is_last = b"", False
+            while not is_last:
+                page, resume, is_last = core.references(words, name, run, resume, _PAGE)
+                yield page
+
+        return self._records(ReferenceRecord, _keywords(ReferenceRecord), pages)
+
+    def journal(self, id: ReferenceId) -> Records[JournalRecord]:
+        """Every switch of one reference (`ReferenceRecord.id`), the first one first."""
+        return self._records(JournalRecord, _keywords(JournalRecord), lambda core: iter([core.journal(id)]))
 
     def findings(self, run: int | None = None) -> Records[Finding]:
         """What a verify run found; of the last one by default."""
@@ -176,7 +214,7 @@ def _keywords(kind: Callable[..., Record]) -> Callable[[dict[str, Any]], Record]
     return lambda row: kind(**row)
 
 
-def _words(state: ItemState | Iterable[ItemState] | None) -> list[ItemState]:
-    if state is None:
+def _words(words: Word | Iterable[Word] | None) -> list[Word]:
+    if words is None:
         return []
-    return [state] if isinstance(state, str) else list(state)
+    return [words] if isinstance(words, str) else list(words)

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from waybill import _core
 from waybill._core import printable
+from waybill.catalogs import ReferenceId
+from waybill.stores import ItemId
 
 __all__ = [
     "Event",
@@ -26,6 +28,8 @@ __all__ = [
     "ItemRecord",
     "ItemResult",
     "ItemState",
+    "JournalRecord",
+    "JournalState",
     "LiveState",
     "MigrationInfo",
     "Outcome",
@@ -35,6 +39,9 @@ __all__ = [
     "Plan",
     "PlanExample",
     "RateSample",
+    "ReferenceAccounts",
+    "ReferenceRecord",
+    "ReferenceState",
     "RemovalExample",
     "RemovalPlan",
     "RemovalReport",
@@ -60,6 +67,10 @@ RunState = Literal[
 ]
 FindingKind = Literal["missing", "extra", "size", "checksum", "metadata", "unknown"]
 ItemState = Literal["pending", "copied", "verified", "failed", "excluded", "vanished"]
+ReferenceState = Literal[
+    "original", "pending", "intended", "updated", "restored", "conflict", "failed", "vanished", "excluded"
+]
+JournalState = Literal["intended", "applied", "not_applied", "conflict", "restored"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +94,22 @@ class ItemAccounts:
     vanished: int = 0
     outstanding: int = 0
     settled: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceAccounts:
+    """Accounts of references: each is in one state. total is the sum of the others."""
+
+    total: int = 0
+    original: int = 0
+    pending: int = 0
+    intended: int = 0
+    updated: int = 0
+    restored: int = 0
+    conflict: int = 0
+    failed: int = 0
+    vanished: int = 0
+    excluded: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +158,10 @@ class Snapshot:
     ----------
     items, migration_items : ItemAccounts
         In the frame of the run (what it saw or owed), and of the migration (every item ever seen).
+    references : ReferenceAccounts
+        All that the ledger knows.
+    run_references : ReferenceAccounts
+        Of a cutover or rollback run: those that it settled, and as `pending` those that it still owes.
     progress, completeness : float or None
         settled ÷ eligible and done ÷ eligible; None until the listing is complete.
     success : float or None
@@ -157,6 +188,8 @@ class Snapshot:
     heartbeat_at_ms: int | None = None
     owner: Owner | None = None
     items: ItemAccounts = ItemAccounts()
+    references: ReferenceAccounts = ReferenceAccounts()
+    run_references: ReferenceAccounts = ReferenceAccounts()
     migration_items: ItemAccounts = ItemAccounts()
     findings: Mapping[str, int] = field(default_factory=dict)
     failed_by_class: Mapping[str, int] = field(default_factory=dict)
@@ -247,6 +280,8 @@ class ItemRecord:
         What the destination acknowledged, the fields of `Stored`; `stored_size` is None where it has nothing.
     copied_at_ms, verified_at_ms
         Whole seconds are kept.
+    destination_key : bytes
+        Where it goes, where a key template says so; empty: where its own key and version say.
     """
 
     partition: str = ""
@@ -277,6 +312,106 @@ class ItemRecord:
     stored_sha256: bytes | None = None
     copied_at_ms: int | None = None
     verified_at_ms: int | None = None
+    destination_key: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceRecord:
+    """A reference as the ledger knows it: what its record held when it was last read, which item that is, and how far its
+    switch has come.
+
+    Attributes
+    ----------
+    catalog, record, field : str
+        What it is, the fields of `ReferenceId`.
+    partition, partition_name : str
+        Of the record, as its catalog told it. The last name told is that of all references of the partition.
+    item_partition, item_key, item_version
+        The item that the value points at; empty where it points at none.
+    value : str or None
+        As it was last read.
+    stamp : str
+        The record's, then.
+    intended : str or None
+        What the newest plan would set, or a run has set; None where none would.
+    error_class : str
+        Of a failed one; why one is left as it is, of the others.
+    reason : str
+        One line: why it is in this state; empty where there is nothing to say.
+    generation : int
+        Of its newest journal record; 0: it was never switched.
+    seen : int
+        The last pass over the catalog that met it; passes count from 1.
+    run : int
+        The run that last settled it; 0: none. Set by the tracker.
+    """
+
+    catalog: str
+    record: str
+    field: str
+    partition: str = ""
+    partition_name: str = ""
+    item_partition: str = ""
+    item_key: bytes = b""
+    item_version: str = ""
+    value: str | None = None
+    stamp: str = ""
+    state: ReferenceState = "original"
+    intended: str | None = None
+    error_class: str = "none"
+    reason: str = ""
+    generation: int = 0
+    seen: int = 0
+    run: int = 0
+
+    @property
+    def id(self) -> ReferenceId:
+        """What it is."""
+        return ReferenceId(self.catalog, self.record, self.field)
+
+    @property
+    def item(self) -> ItemId:
+        """The item that the value points at."""
+        return ItemId(self.item_partition, self.item_key, self.item_version)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JournalRecord:
+    """A switch of one reference. One that is switched again has a new generation; nothing is ever removed.
+
+    Attributes
+    ----------
+    catalog, record, field : str
+        Of which reference, the fields of `ReferenceId`.
+    run : int
+        The cutover run that intended it.
+    old, intended : str or None
+        What the field held, and what it is to hold; never rewritten.
+    observed : str or None
+        What it was last seen to hold afterwards.
+    state : str
+        ``"intended"`` (how the update ended is not known yet), ``"applied"``, ``"not_applied"``, ``"conflict"`` (it holds
+        what somebody else wrote), ``"restored"`` (applied, and taken back since).
+    at_ms : int
+        Of the last change.
+    """
+
+    catalog: str
+    record: str
+    field: str
+    generation: int = 1
+    run: int = 0
+    partition: str = ""
+    old: str | None = None
+    intended: str | None = None
+    observed: str | None = None
+    state: JournalState = "intended"
+    at_ms: int = 0
+
+    @property
+    def id(self) -> ReferenceId:
+        """Of which reference."""
+        return ReferenceId(self.catalog, self.record, self.field)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -370,7 +505,8 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """A run, as history keeps it. `options` is a JSON object; `host` and `pid` are of its last owner."""
+    """A run, as history keeps it. `options` is a JSON object; `host` and `pid` are of its last owner; `references` is how many
+    a cutover or rollback was to settle."""
 
     run: int = 0
     phase: Phase = "copy"
@@ -381,6 +517,7 @@ class RunRecord:
     active_seconds: float = 0.0
     listing_complete: bool = False
     expected_items: int | None = None
+    references: int | None = None
     options: str = ""
     engine_version: str = ""
     host: str = ""
@@ -397,6 +534,8 @@ class RunSummary:
         Failed items by error class.
     findings : dict
         By kind; of a verify run.
+    references : ReferenceAccounts
+        Of a cutover or rollback run: those that it settled.
     """
 
     record: RunRecord = RunRecord()
@@ -407,6 +546,7 @@ class RunSummary:
     attempts_failed: int = 0
     failed_by_class: dict[str, int] = field(default_factory=dict)
     findings: dict[str, int] = field(default_factory=dict)
+    references: ReferenceAccounts = ReferenceAccounts()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -418,6 +558,7 @@ class PartitionSummary:
     migration_items: ItemAccounts = ItemAccounts()
     bytes_total: int = 0
     bytes_done: int = 0
+    references: ReferenceAccounts = ReferenceAccounts()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -677,6 +818,8 @@ def make_snapshot(fields: dict[str, Any]) -> Snapshot:
     owner = fields["owner"]
     parts = {
         "items": ItemAccounts(**fields["items"]),
+        "references": ReferenceAccounts(**fields["references"]),
+        "run_references": ReferenceAccounts(**fields["run_references"]),
         "migration_items": ItemAccounts(**fields["migration_items"]),
         "owner": Owner(**owner) if owner is not None else None,
         "live": LiveState(**(live | {"in_flight": in_flight})),
@@ -694,12 +837,20 @@ def make_outcome(fields: dict[str, Any]) -> Outcome:
 
 
 def make_run_summary(fields: dict[str, Any]) -> RunSummary:
-    parts = {"record": RunRecord(**fields["record"]), "items": ItemAccounts(**fields["items"])}
+    parts = {
+        "record": RunRecord(**fields["record"]),
+        "items": ItemAccounts(**fields["items"]),
+        "references": ReferenceAccounts(**fields["references"]),
+    }
     return RunSummary(**(fields | parts))
 
 
 def make_partition_summary(fields: dict[str, Any]) -> PartitionSummary:
-    parts = {name: ItemAccounts(**fields[name]) for name in ("items", "migration_items")}
+    parts = {
+        "items": ItemAccounts(**fields["items"]),
+        "migration_items": ItemAccounts(**fields["migration_items"]),
+        "references": ReferenceAccounts(**fields["references"]),
+    }
     return PartitionSummary(**(fields | parts))
 
 

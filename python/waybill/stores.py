@@ -363,6 +363,9 @@ class SourceCapabilities:
         The listing fills the stamp that `Source.read` reports.
     versions : bool
         Listings fill `Item.version`; each version goes to the key ``key?versionId=version``.
+    links : bool
+        Items are links that somebody else made: one that is refused or not there is dead, and vanishes with its class; it
+        says nothing of the source as a whole.
     """
 
     positioned: bool = True
@@ -370,6 +373,7 @@ class SourceCapabilities:
     start_after: bool = False
     lists_stamps: bool = True
     versions: bool = False
+    links: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,17 @@ from typing import Literal, Self
 from weakref import WeakSet
 
 from waybill import _core
+from waybill.catalogs import ReferenceId
 from waybill.errors import InvalidArgumentError, UnimplementedError
 from waybill.ledger_records import (
     Batch,
     Claimed,
+    CutoverPlanRecord,
     LeaseOptions,
     ListingRecord,
     Query,
+    ReferenceQuery,
+    ReferenceRecordPage,
     Request,
     ScanPage,
     UploadRecord,
@@ -27,9 +31,11 @@ from waybill.records import (
     Event,
     Finding,
     ItemRecord,
+    JournalRecord,
     MigrationInfo,
     PartitionSummary,
     RateSample,
+    ReferenceRecord,
     RunRecord,
     RunSummary,
     Snapshot,
@@ -55,7 +61,8 @@ class Tracker(LedgerReader):
     overrides of the methods from `bind` on is called by the engine, the rest stays waybill's: override `commit`, call
     ``super().commit(epoch, batch)``, and every commit can be mirrored elsewhere. A subclass that does not call
     ``Tracker.__init__`` keeps its ledger wherever it likes, and overrides all of them but `hurry`, `read_history`,
-    `read_partitions` and `read_rates`. Docs: docs/python.md.
+    `read_partitions`, `read_rates`, and those of references (`lookup_references`, `scan_references`, `lookup_journal`,
+    `read_journal`, `cutover_plan`): without these there is no cutover. Docs: docs/python.md.
 
     *Threads:* every method may be called from any thread. *Blocking:* none waits for longer than ten seconds. *Errors:* what
     a method raises is of class ``"tracker"``, unless it is a `waybill.Error` of class ``"configuration"``, ``"locked"``,
@@ -209,6 +216,27 @@ class Tracker(LedgerReader):
     def read_findings(self, run: int, offset: int, limit: int) -> Sequence[Finding]:
         """Findings of a run, from the `offset`-th on: a page of `findings`."""
         return [Finding(**fields) for fields in self._ledger("read_findings").findings(run, offset, limit)]
+
+    def lookup_references(self, ids: Sequence[ReferenceId]) -> Sequence[ReferenceRecord | None]:
+        """What the ledger knows of references, in order; None for those that it does not know."""
+        return self._ledger("lookup_references").lookup_references(ids)
+
+    def scan_references(self, query: ReferenceQuery, resume: bytes, limit: int) -> ReferenceRecordPage:
+        """References in order of (catalog, record, field), a page of at most `limit`; `resume` is empty or
+        `ReferenceRecordPage.resume`. A page may have fewer, even none: only `ReferenceRecordPage.is_last` ends a scan."""
+        return self._ledger("scan_references").scan_references(query, resume, limit)
+
+    def lookup_journal(self, ids: Sequence[ReferenceId]) -> Sequence[JournalRecord | None]:
+        """The newest journal record of each, in order; None for one that was never switched."""
+        return self._ledger("lookup_journal").lookup_journal(ids)
+
+    def read_journal(self, id: ReferenceId) -> Sequence[JournalRecord]:
+        """All generations of one reference, ascending: `journal`."""
+        return self._ledger("read_journal").read_journal(id)
+
+    def cutover_plan(self) -> CutoverPlanRecord | None:
+        """The newest plan of a cutover; None before the first."""
+        return self._ledger("cutover_plan").cutover_plan()
 
     def read_events(self, after: int, limit: int) -> Sequence[Event]:
         """Events with a seq above `after`, ascending: a page of `events`."""

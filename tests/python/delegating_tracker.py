@@ -46,6 +46,9 @@ class DelegatingTracker(waybill.Tracker):
             listings=batch.listings,
             uploads=batch.uploads,
             findings=batch.findings,
+            references=batch.references,
+            journal=batch.journal,
+            plan=batch.plan,
             events=batch.events,
             rates=batch.rates,
             live=batch.live,
@@ -76,6 +79,26 @@ class DelegatingTracker(waybill.Tracker):
     def listings(self) -> Sequence[waybill.ListingRecord]:
         self.called["listings"] += 1
         return super().listings()
+
+    def lookup_references(self, ids: Sequence[waybill.ReferenceId]) -> Sequence[waybill.ReferenceRecord | None]:
+        self.called["lookup_references"] += 1
+        return super().lookup_references(ids)
+
+    def scan_references(self, query: waybill.ReferenceQuery, resume: bytes, limit: int) -> waybill.ReferenceRecordPage:
+        self.called["scan_references"] += 1
+        return super().scan_references(query, resume, limit)
+
+    def lookup_journal(self, ids: Sequence[waybill.ReferenceId]) -> Sequence[waybill.JournalRecord | None]:
+        self.called["lookup_journal"] += 1
+        return super().lookup_journal(ids)
+
+    def read_journal(self, id: waybill.ReferenceId) -> Sequence[waybill.JournalRecord]:
+        self.called["read_journal"] += 1
+        return super().read_journal(id)
+
+    def cutover_plan(self) -> waybill.CutoverPlanRecord | None:
+        self.called["cutover_plan"] += 1
+        return super().cutover_plan()
 
     def read_findings(self, run: int, offset: int, limit: int) -> Sequence[waybill.Finding]:
         self.called["read_findings"] += 1

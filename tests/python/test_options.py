@@ -22,6 +22,10 @@ def test_names_order_and_defaults_are_those_of_cpp() -> None:
     assert ours == _core.default_options()
 
 
+_REFERENCE = ("catalog", "record", "field")
+_ITEM = ("item_partition", "item_key", "item_version")
+
+
 def header_fields(header: str, struct: str) -> list[str]:
     """The members of a struct as its header declares them."""
     text = (PROJECT / "include" / "waybill" / header).read_text(encoding="utf-8")
@@ -70,6 +74,15 @@ def test_the_header_declares_the_same_fields() -> None:
         ("tracker.hpp", "UploadRecord", waybill.UploadRecord, {}),
         ("tracker.hpp", "UploadChange", waybill.UploadChange, {}),
         ("tracker.hpp", "Finding", waybill.Finding, {"id": ("partition", "key", "version")}),
+        ("tracker.hpp", "ReferenceRecord", waybill.ReferenceRecord, {"id": _REFERENCE, "item": _ITEM}),
+        ("tracker.hpp", "ReferenceChange", waybill.ReferenceChange, {}),
+        ("tracker.hpp", "JournalRecord", waybill.JournalRecord, {"id": _REFERENCE}),
+        ("tracker.hpp", "CutoverPlanRecord", waybill.CutoverPlanRecord, {"pass": ("pass_",)}),
+        ("tracker.hpp", "ReferenceQuery", waybill.ReferenceQuery, {}),
+        ("tracker.hpp", "ReferenceRecordPage", waybill.ReferenceRecordPage, {}),
+        ("progress.hpp", "ReferenceAccounts", waybill.ReferenceAccounts, {}),
+        ("tracker.hpp", "RunSummary", waybill.RunSummary, {}),
+        ("tracker.hpp", "PartitionSummary", waybill.PartitionSummary, {}),
         ("tracker.hpp", "RunRecord", waybill.RunRecord, {}),
         ("tracker.hpp", "RateSample", waybill.RateSample, {}),
         ("tracker.hpp", "Claimed", waybill.Claimed, {}),

@@ -132,6 +132,31 @@ class HearsNothing(waybill.Tracker):
         return ()
 
 
+class SettlesNothing(waybill.Tracker):
+    def commit(self, epoch: int, batch: waybill.Batch) -> int:
+        changes = [dataclasses.replace(change, is_settled=False) for change in batch.references]
+        return super().commit(epoch, waybill.Batch(run=batch.run, references=changes))
+
+
+class RewritesTheJournal(waybill.Tracker):
+    """As one that takes the newest record for the truth."""
+
+    newest: waybill.JournalRecord | None = None
+
+    def commit(self, epoch: int, batch: waybill.Batch) -> int:
+        self.newest = batch.journal[-1] if batch.journal else self.newest
+        return super().commit(epoch, batch)
+
+    def read_journal(self, id: waybill.ReferenceId) -> Sequence[waybill.JournalRecord]:
+        return [self.newest] if self.newest else []
+
+
+class ForgetsItsPlace(waybill.Tracker):
+    def scan_references(self, query: waybill.ReferenceQuery, resume: bytes, limit: int) -> waybill.ReferenceRecordPage:
+        page = super().scan_references(query, resume, limit)
+        return dataclasses.replace(page, references=page.references[1:] if resume else page.references)
+
+
 @pytest.mark.parametrize(
     ("kind", "case"),
     [
@@ -144,6 +169,9 @@ class HearsNothing(waybill.Tracker):
         (ForgetsParts, "test_uploads_begin_grow_are_replaced_and_end"),
         (RepeatsAnEvent, "test_events_ascend_and_are_read_from_any_seq"),
         (HearsNothing, "test_requests_wait_for_a_live_owner"),
+        (SettlesNothing, "test_references_are_counted_by_state_partition_and_run"),
+        (RewritesTheJournal, "test_the_journal_never_rewrites_what_was_held_and_intended"),
+        (ForgetsItsPlace, "test_a_scan_of_references_goes_in_order_and_filters"),
     ],
 )
 def test_the_suite_finds(kind: type[waybill.Tracker], case: str, tmp_path: Path) -> None:

@@ -11,14 +11,16 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
 
-from waybill.conformance.fixtures import TrackerFixture
+from waybill.conformance.ledgers import NOW as _NOW
+from waybill.conformance.ledgers import WANTED as _WANTED
+from waybill.conformance.ledgers import run_of as _run
+from waybill.conformance.tracker_references import ReferenceCases
 from waybill.errors import Error
 from waybill.ledger_records import (
     Batch,
@@ -40,77 +42,17 @@ from waybill.records import (
     ItemRecord,
     ItemState,
     LiveState,
-    MigrationInfo,
-    Phase,
     RateSample,
     RunRecord,
-    RunState,
 )
 from waybill.stores import ItemId, PartInfo, SourceStamp
 from waybill.tracker import Tracker, as_engine_sees
 
 __all__ = ["TrackerConformance"]
 
-_WANTED = MigrationInfo(
-    name="a name",
-    fingerprint="memory://from memory://to plain",
-    source="memory://from",
-    destination="memory://to",
-    source_url="memory://from?x=***",
-    destination_url="memory://to",
-)
-_NOW = 1_790_000_000_000
 
-
-class _Owned:
-    """A ledger that this process owns, in run 1."""
-
-    def __init__(self, tracker: Tracker, lease_ms: int = 30_000) -> None:
-        self.tracker = tracker
-        tracker.bind(_WANTED)
-        self.epoch = tracker.acquire(LeaseOptions(lease_ms=lease_ms))
-        self.commit(run=_run(1))
-
-    def commit(self, **parts: Any) -> int:
-        return self.tracker.commit(self.epoch, Batch(**parts))
-
-    def commit_items(self, *rows: ItemRecord) -> int:
-        return self.commit(items=[ItemChange(record=row) for row in rows])
-
-    def claim(self, limit: int) -> list[bytes]:
-        return [item.record.key for item in self.tracker.claim(self.epoch, limit)]
-
-
-class TrackerConformance:
+class TrackerConformance(ReferenceCases):
     """What every ledger keeps; give it a fixture ``store``, a `TrackerFixture`."""
-
-    store: TrackerFixture
-
-    @pytest.fixture(autouse=True)
-    def _begin(self, store: TrackerFixture) -> None:
-        self.store = store
-
-    def first(self) -> Tracker:
-        """The ledger, opened for the first time."""
-        tracker = self.store.open()
-        assert tracker is not None
-        return as_engine_sees(tracker)
-
-    def another(self) -> Tracker:
-        """The ledger, as another process has it. Skips the case where that cannot be."""
-        tracker = self.store.open()
-        if tracker is None:
-            pytest.skip("the ledger cannot be opened twice")
-        return as_engine_sees(tracker)
-
-    @contextmanager
-    def owned(self, lease_ms: int = 30_000) -> Iterator[_Owned]:
-        """The ledger, owned, in run 1; given up at the end."""
-        owned = _Owned(self.first(), lease_ms)
-        try:
-            yield owned
-        finally:
-            owned.tracker.release(owned.epoch)
 
     def test_the_first_bind_makes_the_ledger_ours(self) -> None:
         tracker = self.first()
@@ -796,19 +738,6 @@ def _bytes(rows: Sequence[ItemRecord]) -> tuple[int, int]:
     eligible = [row for row in rows if row.state != "excluded"]
     done = [row for row in eligible if row.state in ("copied", "verified")]
     return sum(row.size or 0 for row in eligible), sum(row.size or 0 for row in done)
-
-
-def _run(run: int, state: RunState = "running", phase: Phase = "copy") -> RunRecord:
-    is_ended = state in ("completed", "completed_with_differences", "failed", "cancelled")
-    return RunRecord(
-        run=run,
-        phase=phase,
-        state=state,
-        started_at_ms=_NOW,
-        ended_at_ms=_NOW + 1000 if is_ended else None,
-        options="{}",
-        engine_version="0.1.0",
-    )
 
 
 def _part(number: int) -> PartInfo:
