@@ -42,6 +42,7 @@ def json_document(ledger: Tracker, summary: Summary) -> Iterator[str]:
                 "name": one.name,
                 "items": accounts(one.migration_items),
                 "bytes": {"total": one.bytes_total, "done": one.bytes_done},
+                "references": dataclasses.asdict(one.references),
             }
             for one in ledger.partitions()
         ),
@@ -70,6 +71,7 @@ def run_fields(run: RunSummary) -> dict[str, Any]:
         "engine_version": record.engine_version,
         "options": record.options,
         "items": accounts(run.items),
+        "references": dataclasses.asdict(run.references) if record.phase in ("cutover", "rollback") else None,
         "bytes": {"total": run.bytes_total, "done": run.bytes_done},
         "attempts": {"total": run.attempts_total, "failed": run.attempts_failed},
         "ratios": ratios(run),
@@ -96,6 +98,7 @@ def _head(summary: Summary) -> dict[str, Any]:
             "fingerprint": info.fingerprint,
             "created_at": moment_ms(info.created_at_ms),
             "items": accounts(summary.snapshot.migration_items),
+            "references": dataclasses.asdict(summary.snapshot.references),
             "bytes": {"total": summary.bytes_total, "done": summary.bytes_done},
         },
         "run": run_fields(summary.run),
