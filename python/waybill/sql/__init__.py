@@ -12,8 +12,13 @@ waybill has a catalog of its own, ``sqlite:///path/crm.db?table=…``. Docs: doc
 
 from __future__ import annotations
 
-from waybill.sql.catalog import SqlCatalog
-from waybill.sql.place import taken_apart
+from waybill.errors import missing_package
+
+try:
+    from waybill.sql.catalog import SqlCatalog
+    from waybill.sql.place import taken_apart
+except ImportError as error:
+    raise missing_package("SQLAlchemy", "sql") from error
 
 __all__ = ["SqlCatalog", "open_catalog"]
 

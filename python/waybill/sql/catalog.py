@@ -152,7 +152,8 @@ class SqlCatalog(Catalog):
                 context.check()
                 try:
                     with connection.begin():
-                        results += self._apply(connection, table, [update])
+                        (result,) = self._apply(connection, table, [update])
+                    results.append(result)  # only now: a constraint may be looked at when the transaction ends
                 except sa.exc.SQLAlchemyError as error:
                     if not is_refusal(error):
                         raise

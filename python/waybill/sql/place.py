@@ -8,13 +8,10 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from waybill.errors import InvalidArgumentError, missing_package
-from waybill.nearest import did_you_mean
+import sqlalchemy as sa
 
-try:
-    import sqlalchemy as sa
-except ImportError as error:
-    raise missing_package("SQLAlchemy", "sql") from error
+from waybill.errors import InvalidArgumentError
+from waybill.nearest import did_you_mean
 
 _REFERENCE = re.compile("env:([A-Za-z_][A-Za-z0-9_]*)")
 _NEEDED = ("table", "id", "url")

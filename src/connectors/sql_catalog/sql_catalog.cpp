@@ -97,8 +97,10 @@ class Lister final : public ReferenceLister {
     ReferencePage page;
     page.is_last = true;
     for (size_t bytes = 0; rows.step();) {
-      since_.resume = (rows.type(0) == SQLITE_INTEGER ? "i" : "t") + rows.text(0);
-      page.references.push_back(reference_of(rows, config_, {identity_, record_of(rows), config_.url}));
+      const int type = rows.type(0);  // before it is read as text, which changes it
+      const std::string record = record_of(rows, type);
+      since_.resume = (type == SQLITE_INTEGER ? "i" : "t") + record;
+      page.references.push_back(reference_of(rows, config_, {identity_, record, config_.url}));
       bytes += bytes_of(page.references.back());
       page.is_last = page.references.size() < page_references && bytes < page_bytes;
       if (!page.is_last) break;
@@ -136,8 +138,7 @@ class Lister final : public ReferenceLister {
     }
   }
 
-  std::string record_of(const Statement& row) const {
-    const int type = row.type(0);
+  std::string record_of(const Statement& row, int type) const {
     const char* kind = type == SQLITE_FLOAT ? "a fraction" : type == SQLITE_BLOB ? "bytes" : nullptr;
     if (kind != nullptr) throw bad(where() + " holds " + kind + "; an id is a whole number or text");
     std::string record = row.text(0);
