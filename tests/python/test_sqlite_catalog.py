@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from process import open_folder, run_checked, unprivileged
 
 import waybill
 from waybill import Catalog, Context, ReferenceId, ReferenceUpdate, ReferenceValue, Since, UpdateResult
@@ -275,13 +276,8 @@ def test_a_table_that_somebody_writes_to_may_be_asked_again(database: Database) 
 
 
 READ_ONLY = """
-import os, sys, waybill
-path, right = sys.argv[1:]
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-catalog = waybill.open_catalog(f"sqlite://{path}?table=documents&id=id&url=url")
+import sys, waybill
+catalog = waybill.open_catalog(f"sqlite://{sys.argv[1]}?table=documents&id=id&url=url")
 catalog.check("read", waybill.Context())
 assert sum(len(page.references) for page in catalog.list(waybill.Since(), waybill.Context())) == 3
 try:
@@ -294,22 +290,15 @@ except waybill.PermissionDeniedError as error:
 
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_rights_to_the_file_and_its_folder_are_looked_at(what: str, database: Database) -> None:
-    folder = database.path.parent
-    for parent in [folder, *folder.parents][:3]:
-        if parent.stat().st_uid == os.geteuid():
-            parent.chmod(parent.stat().st_mode | 0o055)
-    database.path.chmod(0o444 if what == "file" else 0o666)
-    folder.chmod(0o777 if what == "file" else 0o555)
-    try:
-        ended = subprocess.run(
-            [sys.executable, "-c", READ_ONLY, str(database.path), what], capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 0, ended.stderr
-        place = str(database.path if what == "file" else folder)
-        assert ended.stdout.startswith(f"{place} cannot be written"), ended.stdout
-        assert ("journal" in ended.stdout) == (what == "folder")
-    finally:
-        folder.chmod(0o755)
+    with open_folder() as folder:
+        path = folder / "crm.db"
+        shutil.copyfile(database.path, path)
+        if os.geteuid() == 0:
+            shutil.chown(path, "nobody", "nogroup")
+        (path if what == "file" else folder).chmod(0o444 if what == "file" else 0o555)
+        said = run_checked([*unprivileged(), sys.executable, "-c", READ_ONLY, path], cwd="/").stdout.decode()
+        assert said.startswith(f"{path if what == 'file' else folder} cannot be written"), said
+        assert ("journal" in said) == (what == "folder")
 
 
 def test_references_of_another_catalog_are_refused(database: Database) -> None:
