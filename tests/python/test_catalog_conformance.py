@@ -105,13 +105,13 @@ def catalog_url(database: str, table: str = "The Documents") -> str:
 class SqliteFixture(TableFixture):
     """`scheme`: whether it is the catalog that is built in, or SQLAlchemy's."""
 
-    def __init__(self, scheme: str, folder: Path) -> None:
+    def __init__(self, scheme: str, folder: Path, id_type: str = "TEXT COLLATE NOCASE NOT NULL") -> None:
         path = folder / "crm.db"
         self.others = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.run("PRAGMA synchronous = OFF")
         # The collations are traps: neither the record nor the value may be compared by them.
         check = f', CHECK (length("the URL") <= {MAX_LENGTH})'
-        self.run(create_table("TEXT COLLATE NOCASE NOT NULL", "TEXT COLLATE NOCASE", check))
+        self.run(create_table(id_type, "TEXT COLLATE NOCASE", check))
         self.run('CREATE UNIQUE INDEX by_id ON "The Documents" ("an id" COLLATE BINARY)')
         self.run('CREATE VIEW reader AS SELECT * FROM "The Documents"')
         self.database = f"{scheme}://{path}"
@@ -150,6 +150,21 @@ class TestSqliteThroughSqlAlchemy(CatalogConformance):
         # SQLAlchemy's URLs have the whole path behind a fourth slash.
         fixture.database = fixture.database.replace(":///", ":////")
         fixture.opened = waybill.open_catalog(catalog_url(fixture.database))
+        yield fixture
+        fixture.others.close()
+
+
+class TestDatabasesThatFoldCase(CatalogConformance):
+    """What is done where nothing is known of the database but its SQL: SQLite under another name."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[CatalogFixture]:
+        fixture = SqliteFixture("sqlite+pysqlite", tmp_path, "TEXT NOT NULL")
+        fixture.database = fixture.database.replace(":///", ":////")
+        catalog = cast("SqlCatalog", waybill.open_catalog(catalog_url(fixture.database)))
+        catalog._dialect = "another"
+        assert catalog.capabilities().conditional == "weak"
+        fixture.opened = catalog
         yield fixture
         fixture.others.close()
 
