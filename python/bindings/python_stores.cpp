@@ -322,6 +322,7 @@ class PythonSource final : public Source {
         endpoint_(asked_text(object, "endpoint")),
         capabilities_(source_capabilities_from(object.attr("capabilities")())),
         has_stream_(!py::type::handle_of(object).attr("stream").is(store_class("Source").attr("stream"))),
+        has_item_at_(!py::type::handle_of(object).attr("item_at").is(store_class("Source").attr("item_at"))),
         object_(std::move(object)) {}
 
   Capabilities capabilities() const override { return capabilities_; }
@@ -351,6 +352,16 @@ class PythonSource final : public Source {
       return item_from(found);
     });
   }
+  std::optional<ItemId> item_at(std::string_view url) const override {
+    // Its class tells whether it is asked at all: the default knows no URL.
+    if (!has_item_at_) return std::nullopt;
+    const auto shared = std::make_shared<SharedContext>();
+    return in_python<std::optional<ItemId>>(shared, Context::background(), [object = object_, url = std::string(url)]() -> std::optional<ItemId> {
+      const py::object found = call_method(object.get(), "item_at", {to_text(url)});
+      if (found.is_none()) return std::nullopt;
+      return id_from(found);
+    });
+  }
   Removal remove(const Item& item, Context& context) override {
     const auto shared = std::make_shared<SharedContext>();
     return in_python<Removal>(shared, context, [object = object_, item, shared] {
@@ -363,6 +374,7 @@ class PythonSource final : public Source {
   const std::string endpoint_;
   const Capabilities capabilities_;
   const bool has_stream_;
+  const bool has_item_at_;
   const Ref object_;
 };
 

@@ -238,6 +238,12 @@ void add_source(py::module_& module) {
              return to_object_or_none(released([&] { return source.stat({partition, key, version}, context); }));
            },
            py::arg("partition"), py::arg("key"), py::arg("version"), py::arg("context"))
+      .def("item_at",
+           [](const Source& source, const std::string& url) -> py::object {
+             const std::optional<ItemId> found = released([&] { return source.item_at(url); });
+             return found ? to_object(*found) : py::object(py::none());
+           },
+           py::arg("url"))
       .def("remove",
            [](Source& source, py::handle item_object, SharedContext& context) {
              const Item item = item_from(item_object);

@@ -457,6 +457,11 @@ class Source(ABC):
         request = ListRequest(_before(id.key), id.key + b"\0") if can_start else ListRequest()
         return next((item for item in self.list(request, context) if item.id == id), None)
 
+    def item_at(self, url: str) -> ItemId | None:
+        """Which item of this source a URL points at, told by the URL alone; None where it is no URL of this source. What
+        links a record of a `Catalog` to its item. An empty partition: of whatever partition the record belongs to."""
+        return None
+
     def remove(self, item: Item, context: Context) -> Removal:
         """Remove the item if it is still the revision of `item`; for `Migration.remove` alone."""
         raise NotImplementedError(f"{type(self).__name__} removes nothing")
@@ -595,6 +600,9 @@ class _BuiltinSource(Source):
 
     def stat(self, id: ItemId, context: Context) -> Item | None:
         return self._core.stat(id.partition, id.key, id.version, context)
+
+    def item_at(self, url: str) -> ItemId | None:
+        return self._core.item_at(url)
 
     def remove(self, item: Item, context: Context) -> Removal:
         return cast(Removal, self._core.remove(item, context))
