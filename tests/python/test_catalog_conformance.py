@@ -365,4 +365,13 @@ def test_the_two_catalogs_of_sqlite_are_one(tmp_path: Path) -> None:
     update = ReferenceUpdate(ReferenceId(other.identity(), "a", "the URL"), "old", "new")
     assert fixture.catalog.update([update], Context())[0].status == "updated"
     assert other.read([update.id], Context())[0].value == "new"
+    fixture.put([ReferenceValue(ReferenceId("", f"record {number:04}", ""), None) for number in range(1500)])
+    for one, another in [(fixture.catalog, other), (other, fixture.catalog)]:
+        first, second = cast("Sequence[ReferencePage]", list(one.list(Since(), Context())))
+        rest = cast("Sequence[ReferencePage]", list(another.list(Since(resume=first.resume), Context())))
+        assert [[value.id.record for value in page.references] for page in rest] == [
+            [value.id.record for value in second.references]
+        ]
+        with pytest.raises(waybill.InvalidArgumentError, match="the resume of a listing is not one of"):
+            list(one.list(Since(resume=b"record 7"), Context()))
     fixture.others.close()

@@ -119,19 +119,21 @@ class SqlCatalog(Catalog):
                     self._expect_right(connection, table)
 
     def list(self, since: Since, context: Context) -> Iterator[ReferencePage]:
-        last = since.resume.decode() if since.resume else None
+        last: Any = None
         is_last = False
         while not is_last:
             with self._connected(context, "read") as connection:
                 table = self._inspected(connection)
+                if last is None and since.resume:
+                    last = table.behind(since.resume)
                 with connection.begin():
                     if last is None:
                         self._expect_ids(connection, table)
                     rows = connection.execute(self._page(table, since.stamp, last)).all()
             references = tuple(self._reference(table, row) for row in rows)
             is_last = len(rows) < _PAGE
-            last = references[-1].id.record if references else last
-            yield ReferencePage(references, (last or "").encode(), is_last)
+            last = rows[-1]._mapping[self._columns.id] if rows else last
+            yield ReferencePage(references, b"" if last is None else table.resume_of(last), is_last)
 
     def update(self, updates: Sequence[ReferenceUpdate], context: Context) -> Sequence[UpdateResult]:
         self._expect([update.id for update in updates])
@@ -250,11 +252,11 @@ class SqlCatalog(Catalog):
             return sa.collate(table.id, "BINARY")
         return table.id
 
-    def _page(self, table: Table, stamp: str, last: str | None) -> sa.Select[Any]:
+    def _page(self, table: Table, stamp: str, last: Any) -> sa.Select[Any]:
         key = self._ordered_id(table)
         statement = self._selected(table).order_by(key).limit(_PAGE)
         if last is not None:
-            statement = statement.where(key > sa.literal(table.id_of(last), table.id.type))
+            statement = statement.where(key > sa.literal(last, table.id.type))
         if stamp and self._columns.stamp:
             changed = table.column(self._columns.stamp)
             since = sa.literal(table.stamp_value(stamp), changed.type)

@@ -88,6 +88,18 @@ class Table:
             return None
         return value if str(value) == record else None
 
+    def resume_of(self, value: Any) -> bytes:
+        """Where a listing goes on behind an id. Of SQLite it is the same as of the catalog that is built in."""
+        return (self.id_kind[0] + self.record_of(value)).encode()
+
+    def behind(self, resume: bytes) -> Any:
+        """The inverse."""
+        text = resume.decode("utf-8", "replace")
+        value = self.id_of(text[1:]) if text[:1] == self.id_kind[0] else None
+        if value is None:
+            raise bad(f"the resume of a listing is not one of {self.columns.table}")
+        return value
+
     def stamp_value(self, stamp: str) -> Any:
         """What the stamp column holds, of the text that a listing gave."""
         try:
