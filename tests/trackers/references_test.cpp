@@ -235,6 +235,40 @@ TEST_F(ReferencesTest, RecoveryKeepsReferencesTheirJournalAndPlans) {
   }
 }
 
+TEST_F(ReferencesTest, RecoveryMakesReferencesOfTheirJournal) {
+  make_ledger(30, 20);
+  execute("DELETE FROM refs WHERE CAST(substr(record, -2) AS INTEGER) IN (1, 2, 3, 4); "
+          "DELETE FROM journal WHERE CAST(substr(record, -2) AS INTEGER) IN (9, 10); "
+          "UPDATE journal SET status = 0, observed = NULL WHERE CAST(substr(record, -2) AS INTEGER) = 2; "
+          "UPDATE journal SET status = 3, observed = x'6d696e65' WHERE CAST(substr(record, -2) AS INTEGER) = 3; "
+          "UPDATE journal SET status = 14 WHERE CAST(substr(record, -2) AS INTEGER) = 4");
+  const std::string into = folder_ / "new.db";
+  EXPECT_EQ(recover_ledger(path(), into).notes,
+            (std::vector<std::string>{"how 1 switches ended is lost", "4 references are known by their journal alone",
+                                      "the journal of 2 switches is lost: they cannot be taken back"}));
+  EXPECT_EQ(check_ledger(into).problems, std::vector<std::string>());
+  const auto made = open_sqlite_tracker(into, OpenMode::existing);
+  const std::vector<ReferenceRecord> rows = all(*made);
+  ASSERT_EQ(rows.size(), 30U);
+  EXPECT_EQ(rows[1].state, ReferenceState::updated);
+  EXPECT_EQ(rows[1].value, reference(1).intended);
+  EXPECT_EQ(rows[1].partition, reference(1).partition);
+  EXPECT_EQ(rows[2].state, ReferenceState::intended);
+  EXPECT_EQ(rows[2].value, reference(2).value) << "whether it was switched has to be read";
+  EXPECT_EQ(rows[3].state, ReferenceState::conflict);
+  EXPECT_EQ(rows[3].value, "mine");
+  EXPECT_EQ(rows[4].state, ReferenceState::intended);
+  for (size_t i = 1; i <= 4; ++i) {
+    EXPECT_EQ(rows[i].intended, reference(static_cast<int>(i)).intended);
+    EXPECT_EQ(rows[i].generation, 1U);
+    EXPECT_EQ(rows[i].item, ItemId{});
+    EXPECT_EQ(made->journal(rows[i].id).at(0).old, reference(static_cast<int>(i)).value);
+  }
+  EXPECT_EQ(rows[9].generation, 0U);
+  EXPECT_EQ(made->snapshot().references.total, 30);
+  EXPECT_EQ(violated_invariant(made->snapshot()), std::nullopt);
+}
+
 TEST_F(ReferencesTest, RecoveryOfALostRunKnowsItFromTheJournal) {
   make_ledger(10, 10);
   execute("DELETE FROM runs");

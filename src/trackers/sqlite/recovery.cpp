@@ -17,6 +17,7 @@
 #include "trackers/sqlite/ledger_writer.hpp"
 #include "trackers/sqlite/lock_file.hpp"
 #include "trackers/sqlite/recount.hpp"
+#include "trackers/sqlite/reference_writer.hpp"
 #include "trackers/sqlite/salvage.hpp"
 #include "trackers/sqlite/schema.hpp"
 #include "waybill/maintenance.hpp"
@@ -43,6 +44,7 @@ class Rebuild {
     remove_unreadable();
     const uint64_t run = present_run(database_).run;
     count(run);
+    join_references_and_journal();
     count_references(run);
     database_.execute("DELETE FROM finding_counts");
     database_.execute("INSERT INTO finding_counts SELECT run, kind, count(*) FROM findings GROUP BY run, kind");
@@ -62,6 +64,7 @@ class Rebuild {
   void remove_unreadable();
   void name_what_references_need();
   void count(uint64_t run);
+  void join_references_and_journal();
   void count_references(uint64_t run);
   void write_counters(uint64_t frame, int64_t partition, Counters counted);
 
@@ -145,10 +148,34 @@ void Rebuild::name_what_references_need() {
   if (catalogs > 0) note("the names of " + std::to_string(catalogs) + " catalogs are lost");
 }
 
-// What earlier runs settled cannot be told from rows: those counts stay as they were read.
-void Rebuild::count_references(uint64_t run) {
+// A rollback goes through references: one that is lost is made of its newest journal record, as one whose value the next
+// pass has to read.
+void Rebuild::join_references_and_journal() {
   const int64_t meaningless = changed_by("DELETE FROM refs WHERE status < 0 OR status & 15 > 8");
   if (meaningless > 0) note(std::to_string(meaningless) + " rows of references meant nothing");
+  const int64_t open = changed_by("UPDATE journal SET status = 0, observed = NULL WHERE status < 0 OR status & 15 > 4");
+  if (open > 0) note("how " + std::to_string(open) + " switches ended is lost");
+  const int64_t made = changed_by(
+      "INSERT INTO refs SELECT j.catalog, j.record, j.field, j.partition, CASE WHEN j.status & 15 = 0 THEN j.old "
+      "WHEN j.status & 16 THEN j.intended ELSE j.observed END, NULL, NULL, x'', x'', j.intended, "
+      "32 | CASE j.status & 15 WHEN 0 THEN 2 WHEN 1 THEN 3 WHEN 2 THEN 0 WHEN 3 THEN 5 ELSE 4 END, 0, "
+      "'its row was lost, its journal was not', j.generation, 0, 0 FROM journal j WHERE NOT EXISTS (SELECT 1 FROM refs r "
+      "WHERE r.catalog = j.catalog AND r.record = j.record AND r.field = j.field) AND j.generation = (SELECT "
+      "max(generation) FROM journal k WHERE k.catalog = j.catalog AND k.record = j.record AND k.field = j.field)");
+  static_assert(no_item_flag == 32 && static_cast<int>(ReferenceState::intended) == 2 &&
+                static_cast<int>(ReferenceState::updated) == 3 && static_cast<int>(ReferenceState::restored) == 4 &&
+                static_cast<int>(ReferenceState::conflict) == 5);
+  if (made > 0) note(std::to_string(made) + " references are known by their journal alone");
+  const int64_t bare = changed_by(
+      "UPDATE refs SET generation = coalesce((SELECT max(generation) FROM journal j WHERE j.catalog = refs.catalog AND "
+      "j.record = refs.record AND j.field = refs.field), 0) WHERE generation > 0 AND NOT EXISTS (SELECT 1 FROM journal j "
+      "WHERE j.catalog = refs.catalog AND j.record = refs.record AND j.field = refs.field AND "
+      "j.generation = refs.generation)");
+  if (bare > 0) note("the journal of " + std::to_string(bare) + " switches is lost: they cannot be taken back");
+}
+
+// What earlier runs settled cannot be told from rows: those counts stay as they were read.
+void Rebuild::count_references(uint64_t run) {
   database_.execute("DELETE FROM reference_counts WHERE frame = 0 OR state NOT BETWEEN 0 AND 8");
   database_.execute(
       "INSERT INTO reference_counts SELECT 0, partition, status & 15, count(*) FROM refs GROUP BY partition, status & 15");
