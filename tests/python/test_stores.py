@@ -586,9 +586,9 @@ def test_the_command_line_reads_such_a_ledger_and_says_who_carries_on_with_it(
 def test_a_source_tells_which_item_a_url_points_at() -> None:
     class Linked(DictSource):
         def item_at(self, url: str) -> waybill.ItemId | None:
-            return waybill.ItemId("", url[6:].encode()) if url.startswith("old://") else None
+            return waybill.ItemId("", url[6:].encode(), "") if url.startswith("old://") else None
 
     linked = waybill.stores.as_engine_sees(Linked(objects(1)))
-    assert linked.item_at("old://größe") == waybill.ItemId("", "größe".encode())
+    assert linked.item_at("old://größe") == waybill.ItemId("", "größe".encode(), "")
     assert linked.item_at("https://elsewhere.example.com/") is None
     assert waybill.stores.as_engine_sees(DictSource(objects(1))).item_at("old://a") is None
