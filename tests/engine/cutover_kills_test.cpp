@@ -158,7 +158,7 @@ class CutoverKills : public ::testing::Test {
   }
 };
 
-TEST_F(CutoverKills, nothing_is_lost_nothing_is_written_twice) {
+TEST_F(CutoverKills, NothingIsLostNothingIsWrittenTwice) {
   ASSERT_EQ(process("backup", "-", "none:0").exit_code, 0);
   const std::string hash = plan();
   std::string message;

@@ -19,7 +19,7 @@ Error error_of(const std::function<void()>& call) {
   return Error(ErrorCode::ok, ErrorClass::none, "nothing was thrown");
 }
 
-TEST_F(Cutovers, switches_every_reference_and_keeps_what_it_replaced) {
+TEST_F(Cutovers, SwitchesEveryReferenceAndKeepsWhatItReplaced) {
   back_up(250);
   const CutoverPlan plan = this->plan();
   ASSERT_TRUE(plan.is_ready) << to_json(plan);
@@ -43,7 +43,7 @@ TEST_F(Cutovers, switches_every_reference_and_keeps_what_it_replaced) {
   EXPECT_EQ(entries[0].run, report.snapshot.run);
 }
 
-TEST_F(Cutovers, a_copy_never_asks_the_catalog_for_an_update) {
+TEST_F(Cutovers, ACopyNeverAsksTheCatalogForAnUpdate) {
   catalog->set_hook([](const std::string& step, const std::string&, Context&) {
     EXPECT_NE(step, "batch");
     EXPECT_NE(step, "update");
@@ -53,7 +53,7 @@ TEST_F(Cutovers, a_copy_never_asks_the_catalog_for_an_update) {
   EXPECT_EQ(catalog->writes(), 0u);
 }
 
-TEST_F(Cutovers, a_plan_says_why_a_reference_stays_as_it_is) {
+TEST_F(Cutovers, APlanSaysWhyAReferenceStaysAsItIs) {
   fill(6);
   put(from, "bad", "x");
   put(from, "waived", "x");
@@ -100,7 +100,7 @@ TEST_F(Cutovers, a_plan_says_why_a_reference_stays_as_it_is) {
   EXPECT_EQ(plan.unswitched.size(), 8u);
 }
 
-TEST_F(Cutovers, is_refused_where_the_plan_is_not_ready_or_not_the_newest) {
+TEST_F(Cutovers, IsRefusedWhereThePlanIsNotReadyOrNotTheNewest) {
   back_up(3);
   EXPECT_NE(error_of([&] { cut_over("0123456789abcdef"); }).message().find("no cutover was planned"), std::string::npos);
   const std::string first = plan().hash;
@@ -126,7 +126,7 @@ TEST_F(Cutovers, is_refused_where_the_plan_is_not_ready_or_not_the_newest) {
   EXPECT_EQ(catalog->writes(), 0u);
 }
 
-TEST_F(Cutovers, edits_between_plan_and_update_are_kept_and_told) {
+TEST_F(Cutovers, EditsBetweenPlanAndUpdateAreKeptAndTold) {
   back_up(20);
   const std::string hash = plan().hash;
   catalog->set(record(3), "https://elsewhere.example.com/mine");
@@ -142,7 +142,7 @@ TEST_F(Cutovers, edits_between_plan_and_update_are_kept_and_told) {
   EXPECT_EQ(report.snapshot.run_references.vanished, 1);
 }
 
-TEST_F(Cutovers, an_answer_that_is_lost_costs_a_read_and_no_second_write) {
+TEST_F(Cutovers, AnAnswerThatIsLostCostsAReadAndNoSecondWrite) {
   back_up(30);
   std::atomic<int> lost{0};
   catalog->set_hook([&](const std::string& step, const std::string&, Context&) {
@@ -154,7 +154,7 @@ TEST_F(Cutovers, an_answer_that_is_lost_costs_a_read_and_no_second_write) {
   EXPECT_EQ(catalog->writes(), 30u);
 }
 
-TEST_F(Cutovers, of_a_batch_that_broke_off_only_the_rest_is_asked_for_again) {
+TEST_F(Cutovers, OfABatchThatBrokeOffOnlyTheRestIsAskedForAgain) {
   back_up(30);
   std::atomic<int> broken{0};
   catalog->set_hook([&](const std::string& step, const std::string& name, Context&) {
@@ -165,7 +165,7 @@ TEST_F(Cutovers, of_a_batch_that_broke_off_only_the_rest_is_asked_for_again) {
   for (int i = 0; i < 30; ++i) EXPECT_EQ(catalog->writes(record(i)), 1u);
 }
 
-TEST_F(Cutovers, what_the_catalog_refuses_is_failed_with_its_reason_and_the_rest_goes_on) {
+TEST_F(Cutovers, WhatTheCatalogRefusesIsFailedWithItsReasonAndTheRestGoesOn) {
   back_up(10);
   const std::string hash = plan().hash;
   catalog->fail(record(2), {Status::failed, ErrorClass::too_large, "it is too long for the field", false});
@@ -182,7 +182,7 @@ TEST_F(Cutovers, what_the_catalog_refuses_is_failed_with_its_reason_and_the_rest
   EXPECT_EQ(report.snapshot.attempts_failed, 3u);
 }
 
-TEST_F(Cutovers, a_right_that_lacks_ends_the_run_and_leaves_everything_owed) {
+TEST_F(Cutovers, ARightThatLacksEndsTheRunAndLeavesEverythingOwed) {
   back_up(10);
   const std::string hash = plan().hash;
   catalog->set_hook([](const std::string& step, const std::string&, Context&) {
@@ -198,7 +198,7 @@ TEST_F(Cutovers, a_right_that_lacks_ends_the_run_and_leaves_everything_owed) {
   EXPECT_EQ(holding(new_url), 10);
 }
 
-TEST_F(Cutovers, a_window_must_be_accepted_and_is_looked_into) {
+TEST_F(Cutovers, AWindowMustBeAcceptedAndIsLookedInto) {
   MemoryCatalog::Options weak;
   weak.conditional = Catalog::Conditional::none;
   catalog = std::make_shared<MemoryCatalog>(weak);
@@ -218,7 +218,7 @@ TEST_F(Cutovers, a_window_must_be_accepted_and_is_looked_into) {
   EXPECT_EQ(holding(new_url), 9);
 }
 
-TEST_F(Cutovers, content_that_changed_behind_its_url_is_not_switched) {
+TEST_F(Cutovers, ContentThatChangedBehindItsUrlIsNotSwitched) {
   back_up(10);
   const std::string hash = plan().hash;
   put(from, key(6), "something else");
@@ -233,7 +233,7 @@ TEST_F(Cutovers, content_that_changed_behind_its_url_is_not_switched) {
   EXPECT_EQ(holding(new_url), 10);
 }
 
-TEST_F(Cutovers, the_final_listing_finds_what_came_and_what_was_changed_meanwhile) {
+TEST_F(Cutovers, TheFinalListingFindsWhatCameAndWhatWasChangedMeanwhile) {
   back_up(10);
   const std::string hash = plan().hash;
   std::atomic<bool> is_first{true};
@@ -249,7 +249,7 @@ TEST_F(Cutovers, the_final_listing_finds_what_came_and_what_was_changed_meanwhil
   EXPECT_EQ(catalog->value("zz new"), new_url(key(1)));
 }
 
-TEST_F(Cutovers, a_canary_switches_the_first_and_the_same_plan_goes_on) {
+TEST_F(Cutovers, ACanarySwitchesTheFirstAndTheSamePlanGoesOn) {
   back_up(50);
   const std::string hash = plan().hash;
   CutoverOptions canary = options();
@@ -264,7 +264,7 @@ TEST_F(Cutovers, a_canary_switches_the_first_and_the_same_plan_goes_on) {
   EXPECT_EQ(catalog->writes(), 50u);
 }
 
-TEST_F(Cutovers, a_rollback_restores_every_value_but_those_that_were_edited) {
+TEST_F(Cutovers, ARollbackRestoresEveryValueButThoseThatWereEdited) {
   back_up(40);
   catalog->put("odd", {old_url(key(1)), "account 1", "", {}});
   ASSERT_EQ(cut_over().exit_code, 0);
@@ -288,7 +288,7 @@ TEST_F(Cutovers, a_rollback_restores_every_value_but_those_that_were_edited) {
   EXPECT_EQ(error_of([&] { roll_back(); }).error_class(), ErrorClass::locked);
 }
 
-TEST_F(Cutovers, what_was_taken_back_can_be_switched_again_and_history_stays) {
+TEST_F(Cutovers, WhatWasTakenBackCanBeSwitchedAgainAndHistoryStays) {
   back_up(5);
   ASSERT_EQ(cut_over().exit_code, 0);
   ASSERT_EQ(roll_back().exit_code, 0);
@@ -303,7 +303,7 @@ TEST_F(Cutovers, what_was_taken_back_can_be_switched_again_and_history_stays) {
   EXPECT_EQ(holding(old_url), 5);
 }
 
-TEST_F(Cutovers, of_one_run_alone_can_be_taken_back) {
+TEST_F(Cutovers, OfOneRunAloneCanBeTakenBack) {
   back_up(10);
   const std::string hash = plan().hash;
   CutoverOptions canary = options();
@@ -317,7 +317,7 @@ TEST_F(Cutovers, of_one_run_alone_can_be_taken_back) {
   EXPECT_EQ(holding(new_url), 6);
 }
 
-TEST_F(Cutovers, a_run_that_is_stopped_leaves_nothing_open_and_is_carried_on_with) {
+TEST_F(Cutovers, ARunThatIsStoppedLeavesNothingOpenAndIsCarriedOnWith) {
   MemoryCatalog::Options small;
   small.max_batch = 5;
   catalog = std::make_shared<MemoryCatalog>(small);
@@ -351,7 +351,7 @@ TEST_F(Cutovers, a_run_that_is_stopped_leaves_nothing_open_and_is_carried_on_wit
   EXPECT_EQ(catalog->writes(), 100u);
 }
 
-TEST_F(Cutovers, what_a_dead_process_left_open_is_read_and_not_written_twice) {
+TEST_F(Cutovers, WhatADeadProcessLeftOpenIsReadAndNotWrittenTwice) {
   back_up(6);
   const std::string hash = plan().hash;
   // As a process leaves it that is killed after the updates of some references, and before any outcome.
@@ -389,7 +389,7 @@ TEST_F(Cutovers, what_a_dead_process_left_open_is_read_and_not_written_twice) {
   EXPECT_EQ(holding(old_url), 5);
 }
 
-TEST_F(Cutovers, what_another_program_switched_is_confirmed_by_reading_and_can_be_taken_back) {
+TEST_F(Cutovers, WhatAnotherProgramSwitchedIsConfirmedByReadingAndCanBeTakenBack) {
   back_up(4);
   catalog->set(record(0), "https://my-bucket.example.com/a file.pdf");
   catalog->set(record(2), "edited since");
@@ -417,7 +417,7 @@ TEST_F(Cutovers, what_another_program_switched_is_confirmed_by_reading_and_can_b
   EXPECT_EQ(catalog->writes(), 1u);
 }
 
-TEST_F(Cutovers, a_catalog_that_changes_what_it_is_given_ends_the_run_with_its_first_batch) {
+TEST_F(Cutovers, ACatalogThatChangesWhatItIsGivenEndsTheRunWithItsFirstBatch) {
   MemoryCatalog::Options small;
   small.max_batch = 5;
   catalog = std::make_shared<MemoryCatalog>(small);
@@ -439,7 +439,7 @@ TEST_F(Cutovers, a_catalog_that_changes_what_it_is_given_ends_the_run_with_its_f
   EXPECT_EQ(report.snapshot.references.pending, 45);
 }
 
-TEST_F(Cutovers, a_value_of_ours_is_never_an_old_one) {
+TEST_F(Cutovers, AValueOfOursIsNeverAnOldOne) {
   back_up(5);
   ASSERT_EQ(cut_over().exit_code, 0);
   catalog->put("copied record", {new_url(key(0)), "account 0", "", {}});
@@ -449,7 +449,7 @@ TEST_F(Cutovers, a_value_of_ours_is_never_an_old_one) {
   EXPECT_EQ(state("copied record"), ReferenceState::excluded);
 }
 
-TEST_F(Cutovers, a_field_too_short_for_the_new_value_is_found_before_anything_is_written) {
+TEST_F(Cutovers, AFieldTooShortForTheNewValueIsFoundBeforeAnythingIsWritten) {
   MemoryCatalog::Options narrow;
   narrow.max_value_length = 20;
   catalog = std::make_shared<MemoryCatalog>(narrow);
