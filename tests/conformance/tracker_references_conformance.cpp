@@ -40,7 +40,7 @@ ReferenceRecord reference(const ReferenceId& id, ReferenceState state = Referenc
   return row;
 }
 
-/// With the name of a partition that has none anywhere.
+/// The run in force has come to its end with it.
 ReferenceChange settled(ReferenceRecord row, uint32_t attempts = 1, uint32_t attempts_failed = 0) {
   return {std::move(row), true, attempts, attempts_failed};
 }
@@ -127,8 +127,9 @@ std::vector<std::string> records_of(const std::vector<ReferenceRecord>& rows) {
 /// Written apart from the library's own.
 void count(ReferenceAccounts& accounts, ReferenceState state) {
   ++accounts.total;
-  int64_t* const by_state[] = {&accounts.original, &accounts.pending, &accounts.intended, &accounts.updated, &accounts.restored,
-                               &accounts.conflict, &accounts.failed,  &accounts.vanished, &accounts.excluded};
+  int64_t* const by_state[] = {&accounts.original, &accounts.pending,  &accounts.intended,
+                               &accounts.updated,  &accounts.restored, &accounts.conflict,
+                               &accounts.failed,   &accounts.vanished, &accounts.excluded};
   ++*by_state[static_cast<size_t>(state)];
 }
 
@@ -140,7 +141,8 @@ TEST_P(TrackerConformance, AReferenceComesBackAsItWasWritten) {
   std::vector<ReferenceRecord> rows;
   ReferenceRecord plain = reference(id_of("plain"));
   rows.push_back(plain);
-  ReferenceRecord full = reference(id_of(std::string("r\0\xff\n", 4), "f\xc3\xa9", "salesforce:x"), ReferenceState::failed, "account 1");
+  const ReferenceId awkward = id_of(std::string("r\0\xff\n", 4), "f\xc3\xa9", "salesforce:x");
+  ReferenceRecord full = reference(awkward, ReferenceState::failed, "account 1");
   full.partition_name = "The \"first\" account";
   full.item = {"another partition", std::string("k\0y", 3), "v7"};
   full.value = std::string("https://old\0/\xfe", 14);
@@ -336,7 +338,8 @@ TEST_P(TrackerConformance, TheNewestPlanIsTheOneThatCounts) {
   WAYBILL_SKIP_WITHOUT_REFERENCES(*owned.tracker);
   EXPECT_FALSE(owned.tracker->cutover_plan());
   Batch batch;
-  batch.plan = CutoverPlanRecord{"ffff000011112222", 3, 1'790'000'000'000, 17, false, R"([{"name":"copy"}])", R"({"canary":0})"};
+  batch.plan = CutoverPlanRecord{"ffff000011112222", 3, 1'790'000'000'000, 17, false, R"([{"name":"copy"}])",
+                                 R"({"canary":0})"};
   owned.tracker->commit(owned.epoch, batch);
   batch.plan->hash = "0000000000000001";
   batch.plan->pass = 4;
@@ -443,7 +446,9 @@ TEST_P(TrackerConformance, AScanOfReferencesGoesOnWhileRowsChange) {
   Owned owned(fixture());
   WAYBILL_SKIP_WITHOUT_REFERENCES(*owned.tracker);
   std::vector<ReferenceChange> changes;
-  for (int i = 10; i < 99; ++i) changes.push_back({reference(id_of(std::to_string(i)), ReferenceState::pending), false, 0, 0});
+  for (int i = 10; i < 99; ++i) {
+    changes.push_back({reference(id_of(std::to_string(i)), ReferenceState::pending), false, 0, 0});
+  }
   commit(owned, changes);
   ReferenceQuery query;
   query.states = {ReferenceState::pending};
@@ -506,7 +511,8 @@ TEST_P(TrackerConformance, AccountsOfReferencesEqualARecountAfterAnyChange) {
     }
     Batch batch;
     for (int i = draw(20); i >= 0; --i) {
-      const ReferenceId id = id_of(std::to_string(draw(30)), draw(2) == 0 ? "url" : "thumb", "sql:" + std::to_string(draw(2)));
+      const std::string record_id = std::to_string(draw(30));
+      const ReferenceId id = id_of(record_id, draw(2) == 0 ? "url" : "thumb", "sql:" + std::to_string(draw(2)));
       ReferenceRecord row = reference(id, static_cast<ReferenceState>(draw(9)), std::to_string(draw(3)));
       if (draw(3) == 0) row.intended = row.value;
       if (draw(4) == 0) row.item = {};
