@@ -142,26 +142,7 @@ class SqlCatalog(Catalog):
         with self._connected(context, "update") as connection:
             table = self._inspected(connection)
             self._expect_updatable(table)
-            try:
-                with connection.begin():
-                    return self._apply(connection, table, updates)
-            except sa.exc.SQLAlchemyError as error:
-                if not is_refusal(error):
-                    raise
-            # One of them is refused, and with it all of its transaction: each by itself.
-            results: _Results = []
-            for update in updates:
-                context.check()
-                try:
-                    with connection.begin():
-                        (result,) = self._apply(connection, table, [update])
-                    results.append(result)  # only now: a constraint may be looked at when the transaction ends
-                except sa.exc.SQLAlchemyError as error:
-                    if not is_refusal(error):
-                        raise
-                    message = f"{self._columns.table}.{self._columns.url}: {words(error)}"
-                    results.append(UpdateResult("failed", refusal_class(error), message))
-            return results
+            return self._in_transactions(connection, table, updates, context)
 
     def read(self, ids: Sequence[ReferenceId], context: Context) -> Sequence[ReferenceValue]:
         self._expect(ids)
@@ -286,6 +267,29 @@ class SqlCatalog(Catalog):
         references = (self._reference(table, row) for row in rows)
         wanted = frozenset(records)
         return {reference.id.record: reference for reference in references if reference.id.record in wanted}
+
+    def _in_transactions(
+        self, connection: sa.Connection, table: Table, updates: Sequence[ReferenceUpdate], context: Context
+    ) -> _Results:
+        """All in one; where one is refused, and with it all of its transaction, in two of half the size, and so on: that one
+        fails by itself."""
+        context.check()
+        try:
+            with connection.begin():
+                results = self._apply(connection, table, updates)
+        except sa.exc.SQLAlchemyError as error:
+            if not is_refusal(error):
+                raise
+            if len(updates) == 1:
+                message = f"{self._columns.table}.{self._columns.url}: {words(error)}"
+                return [UpdateResult("failed", refusal_class(error), message)]
+        else:
+            return [*results]
+        half = len(updates) // 2
+        return [
+            *self._in_transactions(connection, table, updates[:half], context),
+            *self._in_transactions(connection, table, updates[half:], context),
+        ]
 
     def _apply(
         self, connection: sa.Connection, table: Table, updates: Sequence[ReferenceUpdate]

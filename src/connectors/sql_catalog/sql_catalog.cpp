@@ -184,7 +184,23 @@ class Updates {
         set_null_(connection, "UPDATE OR ABORT " + name() + " SET " + url() + " = ?3 WHERE " + where_one() + " AND " + url() + " IS NULL"),
         look_(connection, "SELECT " + url() + " FROM " + name() + " WHERE " + where_record(config, table_)) {}
 
-  /// All in one transaction. Nothing where the database itself undid it (a trigger that rolls back, a constraint that is
+  /// All in one transaction; where one of them undoes it, in two of half the size, and so on: that one fails by itself.
+  void in_transactions(std::span<const ReferenceUpdate> updates, Context& context, std::vector<UpdateResult>& results) {
+    context.check();
+    UpdateResult undone;
+    if (const auto done = in_one_transaction(updates, undone)) {
+      results.insert(results.end(), done->begin(), done->end());
+    } else if (updates.size() == 1) {
+      results.push_back(undone);
+    } else {
+      const size_t half = updates.size() / 2;
+      in_transactions(updates.first(half), context, results);
+      in_transactions(updates.subspan(half), context, results);
+    }
+  }
+
+ private:
+  /// Nothing where the database itself undid it (a trigger that rolls back, a constraint that is
   /// looked at when it ends): `undone` says by what.
   std::optional<std::vector<UpdateResult>> in_one_transaction(std::span<const ReferenceUpdate> updates, UpdateResult& undone) {
     Transaction transaction(connection_, "BEGIN IMMEDIATE");
@@ -202,7 +218,6 @@ class Updates {
     return std::nullopt;
   }
 
- private:
   std::string name() const { return "main." + identifier(config_.table); }
   std::string url() const { return identifier(config_.url); }
   /// Of two records with an id that looks the same, neither.
@@ -316,15 +331,8 @@ std::vector<UpdateResult> SqlCatalog::update(std::span<const ReferenceUpdate> up
   if (updates.size() > max_batch) throw Error(ErrorCode::invalid_argument, ErrorClass::internal, "more updates than max_batch");
   Connection connection(config_.path, Connection::Access::write, context);
   Updates all(config_, connection);
-  UpdateResult undone;
-  if (auto results = all.in_one_transaction(updates, undone)) return *std::move(results);
-  // One of them undoes all: each by itself, so that it undoes no other.
   std::vector<UpdateResult> results;
-  for (const ReferenceUpdate& update : updates) {
-    context.check();
-    auto result = all.in_one_transaction({&update, 1}, undone);
-    results.push_back(result ? result->front() : undone);
-  }
+  all.in_transactions(updates, context, results);
   return results;
 }
 
