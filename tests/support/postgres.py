@@ -40,7 +40,7 @@ def _free_port() -> int:
 
 
 class Postgres:
-    """Started when entered, stopped when left. Everybody logs in with a password."""
+    """Started when entered, stopped when left, and with the thread that entered it. Everybody logs in with a password."""
 
     def __init__(self) -> None:
         self.password = secrets.token_hex(12)
@@ -84,13 +84,9 @@ class Postgres:
         return f"postgresql+psycopg://{user}@127.0.0.1:{self.port}/{database}?password=env:WAYBILL_TEST_PASSWORD"
 
     def _as_server(self, *words: str | Path) -> list[str]:
-        """PostgreSQL refuses to run as root: there it is Debian's user postgres."""
-        command = [str(word) for word in words]
-        return (
-            ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
-            if os.geteuid() == 0
-            else command
-        )
+        """PostgreSQL refuses to run as root: there it is Debian's user postgres. It ends with the tests however they end."""
+        user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        return ["setpriv", *user, "--pdeathsig=QUIT", *(str(word) for word in words)]
 
     def _start(self) -> None:
         programs = _programs()
