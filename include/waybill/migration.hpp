@@ -44,6 +44,8 @@ struct Plan {
   int64_t occupied = 0;       ///< would fail: the destination holds something else
   uint64_t bytes_to_move = 0;
   int64_t objects_in_parts = 0;
+  int64_t collisions = 0;         ///< destination keys that a key template makes for more than one item
+  int64_t items_in_collisions = 0;  ///< items that get a suffix from their own id for it, or cannot move
   std::map<std::string, int64_t> refused_by_class;
   std::map<int, int64_t> size_histogram;  ///< by ⌈log2(size)⌉; −1 for empty items
   struct Example {
@@ -52,6 +54,12 @@ struct Plan {
     std::string reason;
   };
   std::vector<Example> examples;  ///< the first 1,000 that would not move
+  struct Collision {
+    ItemId id;
+    Key wanted;           ///< the destination key that it shares, or would
+    Key destination_key;  ///< the one that it gets
+  };
+  std::vector<Collision> collision_examples;  ///< the first 1,000 items
 };
 
 /// The plan as a JSON object, one line.
@@ -114,7 +122,7 @@ struct ImportOrigin {
 
 /// An item as another ledger has it. It is a claim: an item becomes copied only if the destination shows it.
 struct ImportedItem {
-  Key key;  ///< of the item, at both sides
+  Key key;  ///< of the item, at both sides unless `destination_key` says otherwise
   ItemState state = ItemState::pending;  ///< copied, failed or pending
   std::optional<uint64_t> size;          ///< in bytes; without it nothing can be said to be copied
   /// The earliest instant at which it may have been copied, in ms since 1970 UTC: what changed at the source after it is
@@ -125,6 +133,8 @@ struct ImportedItem {
   std::string error_word;  ///< of the other program for this kind of failure
   int64_t failed_at_ms = 0;
   std::string origin;  ///< a JSON object: everything that the other ledger has of it, without secrets
+  /// Where the other program has put it, in a migration with a key template: it stays there. "": at its own key.
+  Key destination_key = {};
 };
 
 /// A reference that another program says it has switched.
@@ -229,6 +239,10 @@ class Migration {
   Migration& set_transform(std::shared_ptr<Transform> transform);
   /// The system of record whose references a cutover switches. Not part of the migration's identity.
   Migration& set_catalog(std::shared_ptr<Catalog> catalog);
+  /// Where items go: text with fields in braces, "uploads/{partition}/{partition_name|slug}/{name}" (docs/keys.md). Part of the
+  /// migration's identity. Default: what the ledger was begun with, or else each item's own key. Errors: configuration (no
+  /// template; the place and the nearest field or filter are named).
+  Migration& set_key_template(std::string text);
 
   /// Begins a copy, or carries on with the one that did not end, and returns once the lease is held and both stores were
   /// checked. Errors, before anything is moved or recorded: configuration, missing, permission, auth, network (stores);

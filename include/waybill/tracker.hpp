@@ -313,6 +313,13 @@ struct ScanPage {
   bool is_last = false;
 };
 
+/// Rows with a destination key that a template made.
+struct TargetPage {
+  std::vector<ItemRecord> items;
+  std::string resume;  ///< for the next page; opaque
+  bool is_last = false;
+};
+
 enum class Verb : int { pause = 0, cancel = 1 };
 const char* to_string(Verb verb) noexcept;
 
@@ -371,6 +378,10 @@ class Tracker {
   virtual std::vector<std::optional<ItemRecord>> lookup(std::span<const ItemId> ids) = 0;
   /// Rows in order of (partition, key, version), a page of at most `limit`. `resume` is "" or ScanPage::resume.
   virtual ScanPage scan(const Query& query, const std::string& resume, size_t limit) = 0;
+  /// Rows that have an ItemRecord::destination_key, in byte order of it, from `from` on; a page of at most `limit`. `resume` is
+  /// "" or TargetPage::resume. Rows of one destination key follow each other in any order, the same each time. Default:
+  /// unimplemented, and such a ledger takes no migration with a key template.
+  virtual TargetPage scan_targets(const Key& from, const std::string& resume, size_t limit);
   /// Open uploads, by id.
   virtual std::vector<UploadRecord> uploads() = 0;
   virtual std::optional<UploadRecord> upload(const ItemId& id) = 0;

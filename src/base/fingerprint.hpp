@@ -18,6 +18,16 @@ inline std::string places_of(const MigrationInfo& info) {
   return info.source + " -> " + info.destination;
 }
 
+/// The key template of a migration; "" where each item goes to its own key.
+inline std::string key_template_of(std::string_view fingerprint) {
+  constexpr std::string_view name = "\nkeys=";
+  const size_t at = fingerprint.find(name);
+  if (at == std::string_view::npos) return {};
+  const std::string_view rest = fingerprint.substr(at + name.size());
+  const std::string_view text = rest.substr(0, rest.find('\n'));
+  return text == "same" ? std::string() : std::string(text);
+}
+
 /// On one line: the places of both, "a -> b, wanted: a -> c"; where these are the same, what else differs,
 /// "a -> b with versions=latest, wanted: versions=all".
 inline std::string difference(const MigrationInfo& known, const MigrationInfo& wanted) {

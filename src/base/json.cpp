@@ -247,6 +247,14 @@ std::string to_json(const Plan& plan) {
     examples.push_back(
         {{"key", printable(example.key)}, {"class", to_string(example.error_class)}, {"reason", example.reason}});
   }
+  Json collisions = Json::array();
+  for (const Plan::Collision& one : plan.collision_examples) {
+    collisions.push_back({{"partition", printable(one.id.partition)},
+                          {"key", printable(one.id.key)},
+                          {"version", printable(one.id.version)},
+                          {"wanted", printable(one.wanted)},
+                          {"destination_key", printable(one.destination_key)}});
+  }
   Json json;
   json["items"] = plan.items;
   json["bytes"] = plan.bytes;
@@ -259,6 +267,9 @@ std::string to_json(const Plan& plan) {
   json["occupied"] = plan.occupied;
   json["bytes_to_move"] = plan.bytes_to_move;
   json["objects_in_parts"] = plan.objects_in_parts;
+  json["collisions"] = plan.collisions;
+  json["items_in_collisions"] = plan.items_in_collisions;
+  json["collision_examples"] = std::move(collisions);
   json["refused_by_class"] = Json(plan.refused_by_class);
   json["size_histogram"] = std::move(histogram);
   json["examples"] = std::move(examples);

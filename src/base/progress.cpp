@@ -107,6 +107,11 @@ std::optional<double> share_of_eligible(const Snapshot& snapshot, int64_t part) 
 
 Tracker::~Tracker() = default;
 
+TargetPage Tracker::scan_targets(const Key&, const std::string&, size_t) {
+  throw Error(ErrorCode::unimplemented, ErrorClass::unsupported,
+              "this tracker keeps no destination keys: a migration on it cannot have a key template");
+}
+
 std::vector<RunSummary> Tracker::history(size_t limit) {
   std::vector<RunSummary> history;
   const Snapshot now = snapshot();

@@ -14,20 +14,21 @@ constexpr size_t events_page = 1000;
 
 bool is_same(const ItemRecord& known, const ItemRecord& now) {
   return known.state == now.state && known.stamp.size == now.stamp.size && known.stored == now.stored &&
-         known.error_class == now.error_class;
+         known.error_class == now.error_class && known.destination_key == now.destination_key;
 }
 
 }  // namespace
 
-Adoption::Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin)
+Adoption::Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin, bool has_template)
     : destination_(destination),
       tracker_(tracker),
       epoch_(epoch),
       origin_(origin),
+      has_template_(has_template),
       bodies_(Options{}.body_budget_bytes),
       scope_{cancel_, bodies_, "", epoch, [](LogLevel, std::string_view) {}, [](std::string_view, uint64_t) {}},
       retry_(Options{}) {
-  if (destination_.capabilities().order == Order::byte_key) {
+  if (destination_.capabilities().order == Order::byte_key && !has_template) {
     there_.emplace([&destination](Context& context) { return destination.list({}, context); }, Order::byte_key, destination.identity(),
                    scope_, retry_, [](const Error& error, int failures) {
                      if (failures >= Options{}.max_attempts) throw Error(error);
@@ -58,20 +59,25 @@ void Adoption::check_order(const ImportedItem& item) {
                 "imported items have keys that ascend, and are copied, failed or pending: \"" + printable(item.key) + "\", " +
                     to_string(item.state) + (last_ ? ", after \"" + printable(*last_) + "\"" : ""));
   }
+  if (!item.destination_key.empty() && !has_template_) {
+    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                "\"" + printable(item.key) + "\" has a destination key of its own: that takes a migration with a key template");
+  }
   last_ = item.key;
 }
 
-std::optional<Item> Adoption::at_destination(const Key& key) {
+std::optional<Item> Adoption::at_destination(const ImportedItem& item) {
   if (!there_) {
     CallContext context(scope_);
-    return destination_.stat(key, context);
+    return destination_.stat(item.destination_key.empty() ? item.key : item.destination_key, context);
   }
-  const Item* item = there_->peek();
-  while (item != nullptr && item->key() < key) {
+  const Key& key = item.key;
+  const Item* found = there_->peek();
+  while (found != nullptr && found->key() < key) {
     there_->pop();
-    item = there_->peek();
+    found = there_->peek();
   }
-  return item != nullptr && item->key() == key ? std::optional(*item) : std::nullopt;
+  return found != nullptr && found->key() == key ? std::optional(*found) : std::nullopt;
 }
 
 // The row of an item, and the number that it counts into; nothing where the row stays as it is.
@@ -87,7 +93,7 @@ std::optional<ItemChange> Adoption::take(const ImportedItem& item, const std::op
   record.state = item.state;
   int64_t* counted = item.state == ItemState::failed ? &report_.failed : &report_.pending;
   if (item.state == ItemState::copied) {
-    const std::optional<Item> there = item.size ? at_destination(item.key) : std::nullopt;
+    const std::optional<Item> there = item.size ? at_destination(item) : std::nullopt;
     const bool is_shown = there && there->refused == ErrorClass::none && there->stamp.size == item.size;
     record.state = is_shown ? ItemState::copied : ItemState::pending;
     counted = is_shown ? &report_.confirmed : &report_.refuted;
@@ -96,6 +102,8 @@ std::optional<ItemChange> Adoption::take(const ImportedItem& item, const std::op
       record.change = Change::unchanged;
       record.stored = stored_from(*there);
       record.copied_at_ms = item.copied_at_ms;
+      // Where it is, it stays; what is not there yet goes where the template says.
+      if (has_template_) record.destination_key = item.destination_key.empty() ? item.key : item.destination_key;
     }
   } else if (item.state == ItemState::failed) {
     record.error_class = item.error_class;

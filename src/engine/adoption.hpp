@@ -19,7 +19,8 @@ namespace waybill::internal {
 /// For the owner of the ledger; one thread.
 class Adoption {
  public:
-  Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin);
+  /// `has_template`: destination keys are those of a key template.
+  Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin, bool has_template);
 
   /// As the members of Import.
   void add(std::span<const ImportedItem> items);
@@ -30,7 +31,7 @@ class Adoption {
  private:
   void find_earlier();
   void check_order(const ImportedItem& item);
-  std::optional<Item> at_destination(const Key& key);
+  std::optional<Item> at_destination(const ImportedItem& item);
   std::optional<ItemChange> take(const ImportedItem& item, const std::optional<ItemRecord>& known);
   void add_event(Batch& batch, EventKind kind, LogLevel level, std::string text, std::string data) const;
   void commit(Batch batch);
@@ -39,6 +40,7 @@ class Adoption {
   Tracker& tracker_;
   const uint64_t epoch_;
   const ImportOrigin origin_;
+  const bool has_template_;
   CancelSource cancel_;
   BodyPool bodies_;
   RunScope scope_;

@@ -3,6 +3,8 @@
 #include "engine/copy_run.hpp"
 
 #include "base/options.hpp"
+#include "base/text.hpp"
+#include "engine/collisions.hpp"
 #include "engine/listing.hpp"
 
 namespace waybill::internal {
@@ -20,6 +22,7 @@ CopyRun::CopyRun(RunSetup setup)
       queue_(concurrency_, [this] { ledger_->want_claim(); }),
       transfer_(Transfer::Parts{*setup_.source, *setup_.destination, setup_.transform.get(), *setup_.tracker, *ledger_, queue_, retries_,
                                 concurrency_, scope_, setup_.options, [this](std::exception_ptr error) { give_up(std::move(error)); }}),
+      are_keys_settled_(setup_.keys == nullptr || setup_.keys->is_unique() || setup_.record.listing_complete),
       tuned_at_(Clock::now()) {}
 
 void CopyRun::start_work() {
@@ -32,7 +35,7 @@ void CopyRun::prepare() {
   try {
     const std::vector<UploadRecord> uploads = setup_.tracker->uploads();
     std::vector<OpenUpload> known;
-    for (const UploadRecord& upload : uploads) known.push_back({destination_key(upload.id), upload.upload_id});
+    for (const UploadRecord& upload : uploads) known.push_back({key_of(upload.id), upload.upload_id});
     CallContext context(scope_);
     setup_.destination->sweep(known, context);
     for (const UploadRecord& upload : uploads) {
@@ -60,16 +63,17 @@ void CopyRun::list() {
     try {
       const ListingJob job{*setup_.source,       *setup_.destination,     setup_.tracker.get(), setup_.options,
                            scope_,               retries_,                setup_.transform != nullptr, setup_.record.run,
-                           setup_.has_earlier_runs, setup_.tracker->listings(), trouble, true, moved_before()};
+                           setup_.has_earlier_runs, setup_.tracker->listings(), trouble, true, moved_before(), setup_.keys.get()};
       const ListingEnd end = is_selected ? select_items(job, sink) : list_everything(job, sink);
       if (end == ListingEnd::complete && !is_selected) expect_partitions();
+      if (end != ListingEnd::stopped && !settle_keys()) return;
       if (end == ListingEnd::complete) ledger_->set_listing_complete();
       if (end == ListingEnd::limited) {
         const uint64_t limit = setup_.options.limit;
         remark("limit of " + std::to_string(limit) + (limit == 1 ? " item" : " items") + " reached; the source was not listed to its end");
         ledger_->set_listing_ended();
       }
-      return;
+      return allow_claims();
     } catch (const Error& error) {
       if (error.error_class() != ErrorClass::cancelled) return fail(std::current_exception());
       // The lease was late, and what was in flight had to stop: goes on from what is recorded once the heart beats.
@@ -90,6 +94,35 @@ void CopyRun::expect_partitions() {
   throw Error(ErrorCode::not_found, ErrorClass::configuration,
               "the source has no item of partition \"" + printable(names.front()) + "\"" + (names.size() > 1 ? " or the others" : "") +
                   "; waybill partitions lists those that the ledger knows");
+}
+
+// Two items of one destination key: found once all are listed, before anything is written. False if the run stops.
+bool CopyRun::settle_keys() {
+  if (are_keys_settled_) return true;
+  ledger_->list({}, {}, true);
+  Collisions found;
+  const ListingSink sink = [this](std::vector<ItemChange> changes, std::vector<ListingRecord>, bool wait) {
+    return !is_stopping() && ledger_->list(std::move(changes), {}, wait);
+  };
+  if (!settle_collisions(*setup_.tracker, has_folders(*setup_.destination), sink, found)) return false;
+  if (found.keys > 0) {
+    ledger_->event(EventKind::log, LogLevel::warning,
+                   std::to_string(found.keys) + " destination keys were wanted by more than one item: " + std::to_string(found.items) +
+                       " items got a suffix from their own id, " + std::to_string(found.failed) + " failed with class collision");
+  }
+  return true;
+}
+
+// Where items have waited for their keys: once it is on disk that all are listed, nobody who carries on finds another one.
+void CopyRun::allow_claims() {
+  if (are_keys_settled_) return;
+  ledger_->list({}, {}, true);
+  are_keys_settled_ = true;
+  ledger_->want_claim();
+}
+
+Key CopyRun::key_of(const ItemId& id) const {
+  return setup_.keys == nullptr ? own_key(id) : destination_key(*setup_.tracker, id);
 }
 
 // How many items of Options::limit an interrupted run has taken up.
@@ -160,7 +193,7 @@ void CopyRun::tidy() {
   for (const UploadRecord& upload : uploads) {
     if (patience.fired()) break;
     CallContext context(scope);
-    const Key key = destination_key(upload.id);
+    const Key key = key_of(upload.id);
     try {
       if (upload.upload_id.empty()) {
         const OpenUpload announced{key, ""};

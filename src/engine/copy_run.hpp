@@ -26,7 +26,7 @@ class CopyRun final : public RunBase {
   void tidy() override;
   int in_flight() const override { return queue_.running(); }
   void fill_live(LiveState& live) const override;
-  bool wants_claim() const override { return is_swept_ && queue_.wants_claim(); }
+  bool wants_claim() const override { return is_swept_ && are_keys_settled_ && queue_.wants_claim(); }
   void add_claimed(std::vector<Claimed> claimed) override { queue_.add(std::move(claimed)); }
   void hold(bool held) override { queue_.hold(held); }
   void probe(bool probing) override { queue_.probe(probing); }
@@ -36,6 +36,9 @@ class CopyRun final : public RunBase {
   void prepare();
   void list();
   void expect_partitions();
+  bool settle_keys();
+  void allow_claims();
+  Key key_of(const ItemId& id) const;
   uint64_t moved_before() const;
   void grow_threads();
   void work();
@@ -44,6 +47,7 @@ class CopyRun final : public RunBase {
   WorkQueue queue_;
   Transfer transfer_;
   std::atomic<bool> is_swept_{false};  ///< what dead processes left is gone; transfers may begin
+  std::atomic<bool> are_keys_settled_;  ///< none of the listed items changes its destination key any more
   Thread lister_;
   std::vector<Thread> workers_;
   Clock::time_point tuned_at_;

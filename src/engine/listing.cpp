@@ -24,7 +24,7 @@ bool list_in_one(const ListingJob& job, const ListingSink& sink) {
   const Source::Capabilities can = job.source.capabilities();
   const Order order = can.order;
   DestinationTail tail;
-  DestinationWalk walk(job.destination, keeps_order(can), "", tail, job.scope, job.retries.of(Side::destination), job.trouble);
+  DestinationWalk walk(job.destination, keeps_order(can) && job.keys == nullptr, "", tail, job.scope, job.retries.of(Side::destination), job.trouble);
   Source& source = job.source;
   ItemCursor cursor([&source, request](Context& context) { return source.list(request, context); }, order, source.identity(),
                     job.scope, job.retries.of(Side::source), job.trouble);
@@ -40,7 +40,7 @@ bool list_in_one(const ListingJob& job, const ListingSink& sink) {
         record.partition = page->items.back().id.partition;
       }
       // It begins where the interrupted run had come to, or again: what comes may be known.
-      changes = decide_page(job, *page, match_page(*page, walk), true);
+      changes = decide_page(job, *page, match_page(job, *page, walk), true, walk);
     }
     // Without an order the same item may come twice: its first row has to be there when the second is looked up.
     if (!sink(std::move(changes), {record}, order == Order::none || record.is_listed)) return false;
@@ -50,14 +50,18 @@ bool list_in_one(const ListingJob& job, const ListingSink& sink) {
 
 }  // namespace
 
-PageAtDestination match_page(const Page& page, DestinationWalk& walk) {
+PageAtDestination match_page(const ListingJob& job, const Page& page, DestinationWalk& walk) {
   PageAtDestination there;
+  if (job.keys != nullptr) {
+    there.is_listed.resize(page.items.size(), false);
+    return there;
+  }
   there.is_listed.reserve(page.items.size());
   for (size_t i = 0; i < page.items.size(); ++i) {
     const ItemId& id = page.items[i].id;
     const Key& key = id.key;
     bool is_listed = false;
-    Item* item = id.version.empty() ? walk.find(key, is_listed) : walk.find(destination_key(id), is_listed);
+    Item* item = id.version.empty() ? walk.find(key, is_listed) : walk.find(own_key(id), is_listed);
     there.is_listed.push_back(is_listed);
     if (item == nullptr) continue;
     const bool is_asked_again = i + 1 == page.items.size() || page.items[i + 1].key() == key;  // in another partition
@@ -67,7 +71,40 @@ PageAtDestination match_page(const Page& page, DestinationWalk& walk) {
   return there;
 }
 
-std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, PageAtDestination there, bool may_be_known) {
+PlacedItem placed(const KeyTemplate& keys, const Item& item, const std::optional<ItemRecord>& known, bool is_excluded) {
+  PlacedItem result{item, known ? known->destination_key : Key(), known && is_done(*known)};
+  if (item.refused != ErrorClass::none) return result;
+  Made place = place_of(keys, item, known);
+  if (place.refusal.empty()) {
+    result.destination_key = std::move(place.text);
+  } else if (!is_excluded) {
+    result.item.refused = ErrorClass::unsupported;
+    result.item.reason = std::move(place.refusal);
+  }
+  return result;
+}
+
+namespace {
+
+ItemChange decide_placed(const ListingJob& job, const Item& item, const std::optional<ItemRecord>& known, const DecideRules& rules,
+                         DestinationWalk& walk) {
+  const PlacedItem place = placed(*job.keys, item, known, rules.excluded_by.has_value());
+  AtDestination there;
+  if (!place.destination_key.empty()) {
+    Item* found = walk.find(place.destination_key, there.is_listed);
+    if (found != nullptr && place.is_settled) there.item = *found;
+    // What is there may be another item's by the end of the listing: the transfer looks.
+    if (found != nullptr && !place.is_settled) there.is_listed = false;
+  }
+  ItemChange change = decide(place.item, known, there, rules, job.run);
+  change.record.destination_key = place.destination_key;
+  return change;
+}
+
+}  // namespace
+
+std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, PageAtDestination there, bool may_be_known,
+                                    DestinationWalk& walk) {
   std::vector<std::optional<ItemRecord>> known(page.items.size());
   if (may_be_known && job.tracker != nullptr) {
     std::vector<ItemId> ids;
@@ -90,7 +127,8 @@ std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, Pag
     const bool is_wanted = partitions.empty() || std::find(partitions.begin(), partitions.end(), item.id.partition) != partitions.end();
     if (!is_wanted) continue;
     rules.excluded_by = excluding_rule(item, job.options);
-    changes.push_back(decide(item, known[i], at_destination, rules, job.run));
+    changes.push_back(job.keys != nullptr ? decide_placed(job, item, known[i], rules, walk)
+                                          : decide(item, known[i], at_destination, rules, job.run));
   }
   return changes;
 }

@@ -20,6 +20,8 @@
 
 namespace waybill::internal {
 
+class KeyTemplate;
+
 /// Where decided rows go. False: stop listing.
 /// Called by one thread at a time, not always the same. What one call hands over belongs into one transaction.
 using ListingSink = std::function<bool(std::vector<ItemChange>, std::vector<ListingRecord>, bool wait_for_commit)>;
@@ -38,6 +40,7 @@ struct ListingJob {
   ListingTrouble trouble;                   ///< called by one thread at a time
   bool marks_gone = true;                   ///< look for rows that the source no longer lists
   uint64_t moved_before = 0;                ///< of Options::limit, by an interrupted run
+  const KeyTemplate* keys = nullptr;        ///< null: each item goes to its own key
 };
 
 enum class ListingEnd {
@@ -64,10 +67,22 @@ struct PageAtDestination {
   std::vector<std::pair<size_t, Item>> items;  ///< what is there, with the position in the page; ascending
 };
 
-/// Walks to the end of the page: may wait for the destination.
-PageAtDestination match_page(const Page& page, DestinationWalk& walk);
+/// Walks to the end of the page: may wait for the destination. With a key template nothing is known before the ledger has been
+/// asked for the items' keys.
+PageAtDestination match_page(const ListingJob& job, const Page& page, DestinationWalk& walk);
 
-/// What becomes of the items of a page. `may_be_known`: the ledger may have rows of them.
-std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, PageAtDestination there, bool may_be_known);
+/// What becomes of the items of a page. `may_be_known`: the ledger may have rows of them. `walk`, which is in no order, is
+/// looked into where there is a key template.
+std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, PageAtDestination there, bool may_be_known,
+                                    DestinationWalk& walk);
+
+/// With a key template: the item with the key that it goes to, or refused. What is at that key may be looked at only where the
+/// item is there already: of others it may yet change.
+struct PlacedItem {
+  Item item;
+  Key destination_key;
+  bool is_settled = false;
+};
+PlacedItem placed(const KeyTemplate& keys, const Item& item, const std::optional<ItemRecord>& known, bool is_excluded);
 
 }  // namespace waybill::internal

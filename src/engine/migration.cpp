@@ -17,7 +17,7 @@
 #include "engine/copy_run.hpp"
 #include "engine/cutover_plan.hpp"
 #include "engine/cutover_run.hpp"
-#include "engine/new_value.hpp"
+#include "engine/key_template.hpp"
 #include "engine/plan.hpp"
 #include "engine/reference_adoption.hpp"
 #include "engine/reference_pass.hpp"
@@ -37,9 +37,9 @@ using internal::open_record;
 namespace {
 
 // The identity of a migration as text: equal exactly where the same items move from and to the same places.
-std::string fingerprint(const Migration& migration, const Transform* transform) {
+std::string fingerprint(const Migration& migration, const Transform* transform, const internal::KeyTemplate* keys) {
   return "source=" + migration.source().identity() + "\ndestination=" + migration.destination().identity() +
-         "\nkeys=same\ntransform=" + (transform != nullptr ? transform->identity() : "none") +
+         "\nkeys=" + (keys != nullptr ? keys->text() : "same") + "\ntransform=" + (transform != nullptr ? transform->identity() : "none") +
          "\nversions=" + (migration.source().capabilities().versions ? "all" : "latest");
 }
 
@@ -51,6 +51,7 @@ struct Migration::Impl {
   std::shared_ptr<Tracker> tracker;  // null until a URL was opened
   std::shared_ptr<Transform> transform;
   std::shared_ptr<Catalog> catalog;  // or null
+  std::shared_ptr<const internal::KeyTemplate> keys;  // null: none was said, and none is in the ledger
   std::string tracker_url;
   MigrationInfo info;
 
@@ -73,9 +74,22 @@ struct Migration::Impl {
   /// The ledger that is there, once it is known to be this migration's. Errors: missing; configuration.
   Tracker& open_known(const Migration& migration) {
     if (!tracker) tracker = open_tracker(tracker_url, OpenMode::existing);
-    if (!tracker->migration()) refuse("nothing has been copied with it; begin with: waybill run");
+    const std::optional<MigrationInfo> known = tracker->migration();
+    if (!known) refuse("nothing has been copied with it; begin with: waybill run");
+    take_up(*known);
     tracker->bind(identity(migration));
     return *tracker;
+  }
+
+  /// Where no key template was said, that of the ledger is meant.
+  void take_up(const MigrationInfo& known) {
+    const std::string text = internal::key_template_of(known.fingerprint);
+    if (keys == nullptr && !text.empty()) keys = std::make_shared<const internal::KeyTemplate>(text);
+  }
+
+  /// Errors: unsupported (the tracker keeps no destination keys).
+  void check_keys(Tracker& used) const {
+    if (keys != nullptr) used.scan_targets("", "", 1);
   }
 
   /// The ledger is not ready for what was asked.
@@ -98,7 +112,7 @@ struct Migration::Impl {
 
   MigrationInfo wanted(const Migration& migration) const {
     MigrationInfo wanted = info;
-    wanted.fingerprint = fingerprint(migration, transform.get());
+    wanted.fingerprint = fingerprint(migration, transform.get(), keys.get());
     wanted.source = source->identity();
     wanted.destination = destination->identity();
     return wanted;
@@ -240,6 +254,11 @@ Migration& Migration::set_catalog(std::shared_ptr<Catalog> catalog) {
   return *this;
 }
 
+Migration& Migration::set_key_template(std::string text) {
+  impl_->keys = std::make_shared<const internal::KeyTemplate>(text);
+  return *this;
+}
+
 Source& Migration::source() const { return *impl_->source; }
 Destination& Migration::destination() const { return *impl_->destination; }
 Tracker& Migration::tracker() const { return impl_->opened_tracker(); }
@@ -253,12 +272,14 @@ std::unique_ptr<Run> Migration::start(const Options& options, Callbacks callback
   const std::shared_ptr<Tracker> existing = impl_->existing_tracker();
   if (const std::optional<MigrationInfo> known = existing ? existing->migration() : std::nullopt) {
     impl_->tracker = existing;
+    impl_->take_up(*known);
     const MigrationInfo identity = impl_->identity(*this);
     if (known->fingerprint != identity.fingerprint) existing->bind(identity);  // refuses, and says why
     lease.emplace(*existing, options);
   }
   check_stores(*this);
   Tracker& tracker = impl_->opened_tracker();
+  impl_->check_keys(tracker);
   const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
   if (!lease) lease.emplace(tracker, options);
 
@@ -274,7 +295,7 @@ std::unique_ptr<Run> Migration::start(const Options& options, Callbacks callback
   open_record(tracker, lease->epoch(), record);
 
   internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, used, std::move(callbacks), bound,
-                           lease->epoch(), record, has_rows};
+                           lease->epoch(), record, has_rows, impl_->keys};
   auto run = std::make_unique<internal::CopyRun>(std::move(setup));
   lease->hand_over();
   run->begin();
@@ -287,13 +308,13 @@ namespace {
 class LeasedImport final : public Import {
  public:
   LeasedImport(std::shared_ptr<Source> source, std::shared_ptr<Destination> destination, std::shared_ptr<Catalog> catalog,
-               std::shared_ptr<Tracker> tracker, const ImportOrigin& origin)
+               std::shared_ptr<Tracker> tracker, const ImportOrigin& origin, bool has_template)
       : source_(std::move(source)),
         destination_(std::move(destination)),
         catalog_(std::move(catalog)),
         tracker_(std::move(tracker)),
         lease_(*tracker_, Options{}),
-        adoption_(*destination_, *tracker_, lease_.epoch(), origin) {
+        adoption_(*destination_, *tracker_, lease_.epoch(), origin, has_template) {
     if (catalog_) references_.emplace(*catalog_, *source_, *tracker_, lease_.epoch(), origin);
   }
 
@@ -339,8 +360,11 @@ std::unique_ptr<Import> Migration::begin_import(const ImportOrigin& origin) {
   }
   refuse_nested(source(), destination());
   check_stores(*this);
-  impl_->opened_tracker().bind(impl_->wanted(*this));
-  return std::make_unique<LeasedImport>(impl_->source, impl_->destination, impl_->catalog, impl_->tracker, origin);
+  Tracker& tracker = impl_->opened_tracker();
+  if (const std::optional<MigrationInfo> known = tracker.migration()) impl_->take_up(*known);
+  impl_->check_keys(tracker);
+  tracker.bind(impl_->wanted(*this));
+  return std::make_unique<LeasedImport>(impl_->source, impl_->destination, impl_->catalog, impl_->tracker, origin, impl_->keys != nullptr);
 }
 
 Report Migration::run(const Options& options, Callbacks callbacks) { return start(options, std::move(callbacks))->wait(); }
@@ -363,7 +387,7 @@ std::unique_ptr<Run> Migration::start_verify(VerifyLevel level, const Options& o
   open_record(tracker, lease.epoch(), record);
 
   internal::RunSetup setup{impl_->source, impl_->destination, impl_->tracker, impl_->transform, options, std::move(callbacks), bound,
-                           lease.epoch(), record, true};
+                           lease.epoch(), record, true, impl_->keys};
   auto run = std::make_unique<internal::VerifyRun>(std::move(setup), level);
   lease.hand_over();
   run->begin();
@@ -403,15 +427,21 @@ CutoverPlan Migration::plan_cutover(const CutoverOptions& options) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
                 "a cutover needs to know what references are to hold; say so with --url-template, as in https://files.example.com/{destination_key}");
   }
-  internal::NewValue new_value(options.url_template);
+  const auto url_template = std::make_shared<const internal::UrlTemplate>(options.url_template);
+  const internal::ValueMaker make_value = [url_template](const Item& item, const Key& destination_key) {
+    internal::TemplateFields fields = internal::fields_of(item);
+    fields.destination_key = destination_key;
+    internal::Made made = url_template->url_of(fields);
+    if (made.text.empty()) throw Error(ErrorCode::failed_precondition, ErrorClass::unsupported, std::move(made.refusal));
+    return std::move(made.text);
+  };
   Tracker& tracker = impl_->open_known(*this);
   const HeldLease lease(tracker, Options{});
   check_store(source());
   catalog.check(CatalogAccess::read, Context::background());
   const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
   if (tracker.runs(1).empty()) impl_->refuse("nothing has been copied with it; begin with: waybill run");
-  const std::string new_place = new_value.beginning();
-  return internal::make_cutover_plan({catalog, source(), tracker, lease.epoch(), bound.id, options, std::move(new_value), new_place});
+  return internal::make_cutover_plan({catalog, source(), tracker, lease.epoch(), bound.id, options, make_value, url_template->prefix()});
 }
 
 namespace {
@@ -517,13 +547,14 @@ Plan Migration::plan(const Options& options) {
   check_store(source());
   const std::shared_ptr<Tracker> known = impl_->existing_tracker(OpenMode::read_only);
   const std::optional<MigrationInfo> bound = known ? known->migration() : std::nullopt;
+  if (bound) impl_->take_up(*bound);
   const MigrationInfo wanted = impl_->wanted(*this);
   if (bound && bound->fingerprint != wanted.fingerprint) {
     throw Error(ErrorCode::failed_precondition, ErrorClass::configuration,
                 "the ledger belongs to another migration (" + internal::difference(*bound, wanted) +
                     "); name another one with --tracker");
   }
-  return internal::make_plan(source(), destination(), bound ? known.get() : nullptr, impl_->transform != nullptr, options);
+  return internal::make_plan(source(), destination(), bound ? known.get() : nullptr, impl_->transform != nullptr, impl_->keys.get(), options);
 }
 
 }  // namespace waybill

@@ -89,7 +89,8 @@ class RangeListing {
         trouble_([this](const Error& error, int failures) {
           std::scoped_lock lock(trouble_mutex_);
           job_.trouble(error, failures);
-        }) {
+        }),
+        placed_walk_(job.destination, false, "", tail_, scope_, job.retries.of(Side::destination), trouble_) {
     const Destination::Capabilities there = job.destination.capabilities();
     // A folder of a filesystem is read whole by everybody who lists a part of it. A destination that is in order, but
     // cannot start in the middle, would be listed from its beginning for each range.
@@ -276,7 +277,7 @@ class RangeListing {
       is_over = listed.record.is_listed;
       if (!walk)
         walk.emplace(job_.destination, true, before, tail_, scope_, job_.retries.of(Side::destination), trouble_);
-      listed.there = match_page(*page, *walk);
+      listed.there = match_page(job_, *page, *walk);
       listed.page = std::move(*page);
       std::unique_lock lock(mutex_);
       learn_average(wait_seconds_, seconds_since(began) - (thread_cpu_seconds() - cpu_began));
@@ -358,7 +359,7 @@ class RangeListing {
   // The page's rows and record, with the records of ranges that are new.
   void hand_over(Listed listed) {
     const auto began = Clock::now();
-    std::vector<ItemChange> changes = decide_page(job_, listed.page, std::move(listed.there), may_be_known_);
+    std::vector<ItemChange> changes = decide_page(job_, listed.page, std::move(listed.there), may_be_known_, placed_walk_);
     listed.page = Page();
     const bool is_over = listed.record.is_listed;
     std::vector<ListingRecord> records = {std::move(listed.record)};
@@ -383,8 +384,9 @@ class RangeListing {
   const RunScope scope_;  // of the calls of listers: ends with the job's, and with the first error
   const bool may_be_known_;
   const ListingTrouble trouble_;
-  const double cores_ = std::max(1U, std::thread::hardware_concurrency());
   DestinationTail tail_;
+  DestinationWalk placed_walk_;  // of the leader, for items with a key of a template
+  const double cores_ = std::max(1U, std::thread::hardware_concurrency());
   std::vector<Thread> workers_;  // guarded by mutex_ until all have been told to stop
 
   std::mutex trouble_mutex_;

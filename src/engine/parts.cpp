@@ -92,7 +92,7 @@ std::unique_ptr<PartUpload> Transfer::resume_upload(const Task& task, uint64_t p
   const std::optional<UploadRecord> known = tracker_.upload(task->record.id);
   if (!known) return nullptr;
   if (known->upload_id.empty()) {
-    if (task->is_upload_lost) drop_announced(task->record.id, context);
+    if (task->is_upload_lost) drop_announced(*task, context);
     task->is_upload_lost = false;
     return nullptr;
   }
@@ -121,8 +121,8 @@ std::unique_ptr<PartUpload> Transfer::resume_upload(const Task& task, uint64_t p
 }
 
 // The answer to an earlier try's beginning was lost: what it has begun is open under an id that nobody was told.
-void Transfer::drop_announced(const ItemId& id, CallContext& context) {
-  const OpenUpload announced{destination_key(id), ""};
+void Transfer::drop_announced(const ItemTask& task, CallContext& context) {
+  const OpenUpload announced{task.destination_key, ""};
   try {
     destination_.sweep({&announced, 1}, context);
   } catch (const Error& error) {

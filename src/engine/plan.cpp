@@ -7,13 +7,17 @@
 #include "base/options.hpp"
 #include "engine/body_pool.hpp"
 #include "engine/cancellation.hpp"
+#include "engine/collisions.hpp"
+#include "engine/destination_key.hpp"
 #include "engine/listing.hpp"
+#include "engine/scratch_ledger.hpp"
 
 namespace waybill::internal {
 namespace {
 
 constexpr size_t most_examples = 1000;
 constexpr int most_failures = 8;
+constexpr size_t page_rows = 1000;
 // A run that no ledger has yet, so that every known row counts as one of an earlier run.
 constexpr uint64_t planned_run = UINT64_MAX;
 
@@ -57,9 +61,41 @@ void count_change(const ItemChange& change, const Options& options, Plan& plan) 
   }
 }
 
+// Items that the ledger knows and that were not listed count as well: their objects may be at the destination.
+void add_known(Tracker& known, ScratchLedger& sorted) {
+  for (std::string resume;;) {
+    TargetPage page = known.scan_targets("", resume, page_rows);
+    std::vector<ItemId> ids;
+    for (const ItemRecord& record : page.items) ids.push_back(record.id);
+    const std::vector<std::optional<ItemRecord>> listed = sorted.tracker().lookup(ids);
+    std::vector<ItemChange> changes;
+    for (size_t i = 0; i < page.items.size(); ++i) {
+      if (listed[i]) continue;
+      changes.emplace_back().record = std::move(page.items[i]);
+    }
+    sorted.add(std::move(changes));
+    if (page.is_last) return;
+    resume = page.resume;
+  }
+}
+
+void count_collisions(ScratchLedger& sorted, Tracker* known, bool has_folders, Plan& plan) {
+  if (known != nullptr) add_known(*known, sorted);
+  Collisions found;
+  const ListingSink sink = [&](std::vector<ItemChange> changes, std::vector<ListingRecord>, bool) {
+    sorted.add(std::move(changes));
+    return true;
+  };
+  settle_collisions(sorted.tracker(), has_folders, sink, found);
+  plan.collisions = found.keys;
+  plan.items_in_collisions = found.items + found.failed;
+  plan.collision_examples = std::move(found.examples);
+}
+
 }  // namespace
 
-Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool is_transformed, const Options& options) {
+Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool is_transformed, const KeyTemplate* keys,
+               const Options& options) {
   CancelSource never;
   BodyPool bodies(options.body_budget_bytes);
   EndpointRetries retries(options, source.endpoint() == destination.endpoint());
@@ -68,10 +104,13 @@ Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool 
                        [](const Error& error, int failures) {
                          if (failures == most_failures) throw error;  // nobody watches a plan wait
                        },
-                       false};
+                       false, 0, keys};
   Plan plan;
+  std::optional<ScratchLedger> sorted;
+  if (keys != nullptr && !keys->is_unique()) sorted.emplace();
   const ListingSink sink = [&](std::vector<ItemChange> changes, std::vector<ListingRecord>, bool) {
     for (const ItemChange& change : changes) count_change(change, options, plan);
+    if (sorted) sorted->add(std::move(changes));
     return true;
   };
   if (!selects_items(options)) {
@@ -79,6 +118,7 @@ Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool 
   } else if (tracker != nullptr) {
     select_items(job, sink);
   }
+  if (sorted) count_collisions(*sorted, tracker, has_folders(destination), plan);
   return plan;
 }
 

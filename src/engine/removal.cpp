@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "base/accounts.hpp"
+#include "base/fingerprint.hpp"
 #include "base/hash.hpp"
 #include "base/json.hpp"
 #include "base/options.hpp"
@@ -100,6 +101,7 @@ RemovalGround::RemovalGround(Migration& migration, const RemovalOptions& options
                 options.max_items < 0 ? "max_items: " + std::to_string(options.max_items) + " is below 0"
                                       : "max_share is not between 0 and 1");
   }
+  has_template_ = !key_template_of(tracker_.migration()->fingerprint).empty();
   const std::vector<RunRecord> runs = tracker_.runs(most_evidence);
   if (runs.empty()) refuse("nothing has been copied yet");
   const RunRecord& newest = runs.front();
@@ -263,8 +265,9 @@ class RemovalGround::Job {
     }
     if (!is_source()) ground_.migration_.destination().flush(Context::background());
     const bool is_first = report_.total() == 0;
+    const Key copy = is_source() ? destination_key(*candidates_.front().record) : Key();
     record();
-    if (is_source() && is_first && report_.removed + report_.hidden > 0) check_two_places();
+    if (is_source() && is_first && report_.removed + report_.hidden > 0) check_two_places(copy);
     candidates_.clear();
   }
 
@@ -313,8 +316,7 @@ class RemovalGround::Job {
   }
 
   // Two addresses may lead to one place: then what was deleted was the copy, too.
-  void check_two_places() const {
-    const Key key = destination_key(candidates_.front().id);
+  void check_two_places(const Key& key) const {
     if (ground_.migration_.destination().stat(key, Context::background())) return;
     throw Error(ErrorCode::data_loss, ErrorClass::configuration,
                 "the source and the destination are one place: with \"" + printable(key) +
@@ -364,11 +366,19 @@ class RemovalGround::Job {
     }
   }
 
+  // With a key template an item of the source by this key goes elsewhere; what goes here is found among the targets.
+  bool is_known(const Key& key) const {
+    const ItemId id{"", key, ""};
+    if (!ground_.has_template_) return ground_.tracker_.lookup({&id, 1}).front().has_value();
+    const TargetPage page = ground_.tracker_.scan_targets(key, "", 1);
+    return !page.items.empty() && page.items.front().destination_key == key;
+  }
+
   Removal remove_extra(const Candidate& candidate, Context& context) const {
     Destination& destination = ground_.migration_.destination();
     const Key& key = candidate.id.key;
-    if (ground_.tracker_.lookup({&candidate.id, 1}).front()) throw changed("the ledger knows it now");
-    if (ground_.migration_.source().stat(candidate.id, context)) throw changed("it is at the source now");
+    if (is_known(key)) throw changed("the ledger knows it now");
+    if (!ground_.has_template_ && ground_.migration_.source().stat(candidate.id, context)) throw changed("it is at the source now");
     const std::optional<Item> there = destination.stat(key, context);
     if (!there) return Removal::gone;
     if (there->refused != ErrorClass::none) throw changed("it is " + there->reason);
@@ -381,7 +391,7 @@ class RemovalGround::Job {
     const std::optional<Item> here = source.stat(record.id, context);
     if (!here) return Removal::gone;
     if (!(here->stamp == record.stamp)) throw changed("it has changed since it was copied: " + text_of(here->stamp) + " now");
-    const std::optional<Item> there = ground_.migration_.destination().stat(destination_key(record.id), context);
+    const std::optional<Item> there = ground_.migration_.destination().stat(destination_key(record), context);
     if (!there || !record.stored || !is_still_stored(*record.stored, *there)) {
       throw changed(there ? "what is at the destination is not what was verified" : "it is no longer at the destination");
     }

@@ -53,6 +53,7 @@ class RemovalGround {
   Migration& migration_;
   Tracker& tracker_;
   const RemovalOptions options_;
+  bool has_template_ = false;        ///< destination keys are those of a template
   std::vector<RunRecord> evidence_;  ///< verify runs, newest first
   std::vector<VerifiedPart> parts_;  ///< that these have read, in the same order; of the source
   std::vector<ItemId> doubtful_;     ///< with a finding of any of them; sorted; of the source

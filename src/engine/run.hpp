@@ -16,6 +16,7 @@
 #include "base/thread.hpp"
 #include "engine/body_pool.hpp"
 #include "engine/cancellation.hpp"
+#include "engine/key_template.hpp"
 #include "engine/ledger.hpp"
 #include "engine/notifier.hpp"
 #include "engine/retry.hpp"
@@ -34,6 +35,7 @@ struct RunSetup {
   uint64_t epoch = 0;
   RunRecord record;
   bool has_earlier_runs = false;
+  std::shared_ptr<const KeyTemplate> keys = nullptr;  ///< null: each item goes to its own key
 };
 
 class RunBase : public Run {

@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "engine/cancellation.hpp"
 #include "engine/decide.hpp"
+#include "engine/destination_key.hpp"
 #include "engine/filter.hpp"
 #include "engine/listing.hpp"
 
@@ -54,11 +55,20 @@ class Selection {
     for (std::string resume;;) {
       ScanPage page = job_.tracker->scan(query, resume, page_rows);
       std::vector<ItemChange> changes;
+      std::vector<ItemId> placeless;  // the template has made no key for them: only the source knows what it needs
       for (ScanRow& row : page.rows) {
-        if (wants(row.record)) changes.push_back(taken_up(std::move(row.record), job_.run));
+        if (!wants(row.record)) continue;
+        if (job_.keys != nullptr && row.record.destination_key.empty()) {
+          placeless.push_back(row.record.id);
+        } else {
+          changes.push_back(taken_up(std::move(row.record), job_.run));
+        }
       }
       // Committed before the next page is read: the rows taken up no longer match the query.
       if (!changes.empty() && !sink_(std::move(changes), {}, true)) return false;
+      for (const ItemId& id : placeless) {
+        if (!take(id)) return false;
+      }
       if (page.is_last) return true;
       resume = page.resume;
     }
@@ -106,12 +116,18 @@ class Selection {
       changes.push_back(gone(std::move(*known)));
     } else {
       item->id = id;
-      AtDestination there{true, job_.destination.stat(id.key, context)};
       DecideRules rules;
       rules.overwrite = options_.overwrite;
       rules.is_transformed = job_.is_transformed;
       rules.excluded_by = excluding_rule(*item, options_);
-      ItemChange change = decide(*item, known, there, rules, job_.run);
+      PlacedItem place{std::move(*item), known ? known->destination_key : Key(), true};
+      if (job_.keys != nullptr) place = placed(*job_.keys, place.item, known, rules.excluded_by.has_value());
+      AtDestination there;
+      there.is_listed = place.is_settled;
+      const Key key = place.destination_key.empty() ? own_key(id) : place.destination_key;
+      if (place.is_settled) there.item = job_.destination.stat(key, context);
+      ItemChange change = decide(place.item, known, there, rules, job_.run);
+      change.record.destination_key = place.destination_key;
       change.record.waived = false;  // who names it wants it
       const bool is_again = is_done(change.record) && (options_.force || options_.findings_of != 0);
       changes.push_back(is_again ? taken_up(std::move(change.record), job_.run) : std::move(change));

@@ -449,7 +449,21 @@ std::optional<milliseconds> Transfer::next_try(Work& work, const Error& error, S
   return retries_.of(side).delay(work.failures, error);
 }
 
+// Whether what is in the way is another item of this migration. Keys that a template makes with {id} are not compared before
+// they are written: two such items are never expected.
+bool Transfer::is_of_another_item(const ItemRecord& record) {
+  if (record.destination_key.empty()) return false;
+  for (const ItemRecord& other : tracker_.scan_targets(record.destination_key, "", 2).items) {
+    if (other.destination_key == record.destination_key && other.id != record.id) return true;
+  }
+  return false;
+}
+
 void Transfer::settle_failed(const Task& task, const Error& error) {
+  if (error.error_class() == ErrorClass::occupied && is_of_another_item(task->record)) {
+    return settle_failed(task, Error(ErrorCode::already_exists, ErrorClass::collision,
+                                     "another item has the destination key \"" + printable(task->destination_key) + "\" as well"));
+  }
   ItemChange change;
   change.record = task->record;
   change.record.state = ItemState::failed;

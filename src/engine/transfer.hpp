@@ -89,6 +89,7 @@ class Transfer {
   void end_trial();
   void put_back(Work work);
   void refresh(Work work, const Error& error);
+  bool is_of_another_item(const ItemRecord& record);
   void settle_failed(const Task& task, const Error& error);
   void take_up_what_was_left(const Task& task, ItemRecord& record);
   void settle_vanished(const Task& task);
@@ -97,7 +98,7 @@ class Transfer {
   void begin_object(const Task& task, CallContext& context, Side& side);
   std::unique_ptr<PartUpload> resume_upload(const Task& task, uint64_t part_size, const WriteOptions& options,
                                             std::vector<PartInfo>& done, CallContext& context);
-  void drop_announced(const ItemId& id, CallContext& context);
+  void drop_announced(const ItemTask& task, CallContext& context);
   std::unique_ptr<PartUpload> begin_upload(const Task& task, const PartPlan& plan, const WriteOptions& options, CallContext& context);
   void run_part(const Work& work);
   bool part_failed(Work work, Error problem, Side side, LargeObject::Next& next);

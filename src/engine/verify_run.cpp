@@ -26,6 +26,27 @@ std::string octal(uint32_t mode) {
 
 std::string bytes_text(const std::optional<uint64_t>& size) { return size ? std::to_string(*size) + " bytes" : "unknown size"; }
 
+// Rows with a destination key of a template, in its order.
+class TargetCursor {
+ public:
+  explicit TargetCursor(Tracker& tracker) : tracker_(tracker) {}
+
+  const ItemRecord* peek() {
+    while (at_ >= page_.items.size()) {
+      if (page_.is_last) return nullptr;
+      page_ = tracker_.scan_targets("", page_.resume, scan_page);
+      at_ = 0;
+    }
+    return &page_.items[at_];
+  }
+  void pop() { ++at_; }
+
+ private:
+  Tracker& tracker_;
+  TargetPage page_;
+  size_t at_ = 0;
+};
+
 // Rows of the ledger in key order.
 class RecordCursor {
  public:
@@ -70,10 +91,12 @@ void VerifyRun::join() {
   try {
     // Rows come by partition and key; with several partitions they are not in step with the destination's keys.
     const ScanPage first = setup_.tracker->scan({}, "", 1);
-    const bool is_ordered = keeps_order(setup_.source->capabilities()) &&
-                            setup_.destination->capabilities().order == Order::byte_key &&
+    const bool is_there_ordered = setup_.destination->capabilities().order == Order::byte_key;
+    const bool is_ordered = keeps_order(setup_.source->capabilities()) && is_there_ordered && setup_.keys == nullptr &&
                             (first.rows.empty() || first.rows.front().record.id.partition.empty());
-    is_ordered ? join_ordered() : ask_each();
+    if (is_ordered) join_ordered();
+    else if (setup_.keys != nullptr && is_there_ordered) join_targets();
+    else ask_each();
     if (!is_stopping()) ledger_->set_listing_complete();
   } catch (const Error& error) {
     const bool was_late = error.error_class() == ErrorClass::cancelled;
@@ -127,6 +150,49 @@ void VerifyRun::join_ordered() {
   }
 }
 
+// With a key template the rows come in the order of their destination keys, beside the destination's listing; of the source
+// each item is asked for by itself.
+void VerifyRun::join_targets() {
+  const auto trouble = [this](const Error& error, int) {
+    ledger_->event(EventKind::log, LogLevel::warning, "listing is tried again: " + error.message());
+  };
+  ItemCursor there([this](Context& context) { return setup_.destination->list({}, context); }, Order::byte_key,
+                   setup_.destination->identity(), scope_, retries_.of(Side::destination), trouble);
+  TargetCursor records(*setup_.tracker);
+  std::optional<Item> at_key;  // what the listing shows at the key of the last rows
+  while (!is_stopping()) {
+    const ItemRecord* record = records.peek();
+    const Item* of_there = there.peek();
+    if (record == nullptr && of_there == nullptr) break;
+    const bool is_extra = record == nullptr || (of_there != nullptr && of_there->id.key < record->destination_key);
+    Triple triple;
+    if (is_extra) {
+      triple.there = *of_there;
+      there.pop();
+      judge(triple);
+      continue;
+    }
+    if (of_there != nullptr && of_there->id.key == record->destination_key) {
+      at_key = *of_there;
+      there.pop();
+    }
+    triple.record = *record;
+    if (at_key && at_key->id.key == record->destination_key) triple.there = at_key;
+    records.pop();
+    triple.asks_source = is_done(*triple.record);
+    triple.asks_there = triple.asks_source && !triple.there;
+    if (triple.asks_source || judge(triple)) hand_over(std::move(triple));
+  }
+  // Rows without a destination key have never been anywhere.
+  RecordCursor rest(*setup_.tracker);
+  while (const ItemRecord* record = is_stopping() ? nullptr : rest.peek()) {
+    Triple triple;
+    triple.record = *record;
+    rest.pop();
+    if (triple.record->destination_key.empty() && judge(triple)) hand_over(std::move(triple));
+  }
+}
+
 // Without an order on both sides, each row is asked for by itself; what is extra at the destination cannot be seen so.
 void VerifyRun::ask_each() {
   ledger_->event(EventKind::log, LogLevel::warning,
@@ -145,7 +211,7 @@ void VerifyRun::ask_each() {
 void VerifyRun::ask(Triple& triple, CallContext& context) {
   if (triple.asks_source) triple.source = setup_.source->stat(triple.record->id, context);
   triple.asks_source = false;
-  if (triple.asks_there) triple.there = setup_.destination->stat(destination_key(triple.record->id), context);
+  if (triple.asks_there) triple.there = setup_.destination->stat(destination_key(*triple.record), context);
   triple.asks_there = false;
 }
 

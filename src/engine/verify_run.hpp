@@ -46,6 +46,7 @@ class VerifyRun final : public RunBase {
 
   void join();
   void join_ordered();
+  void join_targets();
   void ask_each();
   /// What the listings tell. True if the item's content is left to be checked.
   bool judge(const Triple& triple);

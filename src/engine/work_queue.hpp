@@ -30,7 +30,7 @@ class LargeObject;
 struct ItemTask {
   explicit ItemTask(Claimed claimed)
       : record(std::move(claimed.record)),
-        destination_key(internal::destination_key(record.id)),
+        destination_key(internal::destination_key(record)),
         listed_stamp(record.stamp),
         maybe_ours(claimed.maybe_in_flight) {}
 

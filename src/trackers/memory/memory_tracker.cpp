@@ -46,6 +46,33 @@ bool wants(const Query& query, const ItemRecord& record) {
   return !query.not_seen_since || record.run < *query.not_seen_since;
 }
 
+// Where a page of targets begins: the lengths of all parts but the last, and the parts.
+std::string to_text(const std::pair<Key, ItemId>& target) {
+  const auto& [destination_key, id] = target;
+  return std::to_string(destination_key.size()) + ':' + std::to_string(id.partition.size()) + ':' + std::to_string(id.key.size()) +
+         ':' + destination_key + id.partition + id.key + id.version;
+}
+
+std::pair<Key, ItemId> to_target(std::string_view text) {
+  uint64_t lengths[3] = {};
+  for (uint64_t& length : lengths) {
+    const size_t colon = text.find(':');
+    const auto number = parse_uint(text.substr(0, colon));
+    if (!number || colon == std::string_view::npos) {
+      throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
+                  "the position to go on from is not one of a scan over destination keys");
+    }
+    length = *number;
+    text.remove_prefix(colon + 1);
+  }
+  std::string parts[3];
+  for (size_t i = 0; i < 3; ++i) {
+    parts[i] = text.substr(0, lengths[i]);
+    text.remove_prefix(parts[i].size());
+  }
+  return {parts[0], {parts[1], parts[2], std::string(text)}};
+}
+
 class MemoryTracker final : public Tracker {
  public:
   MigrationInfo bind(const MigrationInfo& wanted) override;
@@ -59,6 +86,7 @@ class MemoryTracker final : public Tracker {
   std::vector<Claimed> claim(uint64_t epoch, size_t limit) override;
   std::vector<std::optional<ItemRecord>> lookup(std::span<const ItemId> ids) override;
   ScanPage scan(const Query& query, const std::string& resume, size_t limit) override;
+  TargetPage scan_targets(const Key& from, const std::string& resume, size_t limit) override;
   std::vector<UploadRecord> uploads() override;
   std::optional<UploadRecord> upload(const ItemId& id) override;
   std::vector<ListingRecord> listings() override;
@@ -130,6 +158,7 @@ class MemoryTracker final : public Tracker {
   LiveState live_;
 
   std::map<ItemId, Row> rows_;
+  std::set<std::pair<Key, ItemId>> targets_;  // of rows that have a destination key
   std::map<std::string, std::set<Place>> ready_;
   std::set<ItemId> claims_;
   std::map<std::string, Key> claimed_to_;  // in this run, by partition
@@ -307,6 +336,10 @@ void MemoryTracker::apply_item(const ItemChange& change, int64_t now) {
   } else if (change.result) {
     row.result = *change.result;
   }
+  if (row.record.destination_key != record.destination_key) {
+    targets_.erase({row.record.destination_key, record.id});
+    if (!record.destination_key.empty()) targets_.emplace(record.destination_key, record.id);
+  }
   row.record = std::move(record);
   claims_.erase(change.record.id);
   set_ready(row.record, is_claimable(row.record, run));
@@ -434,6 +467,21 @@ ScanPage MemoryTracker::scan(const Query& query, const std::string& resume, size
     if (key.starts_with(query.prefix) && wants(query, row->second.record)) {
       page.rows.push_back({row->second.record, row->second.failure, row->second.waiver, query.has_result ? row->second.result : ""});
     }
+  }
+  page.is_last = true;
+  return page;
+}
+
+TargetPage MemoryTracker::scan_targets(const Key& from, const std::string& resume, size_t limit) {
+  const auto guard = lock();
+  const auto at = resume.empty() ? std::pair(from, ItemId()) : to_target(resume);
+  TargetPage page;
+  for (auto target = targets_.lower_bound(at); target != targets_.end(); ++target) {
+    if (page.items.size() >= std::max<size_t>(limit, 1)) {
+      page.resume = to_text(*target);
+      return page;
+    }
+    page.items.push_back(rows_.at(target->second).record);
   }
   page.is_last = true;
   return page;

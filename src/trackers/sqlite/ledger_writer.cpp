@@ -4,6 +4,7 @@
 #include "trackers/sqlite/ledger_writer.hpp"
 
 #include "base/text.hpp"
+#include "trackers/sqlite/targets.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -63,6 +64,7 @@ uint64_t LedgerWriter::write(const Batch& batch) {
   queue_.load(database_);
   if (batch.run) write_run(*batch.run);
   run_ = present_run(database_).run;
+  if (!has_targets_) has_targets_ = has_targets(database_);
   const int64_t now = now_ms();
   for (const ItemChange& change : batch.items) write_item(change, now);
   for (const ListingRecord& listing : batch.listings) write_listing(listing);
@@ -176,6 +178,8 @@ void LedgerWriter::write_item(const ItemChange& change, int64_t now) {
   }
   const ItemRecord* old = is_known ? &before : nullptr;
 
+  if (!record.destination_key.empty()) has_targets_ = true;
+  if (*has_targets_) write_target(database_, partition, record.id, record.destination_key, is_known);
   Statement& write = database_.prepared(is_known ? update_sql : insert_sql);
   bind_id(write, partition, record.id);
   run_with_row(write, 4, record, base_, now / 1000 - base_.seconds);

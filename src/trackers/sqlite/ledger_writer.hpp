@@ -49,6 +49,7 @@ class LedgerWriter {
   void forget() noexcept {
     partitions_.clear();
     references_.forget();
+    has_targets_.reset();
   }
 
   std::string partition_name(int64_t partition);
@@ -76,6 +77,7 @@ class LedgerWriter {
   const TimeBase base_;
   ReferenceWriter references_;
   std::unordered_map<std::string, int64_t> partitions_;
+  std::optional<bool> has_targets_;  // rows may have destination keys; nothing: not looked yet
 
   // Of the batch being written.
   uint64_t run_ = 0;

@@ -263,6 +263,9 @@ void Check::check_tables() {
   expect_none("SELECT count(*) FROM waivers w LEFT JOIN items i ON i.partition = w.partition AND i.key = w.key AND "
               "i.version = w.version WHERE i.key IS NULL OR i.status & 1024 = 0",
               "waivers are of no waived item");
+  expect_none("SELECT count(*) FROM targets t LEFT JOIN items i ON i.partition = t.partition AND i.key = t.key AND "
+              "i.version = t.version WHERE i.key IS NULL",
+              "destination keys are of no item");
   expect_none("SELECT count(*) FROM results r LEFT JOIN items i ON i.partition = r.partition AND i.key = r.key AND "
               "i.version = r.version WHERE i.key IS NULL OR i.status & 7 NOT IN (1, 2)",
               "results are of no done item");

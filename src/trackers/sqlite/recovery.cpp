@@ -20,6 +20,7 @@
 #include "trackers/sqlite/reference_writer.hpp"
 #include "trackers/sqlite/salvage.hpp"
 #include "trackers/sqlite/schema.hpp"
+#include "trackers/sqlite/targets.hpp"
 #include "waybill/maintenance.hpp"
 
 namespace waybill {
@@ -221,6 +222,7 @@ void Rebuild::count(uint64_t run) {
     segment.last_key = record.id.key;
     ++segment.n_rows;
     if (is_claimable(record, run)) ++segment.n_pending;
+    if (!record.destination_key.empty()) write_target(database_, partition, record.id, record.destination_key, false);
   };
   const auto on_partition = [&](int64_t partition, const FrameChanges& counted) {
     partitions.emplace_back(partition, counted);

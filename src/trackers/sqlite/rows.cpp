@@ -4,6 +4,7 @@
 #include "trackers/sqlite/rows.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "base/hash.hpp"
 
@@ -24,7 +25,8 @@ enum class More : char {
   stored_mtime_ns = 2,
   stored_version = 3,
   stored_crc64 = 4,
-  stored_sha256 = 5
+  stored_sha256 = 5,
+  destination_key = 6
 };
 
 void append(std::string& more, More tag, std::string_view bytes) {
@@ -83,6 +85,7 @@ std::optional<uint64_t> as_unsigned(const std::optional<int64_t>& value) noexcep
 std::string more_of(const ItemRecord& record) {
   std::string more;
   if (!record.stamp.version.empty()) append(more, More::source_version, record.stamp.version);
+  if (!record.destination_key.empty()) append(more, More::destination_key, record.destination_key);
   if (!record.stored) return more;
   const Stored& stored = *record.stored;
   if (stored.mtime_ns && stored.mtime_ns != record.stamp.mtime_ns) {
@@ -94,14 +97,22 @@ std::string more_of(const ItemRecord& record) {
   return more;
 }
 
+/// The next entry of `more`, which is not empty.
+std::pair<More, std::string_view> take_more(Database& database, std::string_view& more) {
+  if (more.size() < 3) throw damaged(database);
+  const auto tag = static_cast<More>(more[0]);
+  const size_t size = static_cast<unsigned char>(more[1]) | size_t{static_cast<unsigned char>(more[2])} << 8;
+  if (more.size() < 3 + size) throw damaged(database);
+  const std::string_view bytes = more.substr(3, size);
+  more.remove_prefix(3 + size);
+  return {tag, bytes};
+}
+
 void decode_more(Database& database, std::string_view more, ItemRecord& record) {
   while (!more.empty()) {
-    if (more.size() < 3) throw damaged(database);
-    const auto tag = static_cast<More>(more[0]);
-    const size_t size = static_cast<unsigned char>(more[1]) | size_t{static_cast<unsigned char>(more[2])} << 8;
-    if (more.size() < 3 + size || (tag != More::source_version && !record.stored)) throw damaged(database);
-    const std::string_view bytes = more.substr(3, size);
-    more.remove_prefix(3 + size);
+    const auto [tag, bytes] = take_more(database, more);
+    const bool is_of_stored = tag != More::source_version && tag != More::destination_key;
+    if (is_of_stored && !record.stored) throw damaged(database);
     switch (tag) {
       case More::source_version:
         record.stamp.version = bytes;
@@ -117,6 +128,9 @@ void decode_more(Database& database, std::string_view more, ItemRecord& record) 
         break;
       case More::stored_sha256:
         record.stored->digest.sha256 = sha_in(database, bytes);
+        break;
+      case More::destination_key:
+        record.destination_key = bytes;
         break;
       default:
         throw damaged(database);
@@ -244,6 +258,7 @@ void decode_row(Database& database, const Statement& statement, int first, TimeB
   record.stamp.mtime_ns = statement.optional_integer(first + 5);
   record.stamp.version.clear();
   record.stamp.opaque = statement.text(first + 6);
+  record.destination_key.clear();
   record.digest = {};
   if ((status & has_crc_bit) != 0) record.digest.crc64nvme = static_cast<uint64_t>(statement.integer(first + 7));
   if (!statement.is_null(first + 8)) record.digest.sha256 = sha_in(database, statement.bytes(first + 8));
@@ -254,6 +269,14 @@ void decode_row(Database& database, const Statement& statement, int first, TimeB
   record.stored.reset();
   if ((status & has_stored_bit) != 0) record.stored = decode_stored(statement, first + 11, status, record);
   if (!statement.is_null(first + 13)) decode_more(database, statement.bytes(first + 13), record);
+}
+
+Key destination_key_in(Database& database, std::string_view more) {
+  while (!more.empty()) {
+    const auto [tag, bytes] = take_more(database, more);
+    if (tag == More::destination_key) return Key(bytes);
+  }
+  return {};
 }
 
 Brief read_brief(const Statement& statement, int first) noexcept {

@@ -53,6 +53,9 @@ void run_with_row(Statement& statement, int first, const ItemRecord& record, Tim
 /// Reads n_item_columns columns from `first` on into everything of `record` but its id. Errors: tracker (damaged).
 void decode_row(Database& database, const Statement& statement, int first, TimeBase base, ItemRecord& record);
 
+/// The destination key that the column `more` of a row holds; "" where it holds none. Errors: tracker (damaged).
+Key destination_key_in(Database& database, std::string_view more);
+
 /// What accounts need of a row.
 struct Brief {
   int64_t status = 0;

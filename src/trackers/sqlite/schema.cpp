@@ -20,10 +20,9 @@
 //     times         whole seconds from ledger.time_base_s
 //     etags         a blob where an even number of lower-case hexadecimal digits was packed, else text
 //     stored_*      what the destination acknowledged; null where equal to the source's
-//     more          what few rows have: source_version, stored_mtime_ns, stored_version, stored_crc64 and
-//     stored_sha256,
-//                   each as one byte that says which (1 to 5), two of its length, and its bytes (numbers: eight, the
-//                   least significant first)
+//     more          what few rows have: source_version, stored_mtime_ns, stored_version, stored_crc64, stored_sha256 and
+//                   (from version 4 on) destination_key, each as one byte that says which (1 to 6), two of its length, and
+//                   its bytes (numbers: eight, the least significant first)
 //     room          crc64 and copied_at hold fillers until their has bit is set, so that an outcome fits where the row
 //     is
 //   segments    ranges of keys of a partition: from first_key to the next one's. n_rows, n_pending (of the present
@@ -35,7 +34,8 @@
 //   waivers     who waived a failed or vanished item, when and why (from version 2 on)
 //   rates       what a run moved in each of its minutes (from version 2 on)
 //   results     what a program kept of a done item of tracked work, a JSON object (from version 3 on)
-//   catalogs    names of systems of record by small numbers (from version 4 on, as all below)
+//   targets     items by the destination keys that a key template made for them (from version 4 on, as all below)
+//   catalogs    names of systems of record by small numbers
 //   refs        one row a reference, in order of its identity, and no other index
 //     item_*        the item that the value points at; null where equal to the reference's partition and the value
 //     status        bits 0-3 state, 4 intended is the value (and null), 8-11 the state that it was last settled in
@@ -189,6 +189,10 @@ CREATE TABLE reference_counts (
   frame INTEGER NOT NULL, partition INTEGER NOT NULL, state INTEGER NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY (frame, partition, state)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE targets (
+  destination_key BLOB NOT NULL, partition INTEGER NOT NULL, key BLOB NOT NULL, version BLOB NOT NULL,
+  PRIMARY KEY (destination_key, partition, key, version)
+) STRICT, WITHOUT ROWID;
 )sql",
 };
 
@@ -313,8 +317,8 @@ constexpr const char* table_count_sql =
     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('ledger', 'lease', 'runs', 'partitions', "
     "'items', 'segments', 'counters', 'classes', 'failures', 'listings', 'uploads', 'upload_parts', 'findings', "
     "'finding_counts', 'events', 'requests', 'live', 'in_flight', 'words', 'waivers', 'rates', 'results', "
-    "'catalogs', 'refs', 'journal', 'plans', 'reference_counts')";
-constexpr int64_t n_tables = 27;
+    "'catalogs', 'refs', 'journal', 'plans', 'reference_counts', 'targets')";
+constexpr int64_t n_tables = 28;
 
 /// Times of rows are counted from this long before the ledger's creation: all of them take three bytes for twelve
 /// weeks.

@@ -27,6 +27,7 @@
 #include "trackers/sqlite/ownership.hpp"
 #include "trackers/sqlite/reference_reader.hpp"
 #include "trackers/sqlite/schema.hpp"
+#include "trackers/sqlite/targets.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -81,6 +82,9 @@ class SqliteTracker final : public Tracker {
   }
   ScanPage scan(const Query& query, const std::string& resume, size_t limit) override {
     return read(rows_, [&](Database& database) { return read_page(database, base_, query, resume, limit); });
+  }
+  TargetPage scan_targets(const Key& from, const std::string& resume, size_t limit) override {
+    return read(rows_, [&](Database& database) { return read_targets(database, base_, from, resume, limit); });
   }
   std::vector<UploadRecord> uploads() override {
     return read(rows_, [](Database& database) { return read_uploads(database); });
