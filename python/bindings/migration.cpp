@@ -136,6 +136,7 @@ ImportedItem imported_item(const py::dict& fields) {
   item.error_word = fields["error_word"].cast<std::string>();
   item.failed_at_ms = fields["failed_at_ms"].cast<int64_t>();
   item.origin = fields["origin"].cast<std::string>();
+  item.destination_key = fields["destination_key"].cast<std::string>();
   return item;
 }
 
@@ -156,6 +157,11 @@ class MigrationHandle {
   void set_transform(std::shared_ptr<Transform> transform) {
     const std::lock_guard lock(shared_->mutex);
     shared_->migration.set_transform(std::move(transform));
+  }
+
+  void set_key_template(const std::string& text) {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->migration.set_key_template(text);
   }
 
   void set_name(const std::string& name) {
@@ -326,6 +332,7 @@ void add_migration(py::module_& module) {
            }),
            py::arg("source"), py::arg("destination"), py::arg("tracker"))
       .def("set_transform", &MigrationHandle::set_transform, py::arg("transform"), Guard())
+      .def("set_key_template", &MigrationHandle::set_key_template, py::arg("text"), Guard())
       .def("set_name", &MigrationHandle::set_name, py::arg("name"), Guard())
       .def("tracker",
            [](const MigrationHandle& handle) { return std::make_unique<TrackerHandle>(unlocked([&] { return handle.tracker(); })); })

@@ -107,6 +107,11 @@ class PythonTracker final : public Tracker {
     return ask<ScanPage>(scan_,
                          [query, resume, limit] { return py::make_tuple(make_record(query), py::bytes(resume), limit); });
   }
+  // Not one that can be overridden: whoever keeps the rows by itself has no migration with a key template.
+  TargetPage scan_targets(const Key& from, const std::string& resume, size_t limit) override {
+    const bool is_ours = ledger_ && !is_own_[scan_];
+    return is_ours ? ledger_->scan_targets(from, resume, limit) : Tracker::scan_targets(from, resume, limit);
+  }
   std::vector<UploadRecord> uploads() override {
     if (!is_own_[uploads_]) return ledger_->uploads();
     return ask<std::vector<UploadRecord>>(uploads_);

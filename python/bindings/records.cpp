@@ -123,6 +123,16 @@ py::dict to_dict(const Plan& plan) {
     entry["reason"] = to_text(example.reason);
     examples.append(entry);
   }
+  py::list collisions;
+  for (const Plan::Collision& one : plan.collision_examples) {
+    py::dict entry;
+    entry["partition"] = to_text(one.id.partition);
+    entry["key"] = to_bytes(one.id.key);
+    entry["version"] = to_text(one.id.version);
+    entry["wanted"] = to_bytes(one.wanted);
+    entry["destination_key"] = to_bytes(one.destination_key);
+    collisions.append(entry);
+  }
   py::dict out;
   out["items"] = plan.items;
   out["bytes"] = plan.bytes;
@@ -135,6 +145,9 @@ py::dict to_dict(const Plan& plan) {
   out["occupied"] = plan.occupied;
   out["bytes_to_move"] = plan.bytes_to_move;
   out["objects_in_parts"] = plan.objects_in_parts;
+  out["collisions"] = plan.collisions;
+  out["items_in_collisions"] = plan.items_in_collisions;
+  out["collision_examples"] = collisions;
   out["refused_by_class"] = counts(plan.refused_by_class);
   out["size_histogram"] = histogram;
   out["examples"] = examples;

@@ -159,6 +159,7 @@ class LegacyItem:
     error: str = ""
     error_word: str = ""
     failed_at_ms: int = 0
+    destination_key: bytes = b""  # where the migration has a key template: where it was put
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ class LegacyLedger:
 
     format: str
     outside = 0  # rows about other places
-    elsewhere = 0  # copied, but to another key than the item's own
+    elsewhere = 0  # copied, but to another key than the item's own, and that cannot be kept
+    keeps_keys = False  # the migration has a key template: what was put at another key stays there
 
     def __init__(self, path: Path, source: Place, destination: Place, sha256: str) -> None:
         self.path = path
@@ -374,7 +376,7 @@ class _S1Ledger(_Database):
     def _file(self, key: bytes, rows: list[dict[str, Any]], total: int) -> LegacyItem:
         last = rows[-1]
         target = self.destination.key_of_object(last["your_s3_key"]) if isinstance(last["your_s3_key"], str) else None
-        is_elsewhere = target != key
+        is_elsewhere = target is None if self.keeps_keys else target != key
         self.elsewhere += is_elsewhere
         return LegacyItem(
             key=key,
@@ -382,6 +384,7 @@ class _S1Ledger(_Database):
             origin=_to_json({"records": total, "file_migrations": [_plain_row(row) for row in rows]}),
             size=_size_of(last["file_size_bytes"]),
             copied_at_ms=_earliest_ms(last["backup_timestamp"]),
+            destination_key=target if self.keeps_keys and target is not None else b"",
         )
 
     def _failed(self, key: bytes, row: dict[str, Any]) -> LegacyItem:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from waybill import _core
-from waybill.errors import InvalidArgumentError
+from waybill.errors import InvalidArgumentError, NotFoundError
 from waybill.options import LedgerFormat, Options, VerifyLevel
 from waybill.reader import LedgerReader
 from waybill.records import (
@@ -246,13 +246,18 @@ class Migration(LedgerReader):
         A name for people.
     transform : Transform, optional
         Changes the bytes of items on their way. It belongs to the migration's identity.
+    key_template : str, optional
+        Where items go: text with fields in braces, ``"uploads/{partition}/{partition_name|slug}/{name}"`` (docs/keys.md). It
+        belongs to the migration's identity, and is the ledger's where it is not given: it has to be said once. Default:
+        each item goes to its own key.
     options : Options, optional
         How the runs of this migration go about their work.
 
     Raises
     ------
     InvalidArgumentError
-        An unknown scheme, or an unknown or wrong parameter of a URL.
+        An unknown scheme, or an unknown or wrong parameter of a URL; no template: the place and the nearest field or
+        filter are named.
 
     Examples
     --------
@@ -269,6 +274,7 @@ class Migration(LedgerReader):
         *,
         name: str | None = None,
         transform: Transform | None = None,
+        key_template: str | None = None,
         options: Options | None = None,
     ) -> None:
         ledger = engine_ledger(tracker)
@@ -286,6 +292,9 @@ class Migration(LedgerReader):
         self._options = (options or Options())._to_core()
         if name is not None:
             self._core.set_name(name)
+        self._key_template = key_template
+        if key_template is not None:
+            self._core.set_key_template(key_template)
         if transform is not None:
             self._core.set_transform(_core.adapt_transform(transform))
 
@@ -411,6 +420,7 @@ class Migration(LedgerReader):
                 f"{path} is the ledger of this migration itself", code="invalid_argument", error_class="configuration"
             )
         with open_legacy(path, format, *self._places) as legacy:
+            legacy.keeps_keys = self._has_key_template()
             rows = legacy.items()
             first = list(islice(rows, 1))  # before anything is made: it may be refused
             job = self._core.begin_import(str(path), legacy.sha256, legacy.format, this_user() if who is None else who)
@@ -434,6 +444,17 @@ class Migration(LedgerReader):
                 format=legacy.format,
                 sha256=legacy.sha256,
             )
+
+    def _has_key_template(self) -> bool:
+        """Whether destination keys are made by a template, said here or kept by the ledger."""
+        if self._key_template is not None:
+            return True
+        try:
+            with self._reading() as ledger:
+                fields = ledger.migration()
+        except NotFoundError:
+            return False
+        return fields is not None and "keys=same" not in fields["fingerprint"].split("\n")
 
     def plan_removal(
         self, kind: Literal["extra", "source"], *, max_items: int = 1000, max_share: float = 0.1

@@ -82,6 +82,7 @@ def plan_html(plan: Plan) -> str:
         ("refused", plan.refused),
         ("occupied", plan.occupied),
         ("in parts", plan.objects_in_parts),
+        ("of one destination key", plan.items_in_collisions),
     ]
     facts = [("to move", size(plan.bytes_to_move))] + [(name, count(number)) for name, number in whole if number]
     groups: dict[int, SizeClass] = {}

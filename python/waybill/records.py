@@ -37,6 +37,7 @@ __all__ = [
     "PartitionSummary",
     "Phase",
     "Plan",
+    "PlanCollision",
     "PlanExample",
     "RateSample",
     "ReferenceAccounts",
@@ -734,6 +735,25 @@ class PlanExample:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlanCollision:
+    """An item whose destination key another one has as well.
+
+    Attributes
+    ----------
+    wanted : bytes
+        The key that the template makes for it.
+    destination_key : bytes
+        The one that it gets, with a suffix from its own id; empty where none helps, and it would fail.
+    """
+
+    partition: str
+    key: bytes
+    version: str
+    wanted: bytes
+    destination_key: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What a run would do. Nothing was recorded or moved.
 
@@ -743,6 +763,10 @@ class Plan:
         Something is there already; the transfer looks closer before it decides.
     occupied : int
         Would fail: the destination holds something else.
+    collisions, items_in_collisions : int
+        Destination keys that a key template makes for more than one item, and the items that get a suffix for it.
+    collision_examples : tuple of PlanCollision
+        The first 1,000 of these items.
     size_histogram : mapping of int to int
         Items by ⌈log2(size)⌉; −1 for empty ones.
     examples : tuple of PlanExample
@@ -760,6 +784,9 @@ class Plan:
     occupied: int
     bytes_to_move: int
     objects_in_parts: int
+    collisions: int
+    items_in_collisions: int
+    collision_examples: tuple[PlanCollision, ...]
     refused_by_class: Mapping[str, int]
     size_histogram: Mapping[int, int]
     examples: tuple[PlanExample, ...]
@@ -859,7 +886,11 @@ def make_report(fields: dict[str, Any]) -> Report:
 
 
 def make_plan(fields: dict[str, Any]) -> Plan:
-    return Plan(**(fields | {"examples": tuple(PlanExample(**entry) for entry in fields["examples"])}))
+    parts = {
+        "examples": tuple(PlanExample(**entry) for entry in fields["examples"]),
+        "collision_examples": tuple(PlanCollision(**entry) for entry in fields["collision_examples"]),
+    }
+    return Plan(**(fields | parts))
 
 
 def make_removal_plan(fields: dict[str, Any]) -> RemovalPlan:

@@ -111,7 +111,7 @@ def _kind_of(name: str, hint: Any) -> _Kind:
     return _Kind('a list of text, such as ["a", "b"]', _words)
 
 
-_PLACES = {name: _Kind("text", _text) for name in ("from", "to", "tracker", "name")}
+_PLACES = {name: _Kind("text", _text) for name in ("from", "to", "tracker", "name", "key_template")}
 _OPTIONS = {
     field.name: _kind_of(field.name, hint)
     for field, hint in zip(fields(Options), get_type_hints(Options).values(), strict=True)
@@ -227,6 +227,7 @@ class Spec:
             values["to"],
             values.get("tracker", "waybill.db"),
             name=values.get("name"),
+            key_template=values.get("key_template"),
             options=_options_of(values),
         )
 

@@ -204,6 +204,29 @@ def test_claims_are_believed_as_far_as_the_destination_shows(cli: CommandLine, t
     assert [json.loads(line)["key"] for line in cli("failed", "--json").stdout.splitlines()] == [keys[1]]
 
 
+def test_what_was_put_at_keys_of_its_own_stays_there_with_a_template(
+    cli: CommandLine, tree: Path, half_done: Path
+) -> None:
+    keys = keys_of(tree)
+    with sqlite3.connect(half_done) as database:
+        for key in keys[:2]:
+            there = f"uploads/0013D00000AbcDef/Acme_Unlimited/{Path(key).name}"
+            database.execute("UPDATE file_migrations SET your_s3_key = ? WHERE your_s3_key = ?", (there, key))
+            (cli.folder / "to" / there).parent.mkdir(parents=True, exist_ok=True)
+            (cli.folder / "to" / key).rename(cli.folder / "to" / there)
+    database.close()
+    report = imported(cli, tree, half_done, "--key-template", "new/{key}")
+    assert (report["confirmed"], report["elsewhere"]) == (6, 0)
+    done = cli("run")
+    assert done.returncode == 0, done.stderr
+    assert "6 created, 0 updated, 6 unchanged" in done.stdout
+    assert keys_of(cli.folder / "to") == sorted(
+        [f"uploads/0013D00000AbcDef/Acme_Unlimited/{Path(key).name}" for key in keys[:2]]
+        + keys[2:6]
+        + [f"new/{key}" for key in keys[6:]]
+    )
+
+
 def test_what_changed_since_is_copied_again(cli: CommandLine, tree: Path, half_done: Path) -> None:
     key = keys_of(tree)[1]
     old = (tree / key).read_bytes()

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from waybill import ImportReport, Options
-from waybill.cli.moving import open_migration
+from waybill.cli.moving import KeyTemplate, open_migration
 from waybill.cli.output import Output
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line, utf8
 from waybill.options import LedgerFormat
@@ -33,6 +33,7 @@ def _import(
     name: Annotated[
         str | None, typer.Option("--name", metavar="TEXT", callback=utf8, help="A name of the migration, for people.")
     ] = None,
+    key_template: KeyTemplate = None,
     format: Annotated[
         LedgerFormat,
         typer.Option(
@@ -52,7 +53,7 @@ def _import(
     What that ledger says to be copied is believed as far as the destination shows it. The same file again changes
     nothing.
     """
-    report = open_migration(source, destination, tracker, name, Options()).import_ledger(file, format)
+    report = open_migration(source, destination, tracker, name, Options(), key_template).import_ledger(file, format)
     output = Output()
     if json:
         output.line(json_line(dataclasses.asdict(report)))

@@ -41,7 +41,7 @@ from waybill.live import Mode
 from waybill.options import DigestChoice, Overwrite, VerifyLevel, recorded_options
 from waybill.text import count, duration, key_fields, safe, size
 
-__all__ = ["add_commands", "open_migration"]
+__all__ = ["KeyTemplate", "add_commands", "open_migration"]
 
 RESUMABLE = ("paused", "interrupted", "running", "cancelling")
 
@@ -62,6 +62,16 @@ Name = Annotated[
     str | None,
     typer.Option(
         "--name", metavar="TEXT", callback=utf8, help="A name of the migration, for people.", rich_help_panel=STORES
+    ),
+]
+KeyTemplate = Annotated[
+    str | None,
+    typer.Option(
+        "--key-template",
+        callback=utf8,
+        metavar="TEXT",
+        help="Where items go, e.g. {partition}/{name}; the ledger keeps it.",
+        rich_help_panel=STORES,
     ),
 ]
 Include = Annotated[
@@ -187,6 +197,7 @@ def _run(
     destination: DestinationUrl = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
     name: Name = None,
+    key_template: KeyTemplate = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="As the command plan.", rich_help_panel=HOW)] = False,
     include: Include = None,
     exclude: Exclude = None,
@@ -245,6 +256,7 @@ def _run(
         "to": destination,
         "tracker": tracker if is_named(context, "tracker") else None,
         "name": name,
+        "key_template": key_template,
     }
     values = _with_spec(spec, said)
     tracker = values.setdefault("tracker", tracker)
@@ -262,6 +274,7 @@ def _plan(
     source: SourceUrl = None,
     destination: DestinationUrl = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
+    key_template: KeyTemplate = None,
     include: Include = None,
     exclude: Exclude = None,
     max_size: MaxSize = None,
@@ -289,6 +302,7 @@ def _plan(
         partition=partition,
     ) | {"overwrite": overwrite}
     said |= {"from": source, "to": destination, "tracker": tracker if is_named(context, "tracker") else None}
+    said |= {"key_template": key_template}
     values = _with_spec(spec, said)
     values.setdefault("tracker", tracker)
     _show_plan(_migration_of(values).plan(), json)
@@ -330,9 +344,9 @@ def _with_spec(path: str | None, said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _migration_of(values: dict[str, Any]) -> Migration:
-    places = [values.pop(key, None) for key in ("from", "to", "tracker", "name")]
-    source, destination, tracker, name = places
-    return open_migration(source, destination, tracker, name, Options(**values))
+    places = [values.pop(key, None) for key in ("from", "to", "tracker", "name", "key_template")]
+    source, destination, tracker, name, key_template = places
+    return open_migration(source, destination, tracker, name, Options(**values), key_template)
 
 
 def _retry(
@@ -489,7 +503,12 @@ def _verify(
 
 
 def open_migration(
-    source: str | None, destination: str | None, tracker: str, name: str | None, options: Options
+    source: str | None,
+    destination: str | None,
+    tracker: str,
+    name: str | None,
+    options: Options,
+    key_template: str | None = None,
 ) -> Migration:
     """The migration of the command, with the stores it names or those of the ledger."""
     if source is None and destination is None:
@@ -506,7 +525,7 @@ def open_migration(
         source, destination = info.source_url, info.destination_url
     if source is None or destination is None:
         raise wrong("--from and --to go together")
-    return Migration(source, destination, tracker, name=name, options=options)
+    return Migration(source, destination, tracker, name=name, key_template=key_template, options=options)
 
 
 def _refuse_tracked(ledger: Tracker, tracker: str) -> None:
@@ -619,10 +638,17 @@ def _show_plan(plan: Plan, json: bool) -> None:
         ("refused", plan.refused, ", ".join(f"{count(n)} {word}" for word, n in plan.refused_by_class.items())),
         ("occupied", plan.occupied, "the destination holds something else"),
         ("in parts", plan.objects_in_parts, "large objects"),
+        ("suffixed", plan.items_in_collisions, f"{count(plan.collisions)} destination keys are of more than one item"),
     ]
     for label, number, note in rows:
         if number or label in ("listed", "to move"):
             output.line(f"{label:<12}{count(number):>14}  {note}".rstrip())
+    if plan.collision_examples:
+        output.line("what gets a suffix:")
+    for one in plan.collision_examples:
+        there = key_fields(one.destination_key)["key"] if one.destination_key else "(none helps: it would fail)"
+        if not output.line(f"  {safe(key_fields(one.key)['key'])}  {safe(there)}"):
+            break
     if plan.examples:
         output.line("what would not move:")
     for example in plan.examples:
