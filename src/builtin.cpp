@@ -6,7 +6,10 @@
 #include <mutex>
 
 #include "base/hash.hpp"
+#include "connectors/catalog/catalog_source.hpp"
 #include "connectors/filesystem/filesystem.hpp"
+#include "connectors/http/http.hpp"
+#include "connectors/manifest/manifest.hpp"
 #include "connectors/memory/memory.hpp"
 #include "connectors/s3/s3.hpp"
 #include "connectors/sql_catalog/sql_catalog.hpp"
@@ -25,6 +28,9 @@ struct Registry {
 
   Registry() {
     connectors.emplace("file", filesystem::filesystem_connector());
+    connectors.emplace("http", http::http_connector());
+    connectors.emplace("https", http::http_connector());
+    connectors.emplace("manifest", manifest::manifest_connector());
     connectors.emplace("memory", memory::memory_connector());
     connectors.emplace("s3", s3::s3_connector());
     connectors.emplace("sqlite", sql_catalog::sql_catalog_connector());
@@ -78,6 +84,10 @@ std::shared_ptr<Catalog> open_catalog(std::string_view url) {
   const Connector connector = find_connector(parsed);
   if (!connector.open_catalog) throw cannot(parsed, "catalog");
   return connector.open_catalog(parsed);
+}
+
+std::shared_ptr<Source> open_catalog_source(std::shared_ptr<Catalog> catalog, std::vector<std::shared_ptr<Source>> contents) {
+  return catalog_source::make_catalog_source(std::move(catalog), std::move(contents));
 }
 
 std::map<std::string, std::string> library_versions() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Connectors and trackers by URL. Built in: file:///path (or a plain path), s3://bucket/prefix?endpoint=…&region=…&
-// profile=…, memory://name; ledgers: a path, sqlite:///path, memory:.
+// profile=…, memory://name; sources alone: https://host/base/, manifest:///path/list.csv?base=URL; ledgers: a path, sqlite:///path, memory:.
 #pragma once
 
 #include <functional>
@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "waybill/catalog.hpp"
 #include "waybill/destination.hpp"
@@ -46,6 +47,12 @@ void register_connector(std::string_view scheme, Connector connector);
 std::shared_ptr<Source> open_source(std::string_view url);
 std::shared_ptr<Destination> open_destination(std::string_view url);
 std::shared_ptr<Catalog> open_catalog(std::string_view url);
+
+/// A source of what the references of a catalog point at: its items are the distinct values of the references, each in
+/// the partition of its record, with the value itself as key. A value is read through the first of `contents` that knows
+/// it (Source::item_at), else as https://, http:// or s3:// (default credentials); every other value is listed as refused.
+/// Neither null. Capabilities::links holds.
+std::shared_ptr<Source> open_catalog_source(std::shared_ptr<Catalog> catalog, std::vector<std::shared_ptr<Source>> contents = {});
 
 /// How a ledger is opened.
 enum class OpenMode : int {

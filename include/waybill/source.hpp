@@ -103,10 +103,10 @@ const char* to_string(Removal removal) noexcept;
 class Source {
  public:
   struct Capabilities {
-    bool positioned = true;     ///< read() works; otherwise only stream()
+    bool positioned = true;     ///< read() works, unless it says otherwise of an item; otherwise only stream()
     Order order = Order::none;  ///< of listings
     bool start_after = false;   ///< ListRequest::after and ::before are honoured
-    bool lists_stamps = true;   ///< the listing fills the stamp that read() reports
+    bool lists_stamps = true;   ///< the listing fills the stamp that read() reports; else later runs stat() what was copied
     /// The listing fills ItemId::version: every version of a key is an item. Each goes to the destination's key
     /// "key?versionId=version".
     bool versions = false;
@@ -139,7 +139,7 @@ class Source {
   /// Positioned, repeatable, concurrent. Fills `out` from byte `offset`; less only at the end of the item. Reading at
   /// or past the end gives count 0. No bytes of an item that has some are asked for where only its stamp and attributes
   /// are wanted, and its tags are not. Errors: missing, permission, auth, network, timeout, throttled, server,
-  /// source_changed (where the store can tell that `item.stamp` is no longer current), unimplemented.
+  /// source_changed (the store can tell that `item.stamp` is no longer current), unimplemented (of this item: streamed).
   virtual ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context);
 
   /// In order; a retry starts again. The default reads through read(); sources that cannot position implement this one.

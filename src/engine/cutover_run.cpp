@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/references.hpp"
+#include "engine/decide.hpp"
 #include "engine/reference_pass.hpp"
 
 namespace waybill::internal {
@@ -60,7 +61,8 @@ std::optional<Error> CutoverRun::changed_at_source(const ItemRecord& row) {
     const std::optional<Item> now = patiently(Side::source, "looking at the source", [&](Context& context) {
       return setup_.source->stat(row.id, context);
     });
-    if (!now || now->stamp == row.stamp) return std::nullopt;
+    const bool lists_stamps = setup_.source->capabilities().lists_stamps;
+    if (!now || (lists_stamps ? now->stamp == row.stamp : !contradicts(now->stamp, row.stamp))) return std::nullopt;
     return Error(ErrorCode::failed_precondition, ErrorClass::source_changed,
                  "its item changed at the source since it was copied; run the copy again, verify, and plan anew");
   } catch (...) {

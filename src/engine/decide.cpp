@@ -165,11 +165,29 @@ Failure refusal(ErrorClass error_class, std::string reason) {
   return failure;
 }
 
+bool contradicts(const SourceStamp& a, const SourceStamp& b) {
+  const bool sizes = a.size && b.size && a.size != b.size;
+  const bool etags = !a.etag.empty() && !b.etag.empty() && a.etag != b.etag;
+  const bool times = a.mtime_ns && b.mtime_ns && a.mtime_ns != b.mtime_ns;
+  const bool versions = !a.version.empty() && !b.version.empty() && a.version != b.version;
+  return sizes || etags || times || versions || a.opaque != b.opaque;
+}
+
+bool tells_revision(const SourceStamp& stamp) {
+  return !stamp.etag.empty() || stamp.mtime_ns || !stamp.version.empty() || !stamp.opaque.empty();
+}
+
+bool proves_same(const SourceStamp& a, const SourceStamp& b) {
+  const bool both_tell = (!a.etag.empty() && !b.etag.empty()) || (a.mtime_ns && b.mtime_ns) ||
+                         (!a.version.empty() && !b.version.empty()) || (!a.opaque.empty() && !b.opaque.empty());
+  return both_tell && !contradicts(a, b);
+}
+
 ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, const AtDestination& there,
                   const DecideRules& rules, uint64_t run) {
   ItemRecord record = known.value_or(ItemRecord{});
   const bool was_done = known && is_done(*known);
-  const bool is_same_revision = known && known->stamp == listed.stamp;
+  const bool is_same_revision = known && (known->stamp == listed.stamp || (!rules.lists_stamps && proves_same(known->stamp, listed.stamp)));
   record.id = listed.id;
   record.run = run;
   record.gone_at_source = false;
@@ -199,6 +217,14 @@ ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, co
     ItemChange change;
     change.record = std::move(record);
     return change;
+  }
+
+  // The listing does not tell the revision, and what was copied is there: the transfer asks the source which it has now.
+  const bool is_kept = known && known->copied_at_ms && known->stored &&
+                       (!there.is_listed || (there.item && is_still_stored(*known->stored, *there.item)));
+  if (!rules.lists_stamps && is_kept && !tells_revision(listed.stamp) && tells_revision(known->stamp)) {
+    record.change = Change::unchanged;
+    return move(std::move(record), there.is_listed ? DestinationSeen::ours : DestinationSeen::unknown);
   }
 
   if (was_done) {

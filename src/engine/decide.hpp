@@ -38,7 +38,17 @@ Failure failure_of(const Error& error, uint32_t attempts);
 /// A failure that is found without trying.
 Failure refusal(ErrorClass error_class, std::string reason);
 
+/// Whether both tell of something that differs: then they are two revisions.
+bool contradicts(const SourceStamp& a, const SourceStamp& b);
+
+/// Whether a stamp has more than a size, which two revisions may share.
+bool tells_revision(const SourceStamp& stamp);
+
+/// Whether both are known to be one revision, though one may tell more than the other.
+bool proves_same(const SourceStamp& a, const SourceStamp& b);
+
 struct DecideRules {
+  bool lists_stamps = true;     ///< Source::Capabilities::lists_stamps
   Overwrite overwrite = Overwrite::own;
   bool is_transformed = false;  ///< sizes and digests of both sides cannot be compared
   std::optional<std::string> excluded_by;

@@ -116,6 +116,7 @@ std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, Pag
   changes.reserve(page.items.size());
   DecideRules rules;
   rules.overwrite = job.options.overwrite;
+  rules.lists_stamps = job.source.capabilities().lists_stamps;
   rules.is_transformed = job.is_transformed;
   auto match = there.items.begin();
   const std::vector<std::string>& partitions = job.options.partitions;

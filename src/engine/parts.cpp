@@ -36,6 +36,7 @@ void Transfer::begin_object(const Task& task, CallContext& context, Side& side) 
   std::byte first{};
   const ReadResult head = source_.read(item_of(record), 0, {&first, 1}, context);
   check_stamp(*task, head.stamp);
+  task->read_stamp = head.stamp;
 
   side = Side::destination;
   WriteOptions write{head.attributes, condition(*task)};
@@ -171,7 +172,8 @@ bool Transfer::part_failed(Work work, Error problem, Side side, LargeObject::Nex
   ItemTask& task = *work.object->task();
   if (problem.error_class() == ErrorClass::throttled) concurrency_.throttled();
   std::optional<std::chrono::milliseconds> wait;
-  if (ends_run(problem)) problem = run_stops();
+  task.is_source_to_blame = side == Side::source;
+  if (!is_dead_link(problem, side) && ends_run(problem)) problem = run_stops();
   if (is_stopped(problem)) {
     if (!queue_.is_stopped()) wait = std::chrono::milliseconds(0);
   } else if (problem.error_class() != ErrorClass::source_changed) {
@@ -308,6 +310,7 @@ void Transfer::complete_object(const Work& work) {
   if (is_stopped(*problem) || ends_run(*problem)) return put_back(work);
   ++task->attempts_failed;
   ++task->attempts;
+  task->is_source_to_blame = side == Side::source;
   if (blames_endpoint(problem->error_class())) task->maybe_ours = task->is_answer_lost = true;
   Work again = work;
   std::optional<std::chrono::milliseconds> wait;
@@ -359,7 +362,8 @@ void Transfer::close_object(const Object& object) {
   }
   task->bytes_done = 0;
   const bool has_moved_on = error.error_class() == ErrorClass::source_changed || error.error_class() == ErrorClass::missing;
-  if (has_moved_on) return failed(Work{task, nullptr, 0, 0, 0, {}}, error, Side::source);
+  const Side side = task->is_source_to_blame ? Side::source : Side::destination;
+  if (has_moved_on || is_dead_link(error, side)) return failed(Work{task, nullptr, 0, 0, 0, {}}, error, Side::source);
   settle_failed(task, error);
 }
 

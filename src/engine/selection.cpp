@@ -118,6 +118,7 @@ class Selection {
       item->id = id;
       DecideRules rules;
       rules.overwrite = options_.overwrite;
+      rules.lists_stamps = job_.source.capabilities().lists_stamps;
       rules.is_transformed = job_.is_transformed;
       rules.excluded_by = excluding_rule(*item, options_);
       PlacedItem place{std::move(*item), known ? known->destination_key : Key(), true};

@@ -96,6 +96,7 @@ class Transfer::StreamedItem {
   Digest finish() {
     side_ = Side::source;
     transfer_.check_stamp(*task_, tap_.stamp);
+    task_->read_stamp = tap_.stamp;
     const std::optional<uint64_t> size = task_->record.stamp.size;
     if (size && tap_.count != *size) {
       throw Error(ErrorCode::data_loss, ErrorClass::source_changed,

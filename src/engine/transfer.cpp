@@ -7,6 +7,7 @@
 #include "base/fault_point.hpp"
 #include "base/hash.hpp"
 #include "base/text.hpp"
+#include "base/uri.hpp"
 #include "engine/decide.hpp"
 
 namespace waybill::internal {
@@ -21,6 +22,9 @@ constexpr std::chrono::seconds probe_pause{2};
 // Small enough not to be drawn from the budget for bodies, which whoever compares already holds a share of.
 constexpr size_t window_bytes = 256 << 10;
 constexpr uint64_t largest_contiguous = uint64_t{64} << 20;
+
+// A key may be a URL that is signed.
+std::string shown_key(const Key& key) { return printable(key.find("://") == Key::npos ? key : redact_url(key)); }
 
 }  // namespace
 
@@ -114,13 +118,77 @@ void Transfer::run_work(const Work& work) {
 void Transfer::move_item(const Task& task, Side& side) {
   CallContext context(scope_, static_cast<int>(task->attempts.load()));
   context.check();
-  if (look_closer(task, context, side)) return;
+  if (look_closer(task, context, side) || settle_unchanged(task, context, side)) return;
   side = Side::source;
   if (transform_ != nullptr && !is_folder(task->record)) return move_streamed(task, context, side);
   if (!source_can_.positioned || !task->record.stamp.size) return move_streamed(task, context, side);
   if (is_one_store_ && copy_inside(task, context, side)) return;
+  try {
+    return move_by_size(task, context, side);
+  } catch (const Error& error) {
+    if (side != Side::source || error.code() != ErrorCode::unimplemented) throw;
+  }
+  move_streamed(task, context, side);  // a source that positions, but not in this item
+}
+
+void Transfer::move_by_size(const Task& task, CallContext& context, Side& side) {
   if (*task->record.stamp.size > options_.part_threshold_bytes && destination_can_.parts) return begin_object(task, context, side);
   move_small(task, context, side);
+}
+
+// Where listings tell no revisions, an item that was copied comes here to be asked for: true if the source still has what
+// was copied, and it is there. What it has else is moved as any other revision.
+bool Transfer::settle_unchanged(const Task& task, CallContext& context, Side& side) {
+  ItemRecord& record = task->record;
+  const bool is_asked = !source_can_.lists_stamps && !task->is_looked_at && record.copied_at_ms && record.stored &&
+                        record.seen == DestinationSeen::ours && tells_revision(record.stamp);
+  task->is_looked_at = true;
+  if (!is_asked) return false;
+  side = Side::source;
+  const std::optional<Item> now = source_.stat(record.id, context);
+  if (!now) throw Error(ErrorCode::not_found, ErrorClass::missing, printable(redact_url(record.id.key)) + " is not at the source any more");
+  if (!proves_same(record.stamp, now->stamp)) {
+    record.stamp = SourceStamp{};
+    record.stamp.size = now->stamp.size;
+    record.digest = {};
+    record.basis = Basis::none;
+    record.verified_at_ms.reset();
+    record.change = Change::updated;
+    ++record.revision;
+    return false;
+  }
+  queue_.leave(*task);
+  ItemChange change;
+  change.record = std::move(record);
+  change.record.state = change.record.verified_at_ms ? ItemState::verified : ItemState::copied;
+  change.record.change = Change::unchanged;
+  change.record.error_class = ErrorClass::none;
+  change.attempts = task->attempts;
+  change.attempts_failed = task->attempts_failed;
+  retries_.succeeded();
+  ledger_.outcome(std::move(change));
+  end_trial();
+  return true;
+}
+
+Crc64 Transfer::crc_of_source(const Task& task, CallContext& context) {
+  const Item item = item_of(task->record);
+  const auto read = [&](uint64_t offset, std::span<std::byte> out) {
+    ReadResult result = source_.read(item, offset, out, context);
+    check_stamp(*task, result.stamp);
+    task->read_stamp = result.stamp;
+    return result;
+  };
+  try {
+    return crc_by_reading(read, *item.stamp.size);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::unimplemented) throw;
+  }
+  const std::unique_ptr<Stream> stream = source_.stream(item, context);
+  const auto next = [&](uint64_t, std::span<std::byte> out) { return ReadResult{stream->read(out, context), {}, {}, {}}; };
+  const Crc64 crc = crc_by_reading(next, *item.stamp.size);
+  task->read_stamp = stream->stamp();
+  return crc;
 }
 
 // Settles an item whose key is taken by something that this ledger did not write: true if that is its end, false if the
@@ -146,15 +214,8 @@ bool Transfer::look_closer(const Task& task, CallContext& context, Side& side) {
     if (record.stamp.mtime_ns && record.stamp.mtime_ns == there->stamp.mtime_ns) {
       basis = Basis::matched_weak;
     } else if (source_can_.positioned) {
-      const Item item = item_of(record);
       side = Side::source;
-      digest.crc64nvme = crc_by_reading(
-          [&](uint64_t offset, std::span<std::byte> out) {
-            const ReadResult result = source_.read(item, offset, out, context);
-            check_stamp(*task, result.stamp);
-            return result;
-          },
-          *record.stamp.size);
+      digest.crc64nvme = crc_of_source(task, context);
       side = Side::destination;
       if (has_content(destination_, *there, *record.stamp.size, *digest.crc64nvme, context)) basis = Basis::matched_checksum;
     }
@@ -187,6 +248,7 @@ void Transfer::move_small(const Task& task, CallContext& context, Side& side) {
   BodyBuffer buffer = scope_.bodies.take(size, scope_.cancel);
   const ReadResult result = source_.read(item, 0, buffer.bytes(), context);
   check_stamp(*task, result.stamp);
+  task->read_stamp = result.stamp;
   if (result.count != size || (result.total_size && *result.total_size != size)) {
     throw Error(ErrorCode::data_loss, ErrorClass::source_changed,
                 "has " + std::to_string(result.total_size.value_or(result.count)) + " bytes, and was listed with " + std::to_string(size))
@@ -204,6 +266,7 @@ void Transfer::put_large_body(const Task& task, CallContext& context, Side& side
   std::byte first{};
   const ReadResult head = source_.read(item_of(task->record), 0, {&first, 1}, context);
   check_stamp(*task, head.stamp);
+  task->read_stamp = head.stamp;
   const Ticket ticket = scope_.bodies.acquire(window_bytes, scope_.cancel);
   Crc64 crc = 0;
   uint64_t hashed = 0;
@@ -293,6 +356,7 @@ void Transfer::copied(const Task& task, Basis basis, const Digest& digest, Store
   queue_.leave(*task);  // first, so that the live view no longer looks at it
   ItemChange change;
   change.record = std::move(task->record);
+  if (!source_can_.lists_stamps && task->read_stamp != SourceStamp{}) change.record.stamp = std::move(task->read_stamp);
   change.record.state = ItemState::copied;
   change.record.basis = basis;
   change.record.error_class = ErrorClass::none;
@@ -309,12 +373,14 @@ void Transfer::copied(const Task& task, Basis basis, const Digest& digest, Store
 
 void Transfer::failed(Work work, const Error& error, Side side) {
   ItemTask& task = *work.item;
-  if (error.error_class() == ErrorClass::cancelled || ends_run(error)) {
+  const bool is_dead = is_dead_link(error, side);
+  if (!is_dead && (error.error_class() == ErrorClass::cancelled || ends_run(error))) {
     --task.attempts;
     return put_back(std::move(work));
   }
   ++task.attempts_failed;
   task.is_source_to_blame = side == Side::source;
+  if (is_dead) return settle_vanished(work.item, &error);
   if (keep_back(work.item, error)) return;
   if (error.error_class() == ErrorClass::throttled) concurrency_.throttled();
   std::optional<Error> second;
@@ -398,6 +464,7 @@ void Transfer::refresh(Work work, const Error& error) {
   } catch (...) {
     const Error stat_error = current_error();
     if (stat_error.error_class() == ErrorClass::cancelled) throw stat_error;
+    if (is_dead_link(stat_error, Side::source)) return settle_vanished(task, &stat_error);
     if (ends_run(stat_error)) return put_back(std::move(work));
     if (const auto wait = next_try(work, stat_error, Side::source)) return queue_.retry(std::move(work), *wait);
     return settle_failed(task, stat_error);
@@ -413,7 +480,13 @@ void Transfer::refresh(Work work, const Error& error) {
                                          ? "is there, but not for reading; the last of " + tries + ": " + error.message()
                                          : "kept changing: " + tries + " met a different revision each"));
   }
-  task->record.stamp = now->stamp;
+  // Where listings have no stamps, a row's is that of what was copied.
+  if (source_can_.lists_stamps) {
+    task->record.stamp = now->stamp;
+  } else {
+    task->record.stamp = SourceStamp{};
+    task->record.stamp.size = now->stamp.size;
+  }
   queue_.retry(std::move(work), after_change * task->source_changes);
 }
 
@@ -473,7 +546,7 @@ void Transfer::settle_failed(const Task& task, const Error& error) {
   change.failure = failure_of(error, task->attempts);
   change.failure->endpoint = task->is_source_to_blame ? source_.endpoint() : destination_.endpoint();
   queue_.leave(*task);
-  ledger_.event(EventKind::error, LogLevel::error, printable(task->destination_key) + ": " + error.message());
+  ledger_.event(EventKind::error, LogLevel::error, shown_key(task->destination_key) + ": " + error.message());
   ledger_.outcome(std::move(change));
   if (error.error_class() != ErrorClass::permission) end_trial();
 }
@@ -486,7 +559,14 @@ void Transfer::take_up_what_was_left(const Task& task, ItemRecord& record) {
   record.digest = {};
 }
 
-void Transfer::settle_vanished(const Task& task) {
+// Somebody else's link that is refused or not there says nothing of the others.
+bool Transfer::is_dead_link(const Error& error, Side side) const {
+  const ErrorClass error_class = error.error_class();
+  return side == Side::source && source_can_.links && !error.retryable() &&
+         (error_class == ErrorClass::missing || error_class == ErrorClass::permission || error_class == ErrorClass::auth);
+}
+
+void Transfer::settle_vanished(const Task& task, const Error* why) {
   ItemChange change;
   change.record = task->record;
   change.attempts = task->attempts;
@@ -503,8 +583,9 @@ void Transfer::settle_vanished(const Task& task) {
     change.record.error_class = ErrorClass::none;
   } else {
     change.record.state = ItemState::vanished;
-    change.record.error_class = ErrorClass::missing;
-    change.failure = refusal(ErrorClass::missing, "listed, and gone from the source before it was copied");
+    change.record.error_class = why != nullptr ? why->error_class() : ErrorClass::missing;
+    change.failure = why != nullptr ? failure_of(*why, task->attempts)
+                                    : refusal(ErrorClass::missing, "listed, and gone from the source before it was copied");
   }
   queue_.leave(*task);
   ledger_.outcome(std::move(change));

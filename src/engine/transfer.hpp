@@ -62,6 +62,9 @@ class Transfer {
   void run_work(const Work& work);
   void move_item(const Task& task, Side& side);
   bool look_closer(const Task& task, CallContext& context, Side& side);
+  bool settle_unchanged(const Task& task, CallContext& context, Side& side);
+  void move_by_size(const Task& task, CallContext& context, Side& side);
+  Crc64 crc_of_source(const Task& task, CallContext& context);
   void move_small(const Task& task, CallContext& context, Side& side);
   void put(const Task& task, const Body& body, const Digest& source_digest, const Attributes& attributes, CallContext& context,
            Side& side);
@@ -92,7 +95,8 @@ class Transfer {
   bool is_of_another_item(const ItemRecord& record);
   void settle_failed(const Task& task, const Error& error);
   void take_up_what_was_left(const Task& task, ItemRecord& record);
-  void settle_vanished(const Task& task);
+  bool is_dead_link(const Error& error, Side side) const;
+  void settle_vanished(const Task& task, const Error* why = nullptr);
 
   // parts.cpp: large objects
   void begin_object(const Task& task, CallContext& context, Side& side);

@@ -209,10 +209,21 @@ void VerifyRun::ask_each() {
 }
 
 void VerifyRun::ask(Triple& triple, CallContext& context) {
-  if (triple.asks_source) triple.source = setup_.source->stat(triple.record->id, context);
+  if (triple.asks_source) triple.source = find_at_source(triple.record->id, context);
   triple.asks_source = false;
   if (triple.asks_there) triple.there = setup_.destination->stat(destination_key(*triple.record), context);
   triple.asks_there = false;
+}
+
+// A link that is dead by now is gone: its copy stands for itself.
+std::optional<Item> VerifyRun::find_at_source(const ItemId& id, CallContext& context) {
+  try {
+    return setup_.source->stat(id, context);
+  } catch (const Error& error) {
+    const bool is_refused = error.error_class() == ErrorClass::permission || error.error_class() == ErrorClass::auth;
+    if (!setup_.source->capabilities().links || !is_refused || error.retryable()) throw;
+    return std::nullopt;
+  }
 }
 
 void VerifyRun::find(FindingKind kind, const ItemId& id, std::string detail) {
@@ -268,6 +279,11 @@ bool VerifyRun::judge(const Triple& triple) {
   return false;
 }
 
+// Where listings have no stamps, the row's is the one that was read, which may tell more or less than an answer now.
+bool VerifyRun::is_other_revision(const SourceStamp& now, const SourceStamp& copied) const {
+  return setup_.source->capabilities().lists_stamps ? now != copied : contradicts(now, copied);
+}
+
 // True if that was all there is to say of a copied item.
 bool VerifyRun::judge_done(const Triple& triple) {
   const ItemRecord& record = *triple.record;
@@ -287,7 +303,7 @@ bool VerifyRun::judge_done(const Triple& triple) {
     settle(record, false);
     return true;
   }
-  if (triple.source && triple.source->stamp != record.stamp) {
+  if (triple.source && is_other_revision(triple.source->stamp, record.stamp)) {
     const bool sizes_differ = triple.source->stamp.size && record.stamp.size && triple.source->stamp.size != record.stamp.size;
     find(sizes_differ ? FindingKind::size : FindingKind::unknown, record.id,
          sizes_differ ? "changed at the source since it was copied: " + bytes_text(record.stamp.size) + " then, " +
@@ -390,7 +406,9 @@ bool VerifyRun::is_read(const ItemId& id) const {
 std::string VerifyRun::attribute_difference(const Triple& triple, const Attributes& there, CallContext& context) {
   if (!triple.source || setup_.transform != nullptr) return {};
   std::byte first{};
-  const Attributes here = setup_.source->read(item_of(*triple.record), 0, {&first, 1}, context).attributes;
+  // Of an item that cannot be read in parts, no bytes are asked for.
+  const std::span<std::byte> wanted = setup_.source->capabilities().links ? std::span<std::byte>{} : std::span(&first, 1);
+  const Attributes here = setup_.source->read(item_of(*triple.record), 0, wanted, context).attributes;
   if (here.mode && there.mode && *here.mode != *there.mode) return "the permission bits " + octal(*there.mode);
   // A store that keeps the others always tells a type.
   if (there.content_type.empty() || here.content_type.empty()) return {};

@@ -51,6 +51,8 @@ class VerifyRun final : public RunBase {
   /// What the listings tell. True if the item's content is left to be checked.
   bool judge(const Triple& triple);
   bool judge_done(const Triple& triple);
+  std::optional<Item> find_at_source(const ItemId& id, CallContext& context);
+  bool is_other_revision(const SourceStamp& now, const SourceStamp& copied) const;
   void ask(Triple& triple, CallContext& context);
   void read_back(const Triple& triple, CallContext& context);
   bool is_read(const ItemId& id) const;

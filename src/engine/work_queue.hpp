@@ -41,6 +41,8 @@ struct ItemTask {
   bool is_write_begun = false;  ///< by this process
   bool is_answer_lost = false;  ///< of a write that this process began
   bool is_copy_lost = false;    ///< by the store itself, that is, and what came was no refusal
+  bool is_looked_at = false;    ///< the source was asked whether it still has the revision that was copied
+  SourceStamp read_stamp;       ///< of the revision that was read; what the row keeps where listings have no stamps
   bool is_upload_lost = false;  ///< begun perhaps, with its id told to nobody
   std::atomic<uint32_t> attempts{0};  ///< begun; read by the live view
   std::atomic<uint32_t> attempts_failed{0};

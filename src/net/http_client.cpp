@@ -284,6 +284,13 @@ class Handle {
   CURLcode run(const HttpRequest& request, const Origin& origin, Context& context, HttpResponse& response,
                std::string& headers);
 
+  /// One try of an answer that is pulled: returns when its head is there, and all of it where that is not a 2xx. Nothing:
+  /// there is a body to pull. Otherwise as run().
+  std::optional<CURLcode> open(const HttpRequest& request, const Origin& origin, Context& context, HttpResponse& response,
+                               std::string& headers);
+  /// Fills `out` with the next bytes of the body; `count` says how many. Nothing: it is full, and there may be more.
+  std::optional<CURLcode> pull(std::span<std::byte> out, size_t& count, Context& context);
+
   /// Whether something has come on the connection that nobody asked for: its end, or bytes behind the answer, which
   /// curl would take for the next one.
   bool is_disturbed() const;
@@ -313,7 +320,12 @@ class Handle {
   void prepare_url(const HttpRequest& request, const Origin& origin);
   uint64_t prepare_body(const HttpRequest& request);
   void prepare_headers(const HttpRequest& request, uint64_t body_size, bool has_body);
-  CURLcode drive(Context& context, std::chrono::milliseconds stall_timeout);
+  std::optional<CURLcode> begin(const HttpRequest& request, const Origin& origin, Context& context, HttpResponse& response,
+                                std::string& headers);
+  CURLcode end(CURLcode code);
+  /// Until the transfer ends, or `is_enough` says so: then nothing.
+  template <typename IsEnough>
+  std::optional<CURLcode> drive(Context& context, const IsEnough& is_enough);
   bool is_stalled(Clock::time_point now, std::chrono::milliseconds timeout);
   void release_gate();
   void finish(const HttpRequest& request);
@@ -321,6 +333,7 @@ class Handle {
 
   size_t take_header(std::string_view line);
   size_t take_body(std::span<const char> data);
+  size_t take_pulled(std::span<const char> data);
   size_t give_body(std::span<char> out);
   int seek_body(curl_off_t offset);
   static size_t on_header(char* data, size_t size, size_t count, void* self);
@@ -362,7 +375,17 @@ class Handle {
   bool asks_first_ = false;       // whether to send the body, by "Expect: 100-continue"
   bool is_asked_for_body_ = false;
   bool stalled_ = false;
+  bool had_connection_ = false;  // when it began
+  std::chrono::milliseconds stall_timeout_{0};
   int sendings_ = 0;       // of the request, by curl itself
+
+  // A body that is pulled.
+  bool is_pulled_ = false;
+  bool is_paused_ = false;
+  bool is_attached_ = false;        // the easy handle is with the multi handle
+  std::span<std::byte> window_;     // what of the caller's memory is still to be filled
+  std::string spill_;               // bytes that came beyond it
+  size_t spill_at_ = 0;
   uint64_t window_bytes_ = 0;
   Clock::time_point window_start_;
 };
@@ -419,6 +442,7 @@ Handle::Handle(Shared& shared) : shared_(shared), easy_(curl_easy_init()), multi
 }
 
 Handle::~Handle() {
+  if (is_attached_) curl_multi_remove_handle(multi_, easy_);
   curl_easy_cleanup(easy_);
   curl_multi_cleanup(multi_);
 }
@@ -542,6 +566,47 @@ void Handle::prepare(const HttpRequest& request, const Origin& origin) {
 
 CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& context, HttpResponse& response,
                      std::string& headers) {
+  is_pulled_ = false;
+  if (const auto code = begin(request, origin, context, response, headers)) return *code;
+  return end(drive(context, [] { return false; }).value_or(CURLE_FAILED_INIT));
+}
+
+std::optional<CURLcode> Handle::open(const HttpRequest& request, const Origin& origin, Context& context,
+                                     HttpResponse& response, std::string& headers) {
+  is_pulled_ = true;
+  is_paused_ = false;
+  window_ = {};
+  spill_.clear();
+  spill_at_ = 0;
+  if (const auto code = begin(request, origin, context, response, headers)) return code;
+  const auto has_answer = [&] { return has_head_ && response.status >= 200 && response.status < 300; };
+  if (const auto code = drive(context, has_answer)) return end(*code);
+  finish(request);
+  return std::nullopt;
+}
+
+std::optional<CURLcode> Handle::pull(std::span<std::byte> out, size_t& count, Context& context) {
+  const size_t spilled = std::min(out.size(), spill_.size() - spill_at_);
+  if (spilled > 0) std::memcpy(out.data(), spill_.data() + spill_at_, spilled);
+  spill_at_ += spilled;
+  window_ = out.subspan(spilled);
+  std::optional<CURLcode> code;
+  if (!window_.empty() && is_attached_) {
+    spill_.clear();
+    spill_at_ = 0;
+    // What curl holds back comes at once.
+    if (std::exchange(is_paused_, false)) curl_easy_pause(easy_, CURLPAUSE_CONT);
+    code = drive(context, [this] { return window_.empty(); });
+    if (code) code = end(*code);
+  }
+  count = out.size() - window_.size();
+  window_ = {};
+  return code;
+}
+
+// Nothing: the transfer is under way.
+std::optional<CURLcode> Handle::begin(const HttpRequest& request, const Origin& origin, Context& context,
+                                      HttpResponse& response, std::string& headers) {
   request_ = &request;
   response_ = &response;
   headers_ = &headers;
@@ -552,12 +617,11 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
   too_long_ = enough_ = stalled_ = has_head_ = is_asked_for_body_ = false;
   error_text_[0] = '\0';
   // A handle that still has its connection needs no look-up.
-  const bool has_connection =
-      kept_ != CURL_SOCKET_BAD && origin.text == origin_ && Clock::now() - idle_since < idle_limit;
+  had_connection_ = kept_ != CURL_SOCKET_BAD && origin.text == origin_ && Clock::now() - idle_since < idle_limit;
   prepare(request, origin);
-  const long kept_s = !has_connection && shared_.has_lost_address.exchange(false) ? 0 : addresses_kept_s;
+  const long kept_s = !had_connection_ && shared_.has_lost_address.exchange(false) ? 0 : addresses_kept_s;
   if (kept_s != addresses_kept_s_) set(CURLOPT_DNS_CACHE_TIMEOUT, addresses_kept_s_ = kept_s);
-  if (!has_connection) {
+  if (!had_connection_) {
     std::string host(origin.host);
     const std::chrono::milliseconds timeout(shared_.options.connect_timeout_ms);
     const LookupGate::Entry entry = shared_.gate.enter(host, timeout, context);
@@ -569,20 +633,27 @@ CURLcode Handle::run(const HttpRequest& request, const Origin& origin, Context& 
     }
     gate_host_ = std::move(host);
   }
-  const int timeout_ms = request.stall_timeout_ms > 0 ? request.stall_timeout_ms : shared_.options.stall_timeout_ms;
-  CURLcode code = CURLE_OUT_OF_MEMORY;
+  stall_timeout_ = std::chrono::milliseconds(request.stall_timeout_ms > 0 ? request.stall_timeout_ms
+                                                                          : shared_.options.stall_timeout_ms);
   if (curl_multi_add_handle(multi_, easy_) == CURLM_OK) {
-    code = drive(context, std::chrono::milliseconds(timeout_ms));
-    if (curl_easy_getinfo(easy_, CURLINFO_ACTIVESOCKET, &kept_) != CURLE_OK) kept_ = CURL_SOCKET_BAD;
-    curl_multi_remove_handle(multi_, easy_);
+    is_attached_ = true;
+    return std::nullopt;
   }
   release_gate();
+  return CURLE_OUT_OF_MEMORY;
+}
+
+CURLcode Handle::end(CURLcode code) {
+  if (curl_easy_getinfo(easy_, CURLINFO_ACTIVESOCKET, &kept_) != CURLE_OK) kept_ = CURL_SOCKET_BAD;
+  curl_multi_remove_handle(multi_, easy_);
+  is_attached_ = false;
+  release_gate();
   // curl itself asks again where a connection that it had kept turns out to be closed.
-  response.maybe_resent = has_connection && opened_connection() && !request.is_sent_once;
+  response_->maybe_resent = had_connection_ && opened_connection() && !request_->is_sent_once;
   if (code == CURLE_WRITE_ERROR && enough_) code = CURLE_OK;
   // curl takes headers that end with the connection for all of them.
   if (code == CURLE_OK && !has_head_) code = CURLE_PARTIAL_FILE;
-  if (code == CURLE_OK) finish(request);
+  if (code == CURLE_OK) finish(*request_);
   learn(code);
   return code;
 }
@@ -600,7 +671,8 @@ void Handle::learn(CURLcode code) {
   if (connected_us == 0) shared_.has_lost_address = true;
 }
 
-CURLcode Handle::drive(Context& context, std::chrono::milliseconds stall_timeout) {
+template <typename IsEnough>
+std::optional<CURLcode> Handle::drive(Context& context, const IsEnough& is_enough) {
   window_start_ = Clock::now();
   window_bytes_ = 0;
   curl_waitfd cancel{context.cancel_fd(), CURL_WAIT_POLLIN, 0};
@@ -609,9 +681,10 @@ CURLcode Handle::drive(Context& context, std::chrono::milliseconds stall_timeout
     int running = 0;
     if (curl_multi_perform(multi_, &running) != CURLM_OK) return CURLE_FAILED_INIT;
     if (running == 0) break;
+    if (is_enough()) return std::nullopt;
     if (context.cancelled()) return CURLE_ABORTED_BY_CALLBACK;
     // Without a descriptor to wait on, cancellation is looked for five times a second.
-    auto wait = extra != 0 ? stall_timeout / 2 : poll_slice;
+    auto wait = extra != 0 ? stall_timeout_ / 2 : poll_slice;
     wait = std::min<std::chrono::milliseconds>(wait, std::chrono::seconds(1));
     if (context.deadline() != Clock::time_point::max()) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(context.deadline() - Clock::now());
@@ -621,7 +694,7 @@ CURLcode Handle::drive(Context& context, std::chrono::milliseconds stall_timeout
     if (curl_multi_poll(multi_, &cancel, extra, static_cast<int>(wait.count()), &ready) != CURLM_OK) {
       return CURLE_FAILED_INIT;
     }
-    if (is_stalled(Clock::now(), stall_timeout)) {
+    if (is_stalled(Clock::now(), stall_timeout_)) {
       stalled_ = true;
       return CURLE_OPERATION_TIMEDOUT;
     }
@@ -720,6 +793,7 @@ size_t Handle::take_body(std::span<const char> data) {
   bytes_in_ += data.size();
   HttpResponse& response = *response_;
   const bool is_success = response.status >= 200 && response.status < 300;
+  if (is_success && is_pulled_) return take_pulled(data);
   if (is_success && request_->out) {
     const auto at = static_cast<size_t>(response.body_bytes);
     const size_t count = std::min(data.size(), request_->out->size() - at);
@@ -737,6 +811,20 @@ size_t Handle::take_body(std::span<const char> data) {
   // An error's text may be cut, an answer may not.
   (is_success ? too_long_ : enough_) = true;
   return 0;
+}
+
+size_t Handle::take_pulled(std::span<const char> data) {
+  if (window_.empty()) {
+    bytes_in_ -= data.size();  // they come again
+    is_paused_ = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
+  const size_t count = std::min(data.size(), window_.size());
+  std::memcpy(window_.data(), data.data(), count);
+  window_ = window_.subspan(count);
+  spill_.append(data.data() + count, data.size() - count);
+  response_->body_bytes += data.size();
+  return data.size();
 }
 
 size_t Handle::give_body(std::span<char> out) {
@@ -912,6 +1000,12 @@ struct HttpClient::Impl {
     return nullptr;
   }
 
+  std::unique_ptr<Handle> take_sound() {
+    std::unique_ptr<Handle> handle = take();
+    while (handle != nullptr && handle->is_disturbed()) handle = take();
+    return handle != nullptr ? std::move(handle) : std::make_unique<Handle>(shared);
+  }
+
   void give_back(std::unique_ptr<Handle> handle) {
     std::vector<std::unique_ptr<Handle>> old;  // closed after the lock is released
     const auto now = Clock::now();
@@ -980,18 +1074,17 @@ void tell(const HttpWatch& watch, const HttpRequest& request, const HttpResponse
   watch(exchange);
 }
 
+Error not_http(const std::string& url) {
+  return Error(ErrorCode::invalid_argument, ErrorClass::configuration, redact_url(url) + " is not an http or https URL");
+}
+
 }  // namespace
 
 HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
   context.check();
   const auto origin = origin_of(request.url);
-  if (!origin) {
-    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                redact_url(request.url) + " is not an http or https URL");
-  }
-  std::unique_ptr<Handle> handle = impl_->take();
-  while (handle != nullptr && handle->is_disturbed()) handle = impl_->take();
-  if (handle == nullptr) handle = std::make_unique<Handle>(impl_->shared);
+  if (!origin) throw not_http(request.url);
+  std::unique_ptr<Handle> handle = impl_->take_sound();
   for (bool is_second_try = false;; is_second_try = true) {
     HttpResponse response;
     response.headers_.reserve(512);
@@ -1011,6 +1104,74 @@ HttpResponse HttpClient::perform(const HttpRequest& request, Context& context) {
     // The handle dies with its connection: what is left on it belongs to nobody.
     throw_failure(*handle, code, request, context, impl_->shared.options);
   }
+}
+
+HttpDownload::~HttpDownload() = default;
+
+class HttpClient::Download final : public HttpDownload {
+ public:
+  Download(Impl& impl, HttpRequest request) : impl_(impl), request_(std::move(request)) { request_.out.reset(); }
+  ~Download() override {
+    if (is_over_ && handle_ != nullptr) impl_.give_back(std::move(handle_));
+  }
+
+  /// The answer's head, or the failure to get it.
+  void start(const Origin& origin, std::unique_ptr<Handle> handle, Context& context) {
+    handle_ = std::move(handle);
+    for (bool is_second_try = false;; is_second_try = true) {
+      response_ = HttpResponse{};
+      context.count("http_requests", 1);
+      began_ms_ = now_ms();
+      began_ = Clock::now();
+      const auto code = handle_->open(request_, origin, context, response_, response_.headers_);
+      if (handle_->opened_connection()) context.count("http_connections", 1);
+      if (is_second_try) response_.maybe_resent = true;
+      if (!code) return;
+      if (*code == CURLE_OK) return finish(CURLE_OK);
+      if (!is_second_try && !request_.is_sent_once && handle_->died_idle(*code)) continue;
+      fail(*code, context);
+    }
+  }
+
+  const HttpResponse& response() const noexcept override { return response_; }
+
+  size_t read(std::span<std::byte> out, Context& context) override {
+    if (out.empty() || handle_ == nullptr) return 0;
+    size_t count = 0;
+    const auto code = handle_->pull(out, count, context);
+    if (code && *code != CURLE_OK) fail(*code, context);
+    if (code && !is_over_) finish(CURLE_OK);
+    return count;
+  }
+
+ private:
+  void finish(CURLcode code) {
+    is_over_ = code == CURLE_OK;
+    if (const auto watch = http_watch()) tell(*watch, request_, response_, code, began_ms_, Clock::now() - began_);
+  }
+  [[noreturn]] void fail(CURLcode code, Context& context) {
+    finish(code);
+    const std::unique_ptr<Handle> handle = std::move(handle_);
+    throw_failure(*handle, code, request_, context, impl_.shared.options);
+  }
+
+  Impl& impl_;
+  HttpRequest request_;
+  HttpResponse response_;
+  std::unique_ptr<Handle> handle_;
+  int64_t began_ms_ = 0;
+  Clock::time_point began_;
+  bool is_over_ = false;  // all of the body has come
+};
+
+std::unique_ptr<HttpDownload> HttpClient::open(HttpRequest request, Context& context) {
+  context.check();
+  const std::string url = request.url;
+  const auto origin = origin_of(url);
+  if (!origin) throw not_http(url);
+  auto download = std::make_unique<Download>(*impl_, std::move(request));
+  download->start(*origin, impl_->take_sound(), context);
+  return download;
 }
 
 size_t HttpClient::idle_connections() const {

@@ -99,6 +99,19 @@ class HttpResponse {
   std::string headers_;  // name NUL value NUL …; a NUL inside a value was replaced by a space
 };
 
+/// An answer whose body is read piece by piece: for bodies of unknown length. Used by one thread at a time; the client
+/// outlives it. Destroyed before the end of the body, it closes its connection.
+class HttpDownload {
+ public:
+  virtual ~HttpDownload();
+  /// Status and headers; the text as well, unless the status is 2xx.
+  virtual const HttpResponse& response() const noexcept = 0;
+  /// Fills `out` and returns how many bytes it filled; less only at the end of the body, which is one that was marked
+  /// (HttpResponse::length_verified tells whether it could be). Between two calls nothing is read ahead but what curl
+  /// holds in its buffer. Errors: as HttpClient::perform; after one, the body is lost.
+  virtual size_t read(std::span<std::byte> out, Context& context) = 0;
+};
+
 /// Connections to one endpoint (or a few): kept alive, used last-in first-out, closed when idle for 4 s; with one DNS
 /// cache and one TLS session cache, and one look-up in flight per host. A host is looked up again after a minute, and at
 /// once where nobody answers at its addresses. Bodies of 1 MiB and more ask before they are sent ("Expect: 100-continue"),
@@ -121,11 +134,16 @@ class HttpClient {
   /// https URL), server (text longer than max_response_bytes); what a windowed Body's reader throws.
   HttpResponse perform(const HttpRequest& request, Context& context);
 
+  /// Sends a request without a body of its own and returns as soon as the head of the answer is there (all of it, unless
+  /// the status is 2xx). HttpRequest::out is not used. Otherwise as perform().
+  std::unique_ptr<HttpDownload> open(HttpRequest request, Context& context);
+
   /// Idle connections that are open now; for tests.
   size_t idle_connections() const;
 
  private:
   struct Impl;
+  class Download;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -24,6 +24,10 @@ ARROWS: dict[str, set[str]] = {
     "trackers/memory": {"base"},
     "connectors/filesystem": {"base", "net"},
     "connectors/s3": {"base", "net", "aws"},
+    "connectors/http": {"base", "net"},
+    "connectors/links": set(),  # what the sources that list links share
+    "connectors/catalog": {"connectors/links"},
+    "connectors/manifest": {"base", "connectors/links"},
     "connectors/memory": {"base", "net"},
     "connectors/sql_catalog": {"base"},
     # The one file that knows all connectors.
@@ -35,6 +39,9 @@ ARROWS: dict[str, set[str]] = {
         "trackers/memory",
         "connectors/filesystem",
         "connectors/s3",
+        "connectors/http",
+        "connectors/catalog",
+        "connectors/manifest",
         "connectors/memory",
         "connectors/sql_catalog",
     },
@@ -46,6 +53,7 @@ THIRD_PARTY = {
     "openssl/": {"src/base/", "src/net/", "src/aws/"},
     "sqlite3.h": {"src/trackers/sqlite/", "src/connectors/sql_catalog/"},
     "nlohmann/": {"src/"},
+    "zlib.h": {"src/connectors/manifest/"},
     "pugixml.hpp": {"src/aws/", "src/connectors/s3/"},
     "pybind11/": {"python/bindings/"},
 }

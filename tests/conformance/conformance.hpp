@@ -59,6 +59,8 @@ class SourceFixture {
   /// cannot be made to hang.
   virtual bool stall() { return false; }
   virtual void resume() {}
+  /// Whether listings ask the store that stall() stops; not where something else lists its items.
+  virtual bool lists_from_store() const { return true; }
   /// A source of the same kind whose store is not there; null where there is no such thing.
   virtual std::shared_ptr<Source> missing_store() { return nullptr; }
 };

@@ -241,8 +241,8 @@ COMMANDS = [
 ]
 
 STORES = [
-    Case("unknown scheme", "run --from gopher://x/y --to to", 2, "gopher://", "known are file, memory, s3"),
-    Case("unknown scheme to", "run --from source --to ftp://x/y", 2, "ftp://", "known are file, memory, s3"),
+    Case("unknown scheme", "run --from gopher://x/y --to to", 2, "gopher://", "known are file, http, https, manifest, memory, s3"),
+    Case("unknown scheme to", "run --from source --to ftp://x/y", 2, "ftp://", "known are file, http, https, manifest, memory, s3"),
     Case("unknown S3 parameter", "run --from source --to {s3}&colour=red", 2, "colour", "known are endpoint, region"),
     Case("unknown folder parameter", "run --from file:///srv?colour=red --to to", 2, "colour", "remove it"),
     Case("secret in the URL", f"run --from source --to s3://me:{SECRET}@target/x", 2, "s3://", "environment|profile"),

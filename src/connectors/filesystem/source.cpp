@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "base/text.hpp"
+#include "base/uri.hpp"
 #include "connectors/filesystem/tree.hpp"
 #include "connectors/filesystem/walk.hpp"
 
@@ -38,6 +40,22 @@ ReadResult FilesystemSource::read(const Item& item, uint64_t offset, std::span<s
 
 std::optional<Item> FilesystemSource::stat(const ItemId& id, Context& context) {
   return stat_item(root_, id.key, context);
+}
+
+std::optional<ItemId> FilesystemSource::item_at(std::string_view url) const {
+  constexpr std::string_view scheme = "file://";
+  if (url.size() < scheme.size() || !internal::equals_ignoring_case(url.substr(0, scheme.size()), scheme)) return std::nullopt;
+  url.remove_prefix(scheme.size());
+  const size_t host_end = url.find('/');
+  if (host_end == std::string_view::npos || url.find_first_of("?#") != std::string_view::npos) return std::nullopt;
+  if (host_end > 0 && !internal::equals_ignoring_case(url.substr(0, host_end), "localhost")) return std::nullopt;
+  const auto path = internal::percent_decode(url.substr(host_end));
+  std::string root = root_.path();
+  if (!root.ends_with('/')) root += '/';
+  if (!path || !path->starts_with(root)) return std::nullopt;
+  Key key = path->substr(root.size());
+  if (key.empty() || !key_problem(key).empty() || is_staging_key(key)) return std::nullopt;
+  return ItemId{"", std::move(key), ""};
 }
 
 Removal FilesystemSource::remove(const Item& item, Context& context) {

@@ -20,6 +20,8 @@ class FilesystemSource final : public Source {
   std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override;
   ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override;
   std::optional<Item> stat(const ItemId& id, Context& context) override;
+  /// By file:// URLs of this machine, beneath the root.
+  std::optional<ItemId> item_at(std::string_view url) const override;
   Removal remove(const Item& item, Context& context) override;
 
  private:

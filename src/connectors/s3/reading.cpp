@@ -10,30 +10,10 @@
 #include "connectors/s3/attributes.hpp"
 #include "connectors/s3/checksums.hpp"
 #include "connectors/s3/tags.hpp"
+#include "net/content_range.hpp"
 
 namespace waybill::s3 {
 namespace {
-
-struct ContentRange {
-  uint64_t first = 0;
-  uint64_t last = 0;
-  std::optional<uint64_t> total;
-};
-
-// "bytes 0-9/100" and "bytes 0-9/*".
-std::optional<ContentRange> parse_content_range(std::string_view text) {
-  if (!text.starts_with("bytes ")) return std::nullopt;
-  text.remove_prefix(6);
-  const size_t dash = text.find('-');
-  const size_t slash = text.find('/');
-  if (dash == std::string_view::npos || slash == std::string_view::npos || dash > slash) return std::nullopt;
-  const auto first = internal::parse_uint(text.substr(0, dash));
-  const auto last = internal::parse_uint(text.substr(dash + 1, slash - dash - 1));
-  const auto total = internal::parse_uint(text.substr(slash + 1));
-  if (!first || !last || *last < *first || (!total && text.substr(slash + 1) != "*")) return std::nullopt;
-  if (*last == UINT64_MAX || (total && *total <= *last)) return std::nullopt;
-  return ContentRange{*first, *last, total};
-}
 
 std::string range_header(uint64_t offset, size_t count) {
   return "bytes=" + std::to_string(offset) + "-" + std::to_string(offset + count - 1);
@@ -109,9 +89,7 @@ class Reading {
 
   // "Range not satisfiable": the object is empty, or ends at or before the offset.
   ReadResult past_end(const Client::Request& request, const internal::HttpResponse& response, Context& context) {
-    const std::string_view range = response.header("content-range");
-    std::optional<uint64_t> total;
-    if (range.starts_with("bytes */")) total = internal::parse_uint(range.substr(8));
+    const std::optional<uint64_t> total = internal::parse_unsatisfied_range(response.header("content-range"));
     if (offset_ == 0 && total.value_or(0) == 0) return get(false, context);
     if (total && *total > offset_) throw client_.error(request, response);
     ReadResult result = head(context);
@@ -162,7 +140,7 @@ class Reading {
   }
 
   void check_range(const internal::HttpResponse& response, ReadResult& result) const {
-    const auto range = parse_content_range(response.header("content-range"));
+    const auto range = internal::parse_content_range(response.header("content-range"));
     if (!range || range->first != offset_) {
       throw not_asked("asked for the range at " + std::to_string(offset_) + ", the store answered with '" +
                       printable(response.header("content-range")) + "'");

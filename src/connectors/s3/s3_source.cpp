@@ -4,6 +4,7 @@
 #include "connectors/s3/s3_source.hpp"
 
 #include "connectors/s3/listing.hpp"
+#include "connectors/s3/object_url.hpp"
 #include "connectors/s3/reading.hpp"
 #include "connectors/s3/removal.hpp"
 #include "connectors/s3/website.hpp"
@@ -49,6 +50,8 @@ std::optional<Item> S3Source::stat(const ItemId& id, Context& context) {
 Removal S3Source::remove(const Item& item, Context& context) {
   return remove_object(*client_, client_->config().prefix + item.id.key, item.stamp, item.id.version, context);
 }
+
+std::optional<ItemId> S3Source::item_at(std::string_view url) const { return item_of_url(client_->config(), url); }
 
 std::optional<Locator> S3Source::locator(const Item& item) {
   if (client_->learnt().has_weak_etags) return std::nullopt;  // nothing says that what is copied is what was listed

@@ -30,6 +30,8 @@ class S3Source final : public Source {
   std::optional<Item> stat(const ItemId& id, Context& context) override;
   /// A version is removed for good; without one, a bucket that keeps versions gets a delete marker.
   Removal remove(const Item& item, Context& context) override;
+  /// By s3:// URLs, and by those of its endpoint or of AWS, signed or not (object_url.hpp).
+  std::optional<ItemId> item_at(std::string_view url) const override;
   std::optional<Locator> locator(const Item& item) override;
 
  private:

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sources of links: dead ones vanish alone, and what changed behind an unchanged link is found though no listing tells.
+#include <set>
+
+#include "engine/support.hpp"
+
+namespace waybill {
+namespace {
+
+using namespace testing;
+
+class StamplessLister final : public Lister {
+ public:
+  explicit StamplessLister(std::unique_ptr<Lister> inner) : inner_(std::move(inner)) {}
+  Page next(Context& context) override {
+    Page page = inner_->next(context);
+    for (Item& item : page.items) {
+      item.stamp = SourceStamp{};
+      item.digest = {};
+    }
+    return page;
+  }
+
+ private:
+  std::unique_ptr<Lister> inner_;
+};
+
+class LinkSource final : public ScriptedSource {
+ public:
+  LinkSource(std::shared_ptr<Source> inner, Hook hook, bool positions)
+      : ScriptedSource(std::move(inner), std::move(hook)), positions_(positions) {}
+  Capabilities capabilities() const override {
+    Capabilities can = ScriptedSource::capabilities();
+    can.lists_stamps = false;
+    can.links = true;
+    return can;
+  }
+  std::unique_ptr<Lister> list(const ListRequest& request, Context& context) override {
+    return std::make_unique<StamplessLister>(ScriptedSource::list(request, context));
+  }
+  ReadResult read(const Item& item, uint64_t offset, std::span<std::byte> out, Context& context) override {
+    const bool is_whole = offset == 0 && item.stamp.size && out.size() >= *item.stamp.size;
+    if (!positions_ && !is_whole) throw Error(ErrorCode::unimplemented, ErrorClass::unsupported, "only in order");
+    return ScriptedSource::read(item, offset, out, context);
+  }
+
+ private:
+  const bool positions_;
+};
+
+class Links : public Stores {
+ protected:
+  bool positions = true;
+  std::atomic<int> reads{0};
+  std::atomic<int> stats{0};
+
+  Report copy_links(const Options& options = quick()) {
+    reads = stats = 0;
+    const Hook counting = [this](const std::string& operation, const Key& key, Context& context) {
+      reads += operation == "stream" || operation == "read" ? 1 : 0;
+      stats += operation == "stat" ? 1 : 0;
+      source_hook(operation, key, context);
+    };
+    Migration migration(std::make_shared<LinkSource>(open_source(from), counting, positions),
+                        std::make_shared<ScriptedDestination>(open_destination(to), destination_hook),
+                        open_tracker(ledger));
+    return migration.run(options);
+  }
+};
+
+Error refusal(ErrorClass error_class, int status) {
+  return Error(ErrorCode::permission_denied, error_class, "GET link answered " + std::to_string(status))
+      .set_http_status(status);
+}
+
+TEST_F(Links, LinksThatAreAllRefusedVanishEachAndStopNothing) {
+  fill(30);
+  for (const auto& [error_class, status] :
+       std::map<ErrorClass, int>{{ErrorClass::permission, 403}, {ErrorClass::auth, 401}, {ErrorClass::missing, 410}}) {
+    source_hook = [error_class = error_class, status = status](const std::string& operation, const Key&, Context&) {
+      if (operation == "stream") throw refusal(error_class, status);
+    };
+    const Report report = copy_links();
+    EXPECT_EQ(report.snapshot.state, RunState::completed_with_differences);
+    EXPECT_EQ(report.snapshot.items.vanished, 30);
+    EXPECT_EQ(report.snapshot.items.failed, 0);
+    ASSERT_TRUE(failure("k000007"));
+    EXPECT_EQ(failure("k000007")->error_class, error_class);
+    EXPECT_EQ(failure("k000007")->http_status, status);
+    EXPECT_EQ(row("k000007")->error_class, error_class);
+  }
+  source_hook = [](const std::string&, const Key&, Context&) {};
+  const Report report = copy_links();
+  EXPECT_EQ(report.snapshot.state, RunState::completed) << "they are tried again";
+  EXPECT_EQ(report.snapshot.items.done, 30);
+  EXPECT_FALSE(failure("k000007"));
+}
+
+TEST_F(Links, WhatWasCopiedStaysWhenItsLinkDies) {
+  fill(5);
+  EXPECT_EQ(copy_links().snapshot.items.done, 5);
+  source_hook = [](const std::string& operation, const Key& key, Context&) {
+    if (operation == "stat" && key == "k000002") throw refusal(ErrorClass::permission, 403);
+  };
+  const Report report = copy_links();
+  EXPECT_EQ(report.snapshot.items.done, 5);
+  EXPECT_EQ(report.snapshot.items.vanished, 0);
+  EXPECT_TRUE(row("k000002")->gone_at_source);
+  EXPECT_EQ(get(to, "k000002"), std::string(10, 'c'));
+  source_hook = [](const std::string&, const Key&, Context&) {};
+  EXPECT_EQ(copy_links().snapshot.items.done, 5);
+  EXPECT_FALSE(row("k000002")->gone_at_source);
+}
+
+TEST_F(Links, EachKnownItemIsAskedForOnceAndReadOnlyIfItChanged) {
+  fill(20);
+  EXPECT_EQ(copy_links().snapshot.items.created, 20);
+  EXPECT_TRUE(row("k000000")->stamp.size) << "the stamp that was read";
+  Report report = copy_links();
+  EXPECT_EQ(report.snapshot.items.unchanged, 20);
+  EXPECT_EQ(report.snapshot.items.done, 20);
+  EXPECT_EQ(stats, 20);
+  EXPECT_EQ(reads, 0);
+  const uint64_t revision = row("k000004")->revision;
+  put(from, "k000004", std::string(10, 'X'));
+  report = copy_links();
+  EXPECT_EQ(report.snapshot.items.updated, 1);
+  EXPECT_EQ(report.snapshot.items.unchanged, 19);
+  EXPECT_EQ(get(to, "k000004"), std::string(10, 'X'));
+  EXPECT_EQ(row("k000004")->revision, revision + 1);
+  EXPECT_EQ(copy_links().snapshot.items.unchanged, 20);
+  EXPECT_EQ(reads, 0);
+}
+
+TEST_F(Links, AVerifiedItemStaysVerifiedWhileItDoesNotChange) {
+  fill(4);
+  copy_links();
+  Migration migration(std::make_shared<LinkSource>(open_source(from), source_hook, true), open_destination(to),
+                      open_tracker(ledger));
+  EXPECT_EQ(migration.verify(VerifyLevel::checksum, quick()).snapshot.state, RunState::completed);
+  EXPECT_EQ(row("k000001")->state, ItemState::verified);
+  copy_links();
+  EXPECT_EQ(row("k000001")->state, ItemState::verified);
+  put(from, "k000001", std::string(10, 'Y'));
+  copy_links();
+  EXPECT_EQ(row("k000001")->state, ItemState::copied);
+  EXPECT_FALSE(row("k000001")->verified_at_ms);
+}
+
+TEST_F(Links, AChangeThatCouldNotBeCopiedIsTriedAgain) {
+  fill(3);
+  copy_links();
+  put(from, "k000001", std::string(12, 'Z'));
+  destination_hook = [](const std::string& operation, const Key&, Context&) {
+    if (operation == "put") throw Error(ErrorCode::invalid_argument, ErrorClass::unsupported, "not this");
+  };
+  EXPECT_EQ(copy_links().snapshot.items.failed, 1);
+  destination_hook = [](const std::string&, const Key&, Context&) {};
+  const Report report = copy_links();
+  EXPECT_EQ(report.snapshot.items.done, 3);
+  EXPECT_EQ(get(to, "k000001"), std::string(12, 'Z'));
+}
+
+// A manifest gives the size; that the server gives no ranges is found out by the first read.
+TEST_F(Links, AnItemThatCannotBePositionedInIsStreamed) {
+  positions = false;
+  const std::string content(300'000, 'q');
+  put(from, "big", content);
+  Options options = quick();
+  options.part_threshold_bytes = 100'000;
+  source_hook = [](const std::string&, const Key&, Context&) {};
+  Migration migration(std::make_shared<ScriptedSource>(
+                          std::make_shared<LinkSource>(open_source(from), source_hook, false), source_hook),
+                      open_destination(to), open_tracker(ledger));
+  EXPECT_EQ(migration.run(options).snapshot.state, RunState::completed);
+  EXPECT_EQ(get(to, "big"), content);
+  put(from, "big", std::string(300'001, 'r'));
+  EXPECT_EQ(migration.run(options).snapshot.items.updated, 1) << "its size is known by the look";
+  EXPECT_EQ(get(to, "big"), std::string(300'001, 'r'));
+}
+
+}  // namespace
+}  // namespace waybill
