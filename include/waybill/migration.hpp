@@ -237,8 +237,9 @@ class Migration {
 
   Migration& set_name(std::string name);
   Migration& set_transform(std::shared_ptr<Transform> transform);
-  /// The system of record whose references a cutover switches. Not part of the migration's identity.
-  Migration& set_catalog(std::shared_ptr<Catalog> catalog);
+  /// The system of record whose references a cutover switches. Not part of the migration's identity. `url`, if it was opened
+  /// by one, is kept with each plan, without secrets: a later process finds the catalog by it.
+  Migration& set_catalog(std::shared_ptr<Catalog> catalog, std::string_view url = {});
   /// Where items go: text with fields in braces, "uploads/{partition}/{partition_name|slug}/{name}" (docs/keys.md). Part of the
   /// migration's identity. Default: what the ledger was begun with, or else each item's own key. Errors: configuration (no
   /// template; the place and the nearest field or filter are named).

@@ -58,6 +58,11 @@ py::dict to_dict(const Options& options);
 /// Only the fields that are there are set. Errors: configuration, naming the field (unknown, of the wrong type, out of
 /// range).
 Options options_from(const py::dict& fields);
+py::dict to_dict(const CutoverPlan& plan);
+py::dict to_dict(const RollbackPlan& plan);
+/// As options_from.
+CutoverOptions cutover_options_from(const py::dict& fields);
+RollbackOptions rollback_options_from(const py::dict& fields);
 /// Errors: configuration, naming the word and those that are known.
 VerifyLevel verify_level_from(std::string_view word);
 

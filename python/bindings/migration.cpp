@@ -71,6 +71,8 @@ class RunHandle {
 
 using PlanJob = Job<Plan>;
 using RemovalPlanJob = Job<RemovalPlan>;
+using CutoverPlanJob = Job<CutoverPlan>;
+using RollbackPlanJob = Job<RollbackPlan>;
 
 RemovalOptions removal_options(const std::string& kind, int64_t max_items, double max_share) {
   if (kind != "extra" && kind != "source") {
@@ -164,6 +166,11 @@ class MigrationHandle {
     shared_->migration.set_key_template(text);
   }
 
+  void set_catalog(std::shared_ptr<Catalog> catalog, const std::string& url) {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->migration.set_catalog(std::move(catalog), url);
+  }
+
   void set_name(const std::string& name) {
     const std::lock_guard lock(shared_->mutex);
     shared_->migration.set_name(name);
@@ -193,6 +200,36 @@ class MigrationHandle {
     return StartJob([shared = shared_, level = verify_level_from(level_word), options = options_from(fields)] {
       const std::lock_guard lock(shared->mutex);
       return std::make_unique<RunHandle>(shared, shared->migration.start_verify(level, options));
+    });
+  }
+
+  CutoverPlanJob plan_cutover(const py::dict& fields) const {
+    return CutoverPlanJob([shared = shared_, cutover = cutover_options_from(fields)] {
+      const std::lock_guard lock(shared->mutex);
+      return shared->migration.plan_cutover(cutover);
+    });
+  }
+
+  StartJob start_cutover(const std::string& hash, const py::dict& cutover_fields, const py::dict& fields) const {
+    return StartJob([shared = shared_, hash, cutover = cutover_options_from(cutover_fields),
+                     options = options_from(fields)] {
+      const std::lock_guard lock(shared->mutex);
+      return std::make_unique<RunHandle>(shared, shared->migration.start_cutover(hash, cutover, options));
+    });
+  }
+
+  RollbackPlanJob plan_rollback(const py::dict& fields) const {
+    return RollbackPlanJob([shared = shared_, rollback = rollback_options_from(fields)] {
+      const std::lock_guard lock(shared->mutex);
+      return shared->migration.plan_rollback(rollback);
+    });
+  }
+
+  StartJob start_rollback(const py::dict& rollback_fields, const py::dict& fields) const {
+    return StartJob([shared = shared_, rollback = rollback_options_from(rollback_fields),
+                     options = options_from(fields)] {
+      const std::lock_guard lock(shared->mutex);
+      return std::make_unique<RunHandle>(shared, shared->migration.start_rollback(rollback, options));
     });
   }
 
@@ -259,6 +296,12 @@ void add_migration(py::module_& module) {
   py::class_<PlanJob>(module, "PlanJob")
       .def("wait", &PlanJob::wait, py::arg("timeout_ms"), Guard())
       .def("take", [](PlanJob& job) { return to_dict(job.take()); });
+  py::class_<CutoverPlanJob>(module, "CutoverPlanJob")
+      .def("wait", &CutoverPlanJob::wait, py::arg("timeout_ms"), Guard())
+      .def("take", [](CutoverPlanJob& job) { return to_dict(job.take()); });
+  py::class_<RollbackPlanJob>(module, "RollbackPlanJob")
+      .def("wait", &RollbackPlanJob::wait, py::arg("timeout_ms"), Guard())
+      .def("take", [](RollbackPlanJob& job) { return to_dict(job.take()); });
   py::class_<RemovalPlanJob>(module, "RemovalPlanJob")
       .def("wait", &RemovalPlanJob::wait, py::arg("timeout_ms"), Guard())
       .def("take", [](RemovalPlanJob& job) { return to_dict(job.take()); });
@@ -333,6 +376,11 @@ void add_migration(py::module_& module) {
            py::arg("source"), py::arg("destination"), py::arg("tracker"))
       .def("set_transform", &MigrationHandle::set_transform, py::arg("transform"), Guard())
       .def("set_key_template", &MigrationHandle::set_key_template, py::arg("text"), Guard())
+      .def("set_catalog", &MigrationHandle::set_catalog, py::arg("catalog"), py::arg("url"), Guard())
+      .def("plan_cutover", &MigrationHandle::plan_cutover, py::arg("cutover"))
+      .def("start_cutover", &MigrationHandle::start_cutover, py::arg("hash"), py::arg("cutover"), py::arg("options"))
+      .def("plan_rollback", &MigrationHandle::plan_rollback, py::arg("rollback"))
+      .def("start_rollback", &MigrationHandle::start_rollback, py::arg("rollback"), py::arg("options"))
       .def("set_name", &MigrationHandle::set_name, py::arg("name"), Guard())
       .def("tracker",
            [](const MigrationHandle& handle) { return std::make_unique<TrackerHandle>(unlocked([&] { return handle.tracker(); })); })

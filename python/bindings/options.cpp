@@ -30,6 +30,7 @@ int number_of(const std::array<const char*, count>& words, std::string_view name
 }
 
 template <class Target, class Visitor>
+  requires std::is_same_v<std::remove_const_t<Target>, Options>
 void visit_fields(Target& options, Visitor&& visit) {
   visit("concurrency", options.concurrency);
   visit("max_concurrency", options.max_concurrency);
@@ -67,6 +68,28 @@ void visit_fields(Target& options, Visitor&& visit) {
   visit("drain_ms", options.drain_ms);
 }
 
+template <class Target, class Visitor>
+  requires std::is_same_v<std::remove_const_t<Target>, CutoverOptions>
+void visit_fields(Target& options, Visitor&& visit) {
+  visit("url_template", options.url_template);
+  visit("partitions", options.partitions);
+  visit("records", options.records);
+  visit("canary", options.canary);
+  visit("max_verified_age_ms", options.max_verified_age_ms);
+  visit("max_plan_age_ms", options.max_plan_age_ms);
+  visit("probes", options.probes);
+  visit("accept_window", options.accept_window);
+}
+
+template <class Target, class Visitor>
+  requires std::is_same_v<std::remove_const_t<Target>, RollbackOptions>
+void visit_fields(Target& options, Visitor&& visit) {
+  visit("partitions", options.partitions);
+  visit("run", options.run);
+  visit("records", options.records);
+  visit("accept_window", options.accept_window);
+}
+
 py::object to_object(Overwrite value) { return py::str(overwrite_words.at(static_cast<size_t>(value))); }
 py::object to_object(DigestChoice value) { return py::str(digest_words.at(static_cast<size_t>(value))); }
 py::object to_object(const std::vector<std::string>& words) {
@@ -74,6 +97,7 @@ py::object to_object(const std::vector<std::string>& words) {
   for (const std::string& word : words) out.append(to_text(word));
   return py::tuple(out);
 }
+py::object to_object(const std::string& text) { return to_text(text); }
 py::object to_object(const std::optional<int64_t>& value) { return to_optional(value); }
 py::object to_object(bool value) { return py::bool_(value); }
 template <class Number>
@@ -100,16 +124,16 @@ const char* why_not(const py::handle& value) {
   return is_negative ? " is out of range: it is negative" : " is out of range: it is too large";
 }
 
-}  // namespace
-
-py::dict to_dict(const Options& options) {
+template <class Target>
+py::dict dict_of(const Target& options) {
   py::dict out;
   visit_fields(options, [&](const char* name, const auto& field) { out[name] = to_object(field); });
   return out;
 }
 
-Options options_from(const py::dict& fields) {
-  Options options;
+template <class Target>
+Target from_fields(const py::dict& fields) {
+  Target options;
   size_t known = 0;
   visit_fields(options, [&](const char* name, auto& field) {
     if (!fields.contains(name)) return;
@@ -128,12 +152,21 @@ Options options_from(const py::dict& fields) {
   return options;
 }
 
+}  // namespace
+
+py::dict to_dict(const Options& options) { return dict_of(options); }
+Options options_from(const py::dict& fields) { return from_fields<Options>(fields); }
+CutoverOptions cutover_options_from(const py::dict& fields) { return from_fields<CutoverOptions>(fields); }
+RollbackOptions rollback_options_from(const py::dict& fields) { return from_fields<RollbackOptions>(fields); }
+
 VerifyLevel verify_level_from(std::string_view word) {
   return static_cast<VerifyLevel>(number_of(level_words, "level", word));
 }
 
 void add_options(py::module_& module) {
   module.def("default_options", [] { return to_dict(Options{}); });
+  module.def("default_cutover_options", [] { return dict_of(CutoverOptions{}); });
+  module.def("default_rollback_options", [] { return dict_of(RollbackOptions{}); });
   module.def("validate_options", [](const py::dict& fields) { validate(options_from(fields)); }, py::arg("fields"));
 }
 

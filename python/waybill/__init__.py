@@ -22,6 +22,7 @@ from waybill.catalogs import (
     UpdateResult,
     open_catalog,
 )
+from waybill.cutover import CutoverExample, CutoverPlan, Gate, RollbackPlan
 from waybill.doctor import Diagnosis, diagnose, write_bundle
 from waybill.errors import (
     AbortedError,
@@ -150,6 +151,8 @@ __all__ = [
     "Claimed",
     "Condition",
     "Context",
+    "CutoverExample",
+    "CutoverPlan",
     "CutoverPlanRecord",
     "DataLossError",
     "DeadlineExceededError",
@@ -162,6 +165,7 @@ __all__ = [
     "Failure",
     "FailureRecord",
     "Finding",
+    "Gate",
     "ImportReport",
     "InFlight",
     "InputStream",
@@ -220,6 +224,7 @@ __all__ = [
     "Report",
     "Request",
     "ResourceExhaustedError",
+    "RollbackPlan",
     "Run",
     "RunRecord",
     "RunSummary",

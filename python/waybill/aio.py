@@ -17,19 +17,33 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from waybill import _core
+from waybill.cutover import CutoverPlan
 from waybill.errors import Error
-from waybill.migration import Migration
+from waybill.migration import _DAY_MS, Migration
 from waybill.migration import Run as WaitedRun
 from waybill.options import VerifyLevel
 from waybill.records import Event, Plan, Report, Snapshot, make_plan
 
-__all__ = ["Progress", "Run", "Starting", "plan", "run", "start", "start_verify", "verify"]
+__all__ = [
+    "Progress",
+    "Run",
+    "Starting",
+    "cutover",
+    "plan",
+    "rollback",
+    "run",
+    "start",
+    "start_cutover",
+    "start_rollback",
+    "start_verify",
+    "verify",
+]
 
 Progress = bool | Callable[[Snapshot], object | Awaitable[object]] | None
 
@@ -51,6 +65,30 @@ def start(migration: Migration) -> Starting:
 def start_verify(migration: Migration, level: VerifyLevel = "checksum") -> Starting:
     """Begin a verify run; see `Migration.start_verify`. To be used as `start`."""
     return Starting(lambda: migration._core.start_verify(level, migration._options))
+
+
+def start_cutover(
+    migration: Migration,
+    plan: CutoverPlan | str,
+    *,
+    canary: int = 0,
+    max_plan_age_ms: int = _DAY_MS,
+    accept_window: bool = False,
+) -> Starting:
+    """Begin to switch what a plan says; see `Migration.start_cutover`. To be used as `start`."""
+    return Starting(lambda: migration._cutover_job(plan, canary, max_plan_age_ms, accept_window))
+
+
+def start_rollback(
+    migration: Migration,
+    *,
+    partitions: Iterable[str] = (),
+    run: int = 0,
+    records: Iterable[str] = (),
+    accept_window: bool = False,
+) -> Starting:
+    """Begin to set references back; see `Migration.start_rollback`. To be used as `start`."""
+    return Starting(lambda: migration._rollback_job(partitions, run, records, accept_window))
 
 
 async def run(migration: Migration, progress: Progress = None) -> Report:
@@ -78,6 +116,34 @@ async def run(migration: Migration, progress: Progress = None) -> Report:
 async def verify(migration: Migration, level: VerifyLevel = "checksum", progress: Progress = None) -> Report:
     """`start_verify`, and wait for the end, as `run` does. `Migration.findings` lists the differences."""
     return await _follow(start_verify(migration, level), progress)
+
+
+async def cutover(
+    migration: Migration,
+    plan: CutoverPlan | str,
+    progress: Progress = None,
+    *,
+    canary: int = 0,
+    max_plan_age_ms: int = _DAY_MS,
+    accept_window: bool = False,
+) -> Report:
+    """`start_cutover`, and wait for the end, as `run` does."""
+    asked = {"canary": canary, "max_plan_age_ms": max_plan_age_ms}
+    return await _follow(start_cutover(migration, plan, accept_window=accept_window, **asked), progress)
+
+
+async def rollback(
+    migration: Migration,
+    progress: Progress = None,
+    *,
+    partitions: Iterable[str] = (),
+    run: int = 0,
+    records: Iterable[str] = (),
+    accept_window: bool = False,
+) -> Report:
+    """`start_rollback`, and wait for the end, as `run` does."""
+    starting = start_rollback(migration, partitions=partitions, run=run, records=records, accept_window=accept_window)
+    return await _follow(starting, progress)
 
 
 async def plan(migration: Migration) -> Plan:

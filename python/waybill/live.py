@@ -18,6 +18,7 @@ from rich.text import Text
 
 from waybill.records import InFlight, Snapshot
 from waybill.text import (
+    LEFT,
     ascii_only,
     count,
     duration,
@@ -26,11 +27,14 @@ from waybill.text import (
     item_name,
     items_due,
     moment,
+    other_references,
     percent,
     progress_line,
     safe,
     shown_state,
     size,
+    switched,
+    switches_references,
 )
 
 __all__ = ["Mode", "View", "make_view"]
@@ -162,6 +166,9 @@ class _Frame:
 
     def _lines(self) -> Iterator[tuple[str, str, str]]:
         snapshot = self._snapshot
+        if switches_references(snapshot.phase):
+            yield from self._reference_lines()
+            return
         items, live = snapshot.items, snapshot.live
         so_far = "" if snapshot.listing_complete else " so far"
         is_running = snapshot.state == "running"
@@ -187,6 +194,18 @@ class _Frame:
         if any(snapshot.findings.values()):
             found = sorted(snapshot.findings.items(), key=lambda entry: -entry[1])
             yield "findings", ", ".join(f"{count(number)} {kind}" for kind, number in found if number), "red"
+        if live.stalled_since_ms is not None and is_running:
+            yield "stalled", f"nothing has moved since {moment(live.stalled_since_ms)}", "yellow"
+
+    def _reference_lines(self) -> Iterator[tuple[str, str, str]]:
+        snapshot, live = self._snapshot, self._snapshot.live
+        is_running = snapshot.state == "running"
+        is_measured = is_running and (live.items_per_second > 0 or snapshot.active_seconds > _MEASURED_SECONDS)
+        speed = f"   {live.items_per_second:,.0f}/s" if is_measured else ""
+        estimate = f"   {eta(snapshot)}" if is_running and eta(snapshot) else ""
+        yield "references", f"{switched(snapshot.phase, snapshot.run_references)}{speed}{estimate}", ""
+        if left := other_references(snapshot.run_references, *LEFT):
+            yield "", left, "red"
         if live.stalled_since_ms is not None and is_running:
             yield "stalled", f"nothing has moved since {moment(live.stalled_since_ms)}", "yellow"
 

@@ -11,7 +11,7 @@ import atexit
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain, islice
@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from waybill import _core
+from waybill.catalogs import Catalog, core_catalog, open_catalog
+from waybill.cutover import CutoverPlan, RollbackPlan, make_cutover_plan, make_rollback_plan
 from waybill.errors import InvalidArgumentError, NotFoundError
 from waybill.options import LedgerFormat, Options, VerifyLevel
 from waybill.reader import LedgerReader
@@ -61,6 +63,7 @@ _PROGRESS_SECONDS = 0.5
 _EVENTS_AT_ONCE = 1000
 _IMPORTED_AT_ONCE = 1000
 _EXIT_SECONDS = 10.0
+_DAY_MS = 24 * 3600 * 1000
 
 # Runs that have not been seen to end. They are kept here, so that dropping a Run never blocks in a destructor, and
 # ended in an orderly way when the interpreter exits.
@@ -250,6 +253,8 @@ class Migration(LedgerReader):
         Where items go: text with fields in braces, ``"uploads/{partition}/{partition_name|slug}/{name}"`` (docs/keys.md). It
         belongs to the migration's identity, and is the ledger's where it is not given: it has to be said once. Default:
         each item goes to its own key.
+    catalog : str or Catalog, optional
+        The system of record whose references `cutover` switches: a URL (`waybill.open_catalog`), or one of your own.
     options : Options, optional
         How the runs of this migration go about their work.
 
@@ -275,6 +280,7 @@ class Migration(LedgerReader):
         name: str | None = None,
         transform: Transform | None = None,
         key_template: str | None = None,
+        catalog: str | Catalog | None = None,
         options: Options | None = None,
     ) -> None:
         ledger = engine_ledger(tracker)
@@ -297,6 +303,9 @@ class Migration(LedgerReader):
             self._core.set_key_template(key_template)
         if transform is not None:
             self._core.set_transform(_core.adapt_transform(transform))
+        if catalog is not None:
+            opened = open_catalog(catalog) if isinstance(catalog, str) else catalog
+            self._core.set_catalog(core_catalog(opened), catalog if isinstance(catalog, str) else "")
 
     def start(self) -> Run:
         """Begin a copy, or carry on with the one that did not end.
@@ -356,6 +365,178 @@ class Migration(LedgerReader):
     def verify(self, level: VerifyLevel = "checksum", progress: Progress = None) -> Report:
         """`start_verify`, and wait for the end. `Tracker.findings` lists the differences; errors as there."""
         return _followed(lambda: self.start_verify(level), progress)
+
+    def plan_cutover(
+        self,
+        url_template: str,
+        *,
+        partitions: Iterable[str] = (),
+        records: Iterable[str] = (),
+        max_verified_age_ms: int = 7 * _DAY_MS,
+        probes: int = 100,
+        accept_window: bool = False,
+    ) -> CutoverPlan:
+        """List the catalog, and write down in the ledger what a cutover would do, as the newest plan. Nothing is changed in
+        the catalog.
+
+        Parameters
+        ----------
+        url_template : str
+            What a reference is to hold, made of its item: text with fields in braces, percent-encoded as a URL's path is.
+            ``{destination_key}`` is where the item was copied to.
+        partitions, records : sequence of str, optional
+            Only references of these. Empty: all.
+        max_verified_age_ms : int, optional
+            An item has to have been verified within this time; 0: no matter when.
+        probes : int, optional
+            How many of the new values, drawn at random, are asked for without credentials of ours; 0: none.
+        accept_window : bool, optional
+            Of a catalog that cannot replace a value only where it is still the one that was read: accept that an edit in
+            between is lost.
+
+        Raises
+        ------
+        InvalidArgumentError, FailedPreconditionError
+            There is no catalog; the template is none.
+        NotFoundError, PermissionDeniedError, UnauthenticatedError, UnavailableError
+            The catalog or the source cannot be used.
+        LockedError
+            Nothing was copied; a run is under way, or did not come to its end.
+        """
+        job = self._core.plan_cutover(
+            {
+                "url_template": url_template,
+                "partitions": list(partitions),
+                "records": list(records),
+                "max_verified_age_ms": max_verified_age_ms,
+                "probes": probes,
+                "accept_window": accept_window,
+            }
+        )
+        while not job.wait(_SLICE_MS):
+            pass
+        return make_cutover_plan(job.take())
+
+    def start_cutover(
+        self,
+        plan: CutoverPlan | str,
+        *,
+        canary: int = 0,
+        max_plan_age_ms: int = _DAY_MS,
+        accept_window: bool = False,
+    ) -> Run:
+        """Begin to switch exactly what a plan says, or carry on with that.
+
+        Every old value is on disk before it is replaced; it is replaced only where it is still what the plan saw, and read
+        back. What somebody has changed since is a conflict, and stays.
+
+        Parameters
+        ----------
+        plan : CutoverPlan or str
+            Or its hash. It has to be the newest.
+        canary : int, optional
+            At most this many references are switched; the same plan then goes on with the rest. 0: all.
+        max_plan_age_ms : int, optional
+            An older plan is refused.
+
+        Raises
+        ------
+        LockedError
+            The plan is not the newest, or too old; a gate refused it; something was copied or verified since; another
+            process owns the ledger.
+        Error
+            As `plan_cutover`.
+        """
+        return _started(self._cutover_job(plan, canary, max_plan_age_ms, accept_window))
+
+    def _cutover_job(
+        self, plan: CutoverPlan | str, canary: int, max_plan_age_ms: int, accept_window: bool
+    ) -> _core.StartJob:
+        wanted = plan if isinstance(plan, str) else plan.hash
+        asked = {"canary": canary, "max_plan_age_ms": max_plan_age_ms, "accept_window": accept_window}
+        return self._core.start_cutover(wanted, asked, self._options)
+
+    def cutover(
+        self,
+        plan: CutoverPlan | str,
+        progress: Progress = None,
+        *,
+        canary: int = 0,
+        max_plan_age_ms: int = _DAY_MS,
+        accept_window: bool = False,
+    ) -> Report:
+        """`start_cutover`, and wait for the end as `run` does. `Tracker.references` lists what became of each."""
+        return _followed(
+            lambda: self.start_cutover(
+                plan, canary=canary, max_plan_age_ms=max_plan_age_ms, accept_window=accept_window
+            ),
+            progress,
+        )
+
+    def plan_rollback(
+        self, *, partitions: Iterable[str] = (), run: int = 0, records: Iterable[str] = ()
+    ) -> RollbackPlan:
+        """What `rollback` would take back, as the ledger has it: the catalog is not asked.
+
+        Parameters
+        ----------
+        partitions, records : sequence of str, optional
+            Only references of these. Empty: all.
+        run : int, optional
+            Only references that this cutover run switched. 0: all.
+        """
+        job = self._core.plan_rollback({"partitions": list(partitions), "run": run, "records": list(records)})
+        while not job.wait(_SLICE_MS):
+            pass
+        return make_rollback_plan(job.take())
+
+    def start_rollback(
+        self,
+        *,
+        partitions: Iterable[str] = (),
+        run: int = 0,
+        records: Iterable[str] = (),
+        accept_window: bool = False,
+    ) -> Run:
+        """Begin to set references back to their old values, or carry on with that.
+
+        Each only where it still holds what was seen after we had written it; else it is a conflict, and stays. What it
+        takes back is selected as by `plan_rollback`.
+
+        Raises
+        ------
+        LockedError
+            Nothing of it was switched; another run did not come to its end; another process owns the ledger.
+        Error
+            As `plan_cutover`.
+        """
+        return _started(self._rollback_job(partitions, run, records, accept_window))
+
+    def _rollback_job(
+        self, partitions: Iterable[str], run: int, records: Iterable[str], accept_window: bool
+    ) -> _core.StartJob:
+        asked = {
+            "partitions": list(partitions),
+            "run": run,
+            "records": list(records),
+            "accept_window": accept_window,
+        }
+        return self._core.start_rollback(asked, self._options)
+
+    def rollback(
+        self,
+        progress: Progress = None,
+        *,
+        partitions: Iterable[str] = (),
+        run: int = 0,
+        records: Iterable[str] = (),
+        accept_window: bool = False,
+    ) -> Report:
+        """`start_rollback`, and wait for the end as `run` does. `Tracker.references` lists what became of each."""
+        return _followed(
+            lambda: self.start_rollback(partitions=partitions, run=run, records=records, accept_window=accept_window),
+            progress,
+        )
 
     def waive(self, why: str, *, who: str | None = None) -> int:
         """Waive failed and vanished items, which then count as neither failed nor done.

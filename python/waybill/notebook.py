@@ -20,7 +20,20 @@ from waybill.migration import Run
 from waybill.records import ItemAccounts, Plan, Report, Snapshot, printable
 from waybill.reports import prose
 from waybill.reports.summary import LIVE_STATES, SizeClass, size_bound, size_class
-from waybill.text import count, duration, eta, item_name, moment, percent, progress_line, safe, size
+from waybill.text import (
+    LEFT,
+    count,
+    duration,
+    eta,
+    item_name,
+    moment,
+    percent,
+    progress_line,
+    safe,
+    size,
+    switched,
+    switches_references,
+)
 
 __all__ = ["make_widget", "plan_html", "report_html", "run_html", "snapshot_html"]
 
@@ -45,9 +58,11 @@ _LEAST_SECONDS_BETWEEN = 0.2
 def snapshot_html(snapshot: Snapshot, message: str = "", as_of_ms: int | None = None) -> str:
     """A run at one instant, which is said if it is given; `message` stands in place of the run's reason."""
     parts = [_head(snapshot), _note(message or snapshot.reason or _waiting(snapshot))]
-    items = snapshot.items
-    parts.append(_parts_bar(items))
-    parts.append(_facts(_numbers(snapshot)))
+    if switches_references(snapshot.phase):
+        parts.append(_facts(_reference_numbers(snapshot)))
+    else:
+        parts.append(_parts_bar(snapshot.items))
+        parts.append(_facts(_numbers(snapshot)))
     parts.append(
         _counted("failed", snapshot.failed_by_class, {word: what_to_do(word) for word in snapshot.failed_by_class})
     )
@@ -206,6 +221,17 @@ def _numbers(snapshot: Snapshot) -> list[tuple[str, str]]:
         rows.append(("excluded", count(items.excluded)))
     if snapshot.attempts_failed:
         rows.append(("attempts failed", f"{count(snapshot.attempts_failed)} of {count(snapshot.attempts_total)}"))
+    return rows
+
+
+def _reference_numbers(snapshot: Snapshot) -> list[tuple[str, str]]:
+    accounts = snapshot.run_references
+    rows = [
+        ("progress", percent(snapshot.progress) if snapshot.progress is not None else "-"),
+        ("this run", switched(snapshot.phase, accounts)),
+    ]
+    rows += [(name, count(getattr(accounts, name))) for name in LEFT if getattr(accounts, name)]
+    rows.append(("at work", duration(snapshot.active_seconds)))
     return rows
 
 

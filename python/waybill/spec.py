@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Specs: a migration and the options of its runs in a TOML file.
 
-A spec is flat: ``from``, ``to``, ``tracker``, ``name``, and the fields of `Options` by their names. It is read, never
-executed, and it holds no secret: what differs by machine is ``"env:NAME"``, looked up when the spec is used.
+A spec is flat: ``from``, ``to``, ``tracker``, ``name``, ``catalog``, ``url_template``, and the fields of `Options` by their
+names. It is read, never executed, and it holds no secret: what differs by machine is ``"env:NAME"``, looked up when the
+spec is used.
 """
 
 from __future__ import annotations
@@ -111,7 +112,9 @@ def _kind_of(name: str, hint: Any) -> _Kind:
     return _Kind('a list of text, such as ["a", "b"]', _words)
 
 
-_PLACES = {name: _Kind("text", _text) for name in ("from", "to", "tracker", "name", "key_template")}
+_PLACES = {
+    name: _Kind("text", _text) for name in ("from", "to", "tracker", "name", "key_template", "catalog", "url_template")
+}
 _OPTIONS = {
     field.name: _kind_of(field.name, hint)
     for field, hint in zip(fields(Options), get_type_hints(Options).values(), strict=True)
@@ -228,6 +231,7 @@ class Spec:
             values.get("tracker", "waybill.db"),
             name=values.get("name"),
             key_template=values.get("key_template"),
+            catalog=values.get("catalog"),
             options=_options_of(values),
         )
 
@@ -335,9 +339,12 @@ def _secrets_in(values: Mapping[str, Value], path: str) -> list[str]:
         if not isinstance(value, str) or "://" not in value:
             continue
         advice = "it belongs into the environment or a profile, and is never stored"
-        if "@" in value.partition("://")[2].partition("/")[0]:
+        user, at, _ = value.partition("://")[2].partition("/")[0].rpartition("@")
+        if at and (key != "catalog" or ":" in user):  # a database's user alone is no secret
             found.append(f"{path}: the URL of {key!r} holds credentials in clear; {advice}")
             continue
+        if key in ("catalog", "url_template"):
+            continue  # names of columns, and what is written into records
         try:
             is_hidden = "***" in _core.redacted_url(value)
         except Error:

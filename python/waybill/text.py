@@ -12,7 +12,18 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
-from waybill.records import Failure, Finding, InFlight, ItemRecord, Snapshot, printable
+from waybill.records import (
+    Failure,
+    Finding,
+    InFlight,
+    ItemRecord,
+    JournalRecord,
+    Phase,
+    ReferenceAccounts,
+    ReferenceRecord,
+    Snapshot,
+    printable,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -82,6 +93,7 @@ def row_fields(row: ItemRecord | Failure | Finding) -> dict[str, Any]:
     if isinstance(row, ItemRecord):
         fields["crc64nvme"] = f"{row.crc64nvme:016x}" if row.crc64nvme is not None else None
         fields["sha256"] = row.sha256.hex() if row.sha256 is not None else None
+        fields["destination_key"] = printable(row.destination_key) or None
     return fields
 
 
@@ -166,6 +178,33 @@ def items_due(snapshot: Snapshot) -> tuple[str, str]:
     return count(snapshot.expected_items), " expected"
 
 
+def switches_references(phase: Phase) -> bool:
+    """Whether runs of this phase move references, not items."""
+    return phase in ("cutover", "rollback")
+
+
+def switched(phase: Phase, accounts: ReferenceAccounts) -> str:
+    """What a run of references has come to: ``"1,200 of 1,344 references switched"``."""
+    done, word = (accounts.restored, "restored") if phase == "rollback" else (accounts.updated, "switched")
+    return f"{count(done)} of {count(accounts.total)} references {word}"
+
+
+def other_references(accounts: ReferenceAccounts, *names: str) -> str:
+    """The references in these states, those of which there are some: ``"3 conflict, 1 failed"``."""
+    numbers = [(getattr(accounts, name), _REFERENCE_WORDS.get(name, name)) for name in names]
+    return ", ".join(f"{count(number)} {word}" for number, word in numbers if number)
+
+
+_REFERENCE_WORDS = {
+    "original": "not switched",
+    "intended": "open",
+    "updated": "switched",
+    "conflict": "in conflict",
+}
+# That a run has left as they are, and why somebody has to look.
+LEFT = ("conflict", "failed", "vanished")
+
+
 # So long without an event is worth telling.
 _QUIET_SECONDS = 2.0
 
@@ -178,6 +217,8 @@ def _event_age(snapshot: Snapshot) -> float:
 
 def progress_line(snapshot: Snapshot) -> str:
     """A run in one line."""
+    if switches_references(snapshot.phase):
+        return _reference_line(snapshot)
     items = snapshot.items
     parts = [shown_state(snapshot)]
     due, meant = items_due(snapshot)
@@ -201,3 +242,27 @@ def progress_line(snapshot: Snapshot) -> str:
     if items.excluded:
         parts.append(f"{count(items.excluded)} excluded")
     return ", ".join(parts)
+
+
+def _reference_line(snapshot: Snapshot) -> str:
+    accounts = snapshot.run_references
+    parts = [shown_state(snapshot), switched(snapshot.phase, accounts)]
+    if snapshot.progress is not None:
+        parts[-1] += f" ({percent(snapshot.progress)})"
+    if left := other_references(accounts, *LEFT):
+        parts.append(left)
+    if snapshot.state == "running":
+        parts.append(f"{snapshot.live.items_per_second:,.0f}/s")
+        if snapshot.live.stalled_since_ms is not None:
+            parts.append(f"nothing has moved since {moment(snapshot.live.stalled_since_ms)}")
+        elif (age := _event_age(snapshot)) >= _QUIET_SECONDS:
+            parts.append(f"last event {duration(age)} ago")
+        if estimate := eta(snapshot):
+            parts.append(estimate)
+    return ", ".join(parts)
+
+
+def reference_name(reference: ReferenceRecord | JournalRecord) -> str:
+    """Partition, if there is one, and record."""
+    name = safe(reference.record)
+    return f"{safe(reference.partition)}: {name}" if reference.partition else name

@@ -93,8 +93,9 @@ std::string refused_gates(const std::string& gates) {
   return text;
 }
 
-std::string to_json(const CutoverOptions& options) {
+std::string to_json(const CutoverOptions& options, const std::string& catalog_url) {
   Json json;
+  json["catalog"] = catalog_url;
   json["url_template"] = redact_url(options.url_template);
   json["partitions"] = options.partitions;
   json["records"] = options.records;

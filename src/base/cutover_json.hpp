@@ -15,8 +15,8 @@ std::string gates_json(const std::vector<Gate>& gates);
 /// The names of the gates that are not passed, with their evidence; "" for text that is no such array.
 std::string refused_gates(const std::string& gates);
 
-/// A JSON object, one line: what a plan was made with, or a run of it was asked.
-std::string to_json(const CutoverOptions& options);
+/// A JSON object, one line: what a plan was made with, or a run of it was asked. `catalog_url` is redacted.
+std::string to_json(const CutoverOptions& options, const std::string& catalog_url);
 std::string to_json(const RollbackOptions& options);
 
 /// Of a plan's options: the newest run when it was made.

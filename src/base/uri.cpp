@@ -26,6 +26,10 @@ constexpr std::array<std::string_view, 44> harmless_parameters = {
     "requester_pays", "sse", "sse_kms_key_id", "start-after", "storage_class", "style", "symlinks", "tags", "uploadId",
     "uploads", "version-id-marker", "versionId", "versioning", "versions"};
 
+// The same of catalogs' URLs. In a link, which they are not, each may be what lets its holder in.
+constexpr std::array<std::string_view, 7> catalog_parameters = {"id",    "names", "partition", "partition_name",
+                                                                "stamp", "table", "url"};
+
 // Per byte: 1 unreserved, 2 '/', 0 to be encoded.
 constexpr std::array<uint8_t, 256> make_kinds() {
   std::array<uint8_t, 256> kinds{};
@@ -95,7 +99,7 @@ size_t end_of_userinfo(std::string_view base) {
   return begin;
 }
 
-std::string redact_query(std::string_view query) {
+std::string redact_query(std::string_view query, bool is_catalog) {
   std::string shown;
   while (true) {
     const size_t end = std::min(query.find('&'), query.size());
@@ -103,7 +107,9 @@ std::string redact_query(std::string_view query) {
     const size_t equals = std::min(parameter.find('='), parameter.size());
     const std::string name = percent_decode(parameter.substr(0, equals)).value_or("");
     const std::string value = percent_decode(parameter.substr(std::min(equals + 1, parameter.size()))).value_or("?");
-    if (parameter.empty() || may_show(name, value)) {
+    const auto column = std::find(catalog_parameters.begin(), catalog_parameters.end(), name);
+    const bool is_column = is_catalog && column != catalog_parameters.end();
+    if (parameter.empty() || is_column || may_show(name, value)) {
       shown += parameter;
     } else {
       // A lone word may be a token as well as a flag.
@@ -180,7 +186,9 @@ bool is_harmless_parameter(std::string_view name) noexcept {
   return std::find(harmless_parameters.begin(), harmless_parameters.end(), name) != harmless_parameters.end();
 }
 
-std::string redact_url(std::string_view url) {
+namespace {
+
+std::string redacted(std::string_view url, bool is_catalog) {
   url = url.substr(0, url.find('#'));
   const size_t question = url.find('?');
   std::string_view base = url.substr(0, question);
@@ -188,10 +196,19 @@ std::string redact_url(std::string_view url) {
   if (authority == std::string_view::npos) return visible(base);
   std::string shown(base.substr(0, authority + 3));
   base.remove_prefix(authority + 3);
-  shown += base.substr(end_of_userinfo(base));
-  if (question != std::string_view::npos) shown += "?" + redact_query(url.substr(question + 1));
+  const size_t host = end_of_userinfo(base);
+  const std::string_view user = base.substr(0, host).substr(0, base.find_first_of(":@"));
+  if (is_catalog && !user.empty()) shown.append(user).append("@");
+  shown += base.substr(host);
+  if (question != std::string_view::npos) shown += "?" + redact_query(url.substr(question + 1), is_catalog);
   return visible(shown);
 }
+
+}  // namespace
+
+std::string redact_url(std::string_view url) { return redacted(url, false); }
+
+std::string redact_catalog_url(std::string_view url) { return redacted(url, true); }
 
 }  // namespace waybill::internal
 

@@ -209,7 +209,7 @@ class Planner {
     record.is_ready = plan.is_ready;
     record.gates = gates_json(plan.gates);
     const std::vector<RunRecord> runs = job_.tracker.runs(1);
-    record.options = with_member(internal::to_json(job_.options), last_run_member, std::to_string(runs.empty() ? 0 : runs.front().run));
+    record.options = with_member(internal::to_json(job_.options, job_.catalog_url), last_run_member, std::to_string(runs.empty() ? 0 : runs.front().run));
     Batch batch;
     batch.plan = std::move(record);
     Event event;

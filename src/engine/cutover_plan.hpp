@@ -15,6 +15,7 @@ namespace waybill::internal {
 
 struct PlanJob {
   Catalog& catalog;
+  std::string catalog_url;  ///< redacted; "" for one that was opened in code
   Source& source;
   Tracker& tracker;
   uint64_t epoch = 0;

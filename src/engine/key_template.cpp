@@ -129,7 +129,8 @@ UrlTemplate::UrlTemplate(std::string_view text) : template_(text, Template::Kind
   if (!has_scheme) template_.refuse(0, "a URL begins with its scheme, as in https://files.example.com/{destination_key}");
   const size_t begin = colon + 3;
   const size_t slash = first.find_first_of("/?", begin);
-  if (slash == std::string::npos || slash == begin) {
+  const bool has_no_host = slash == begin && first.compare(0, begin, "file://") != 0;
+  if (slash == std::string::npos || has_no_host) {
     template_.refuse(begin, "the host is to be there in full, with a '/' behind it, before the first field");
   }
   if (template_.parts().size() == 1) {

@@ -52,6 +52,7 @@ struct Migration::Impl {
   std::shared_ptr<Transform> transform;
   std::shared_ptr<Catalog> catalog;  // or null
   std::shared_ptr<const internal::KeyTemplate> keys;  // null: none was said, and none is in the ledger
+  std::string catalog_url;           // redacted; "" for one that was opened in code
   std::string tracker_url;
   MigrationInfo info;
 
@@ -249,8 +250,9 @@ Migration& Migration::set_transform(std::shared_ptr<Transform> transform) {
   return *this;
 }
 
-Migration& Migration::set_catalog(std::shared_ptr<Catalog> catalog) {
+Migration& Migration::set_catalog(std::shared_ptr<Catalog> catalog, std::string_view url) {
   impl_->catalog = std::move(catalog);
+  impl_->catalog_url = internal::redact_catalog_url(url);
   return *this;
 }
 
@@ -441,7 +443,8 @@ CutoverPlan Migration::plan_cutover(const CutoverOptions& options) {
   catalog.check(CatalogAccess::read, Context::background());
   const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
   if (tracker.runs(1).empty()) impl_->refuse("nothing has been copied with it; begin with: waybill run");
-  return internal::make_cutover_plan({catalog, source(), tracker, lease.epoch(), bound.id, options, make_value, url_template->prefix()});
+  return internal::make_cutover_plan({catalog, impl_->catalog_url, source(), tracker, lease.epoch(), bound.id, options, make_value,
+                                      url_template->prefix()});
 }
 
 namespace {

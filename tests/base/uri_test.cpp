@@ -100,6 +100,23 @@ TEST(Redaction, HidesWhatIsNotKnownToBeHarmless) {
   for (const auto& [url, shown] : cases) EXPECT_EQ(redact_url(url), shown);
 }
 
+TEST(Redaction, OfACatalogKeepsWhatOpensItAgain) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"sqlite:///data/crm.db?table=documents&id=id&url=url&partition=account&partition_name=name&stamp=at&names=a,b",
+       "sqlite:///data/crm.db?table=documents&id=id&url=url&partition=account&partition_name=name&stamp=at&names=a,b"},
+      {"postgresql+psycopg://clerk:CANARY@h:5432/crm?table=t&password=CANARY", "postgresql+psycopg://clerk@h:5432/crm?table=t&password=***"},
+      {"postgresql://clerk@h/crm", "postgresql://clerk@h/crm"},
+      {"postgresql://clerk:CAN/ARY@h/crm", "postgresql://clerk@h/crm"},
+      {"postgresql://:CANARY@h/crm", "postgresql://h/crm"},
+      {"", ""},
+  };
+  for (const auto& [url, shown] : cases) {
+    EXPECT_EQ(redact_catalog_url(url), shown);
+    EXPECT_EQ(redact_catalog_url(shown), shown);
+  }
+  EXPECT_EQ(redact_url("https://h/p?id=CANARY&url=CANARY"), "https://h/p?id=***&url=***");
+}
+
 TEST(Redaction, ChangesNothingTheSecondTime) {
   Random random(7);
   constexpr std::string_view alphabet = "ab:/?#&=%@\\\n\xff 2Fprefix";

@@ -89,9 +89,15 @@ def test_the_python_api_runs_a_spec(tree: Path, tmp_path: Path, contents: Conten
 
 
 def test_every_option_has_a_setting_and_init_writes_them_all(cli: CommandLine) -> None:
-    assert {field.name for field in fields(waybill.Options)} | {"from", "to", "tracker", "name", "key_template"} == set(
-        SPEC_KEYS
-    )
+    assert {field.name for field in fields(waybill.Options)} | {
+        "from",
+        "to",
+        "tracker",
+        "name",
+        "key_template",
+        "catalog",
+        "url_template",
+    } == set(SPEC_KEYS)
     wrote = cli("init", "job.toml")
     assert wrote.returncode == 0, wrote.stderr
     text = (cli.folder / "job.toml").read_text()

@@ -14,7 +14,22 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import waybill
-from waybill.cli import control, db, doctor, history, importing, inspection, moving, removal, reporting, specs, watch
+from waybill.cli import (
+    control,
+    cutover,
+    db,
+    doctor,
+    history,
+    importing,
+    inspection,
+    moving,
+    removal,
+    reporting,
+    resuming,
+    rollback,
+    specs,
+    watch,
+)
 from waybill.cli.exit_codes import FAILED, INTERRUPTED, USAGE, exit_code_of
 from waybill.cli.help import App, AsciiFlag
 from waybill.cli.output import Output, complain, prepare_streams, release_stderr
@@ -62,7 +77,10 @@ def _top(
 
 
 moving.add_commands(app)
+resuming.add_commands(app)
 removal.add_commands(app)
+cutover.add_commands(app)
+rollback.add_commands(app)
 importing.add_commands(app)
 control.add_commands(app)
 inspection.add_commands(app)

@@ -85,6 +85,10 @@ _RUN = {
 }
 _READ = {0: _DONE, FAILED: _ANY_FAILURE, USAGE: _WRONG_COMMAND, INTERRUPTED: "stopped by Ctrl-C"}
 _WRITE = {0: _DONE, FAILED: _ANY_FAILURE, USAGE: _WRONG_COMMAND, REFUSED: "refused: another process owns the ledger"}
+_SWITCH = _RUN | {
+    DIFFERENCES: "reached the end; conflicts, or some failed: they stay as they are",
+    REFUSED: "refused: a gate, an old plan, or another process owns the ledger",
+}
 
 # By command, where they are not those of reading.
 _BY_COMMAND: dict[str, dict[int, str]] = {
@@ -112,6 +116,9 @@ _BY_COMMAND: dict[str, dict[int, str]] = {
     "waive": _WRITE,
     "delete-extra": _WRITE | {DIFFERENCES: "some were kept; each has its reason in the logs"},
     "delete-source": _WRITE | {DIFFERENCES: "some were kept; each has its reason in the logs"},
+    "readiness": _READ | {0: "ready", REFUSED: "not ready: a gate refuses; or another process owns the ledger"},
+    "cutover": _SWITCH | {0: "planned, and ready; with --execute: all are switched"},
+    "rollback": _SWITCH | {0: "planned; with --execute: all are restored"},
     "report": _READ | {DIFFERENCES: "with --check: what was exported has been touched"},
     "db check": _READ | {0: "the ledger is sound", FAILED: "the ledger is damaged, or cannot be read"},
     "db vacuum": _WRITE,

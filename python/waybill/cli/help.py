@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "Moving": ("init", "doctor", "plan", "run", "pause", "resume", "cancel", "import"),
     "Looking": ("status", "watch", "partitions", "items", "failed", "errors", "logs", "history"),
     "Deciding": ("retry", "waive", "verify", "findings", "delete-extra", "delete-source"),
+    "Switching": ("readiness", "cutover", "rollback", "references"),
     "Keeping": ("report", "db", "template"),
 }
 

@@ -19,7 +19,20 @@ from waybill.cli.output import Output
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, wrong_run
 from waybill.records import printable
 from waybill.reports.summary import observed_history
-from waybill.text import count, duration, json_line, moment, percent, row_fields, safe, size
+from waybill.text import (
+    LEFT,
+    count,
+    duration,
+    json_line,
+    moment,
+    other_references,
+    percent,
+    row_fields,
+    safe,
+    size,
+    switched,
+    switches_references,
+)
 
 __all__ = ["add_commands", "run_stats"]
 
@@ -69,8 +82,13 @@ def _run_text(run: RunSummary) -> str:
     parts = [
         f"{record.run:>4}  {record.phase:<8}  {record.state:<26}  {moment(record.started_at_ms)}",
         f"{duration(record.active_seconds):>9}",
-        f"{count(run.items.done)} of {count(run.items.eligible)} done",
     ]
+    if switches_references(record.phase):
+        owed = max(run.references.total, record.references or 0)
+        parts.append(switched(record.phase, dataclasses.replace(run.references, total=owed)))
+        parts += [left] if (left := other_references(run.references, *LEFT)) else []
+    else:
+        parts.append(f"{count(run.items.done)} of {count(run.items.eligible)} done")
     if run.items.failed:
         parts.append(f"{count(run.items.failed)} failed")
     if findings:

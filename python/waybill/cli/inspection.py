@@ -25,7 +25,23 @@ from waybill.cli.values import (
     wrong_run,
 )
 from waybill.records import FindingKind, ItemState
-from waybill.text import count, duration, eta, item_name, items_due, json_line, moment, percent, row_fields, safe, size
+from waybill.text import (
+    LEFT,
+    count,
+    duration,
+    eta,
+    item_name,
+    items_due,
+    json_line,
+    moment,
+    other_references,
+    percent,
+    row_fields,
+    safe,
+    size,
+    switched,
+    switches_references,
+)
 
 __all__ = ["add_commands", "finding_line", "last_verify_run", "status_lines"]
 
@@ -185,6 +201,8 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     lines.append(f"time         {started}{duration(snapshot.active_seconds)} at work{ended}")
     if snapshot.owner is not None:
         lines.append(f"owner        {safe(snapshot.owner.host)}, process {snapshot.owner.pid}")
+    if switches_references(snapshot.phase):
+        return [*lines, *_switching_lines(snapshot), *_reference_lines(snapshot)]
     total = "".join(items_due(snapshot))
     ratio = f" ({percent(snapshot.progress)})" if snapshot.progress is not None else ""
     lines.append(f"items        {count(items.settled)} of {total} settled{ratio}")
@@ -213,7 +231,30 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     if any(snapshot.findings.values()):
         shown = ", ".join(f"{count(number)} {kind}" for kind, number in snapshot.findings.items() if number)
         lines.append(f"findings     {shown}")
+    return [*lines, *_reference_lines(snapshot)]
+
+
+def _switching_lines(snapshot: Snapshot) -> list[str]:
+    """The accounts of a cutover or rollback run."""
+    accounts = snapshot.run_references
+    ratio = f" ({percent(snapshot.progress)})" if snapshot.progress is not None else ""
+    lines = [f"this run     {switched(snapshot.phase, accounts)}{ratio}"]
+    if shown := other_references(accounts, *LEFT, "pending"):
+        lines.append(f"             {shown}")
+    lines.append(f"attempts     {count(snapshot.attempts_total)}, of which {count(snapshot.attempts_failed)} failed")
+    if snapshot.state == "running":
+        rate = f"{snapshot.live.items_per_second:,.0f} references/s"
+        lines.append(f"rate         {', '.join(part for part in (rate, eta(snapshot)) if part)}")
     return lines
+
+
+def _reference_lines(snapshot: Snapshot) -> list[str]:
+    """The references of the migration, where it has any."""
+    accounts = snapshot.references
+    if accounts.total == 0:
+        return []
+    states = ("updated", "pending", "intended", "restored", *LEFT, "original", "excluded")
+    return [f"references   {count(accounts.total)}", f"             {other_references(accounts, *states)}"]
 
 
 def _item_text(item: ItemRecord) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that move, compare or decide about items: run, plan, resume, retry, waive, verify."""
+"""Commands that move, compare or decide about items: run, plan, retry, waive, verify."""
 
 from __future__ import annotations
 
@@ -38,12 +38,23 @@ from waybill.cli.values import (
     wrong,
 )
 from waybill.live import Mode
-from waybill.options import DigestChoice, Overwrite, VerifyLevel, recorded_options
+from waybill.options import DigestChoice, Overwrite, VerifyLevel
 from waybill.text import count, duration, key_fields, safe, size
 
-__all__ = ["KeyTemplate", "add_commands", "open_migration"]
+__all__ = [
+    "KeyTemplate",
+    "LogPath",
+    "SpecFile",
+    "TakeOver",
+    "add_commands",
+    "follow_copy",
+    "open_migration",
+    "refuse_tracked",
+    "with_spec",
+]
 
-RESUMABLE = ("paused", "interrupted", "running", "cancelling")
+# Of a spec, what a copy has no use for: it never writes to the system of record.
+_OF_CUTOVER = ("catalog", "url_template")
 
 SpecFile = Annotated[
     str | None,
@@ -183,7 +194,6 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("run")(_run)
     app.command("plan")(_plan)
-    app.command("resume")(_resume)
     app.command("retry")(_retry)
     app.command("waive")(_waive)
     app.command("verify")(_verify)
@@ -258,13 +268,13 @@ def _run(
         "name": name,
         "key_template": key_template,
     }
-    values = _with_spec(spec, said)
+    values = with_spec(spec, said)
     tracker = values.setdefault("tracker", tracker)
     migration = _migration_of(values)
     if dry_run:
         _show_plan(migration.plan(), json)
         return
-    _follow_copy(migration, tracker, log_file=log_file, json=json, progress=progress, spec=spec)
+    follow_copy(migration, tracker, log_file=log_file, json=json, progress=progress, spec=spec)
 
 
 def _plan(
@@ -303,7 +313,7 @@ def _plan(
     ) | {"overwrite": overwrite}
     said |= {"from": source, "to": destination, "tracker": tracker if is_named(context, "tracker") else None}
     said |= {"key_template": key_template}
-    values = _with_spec(spec, said)
+    values = with_spec(spec, said)
     values.setdefault("tracker", tracker)
     _show_plan(_migration_of(values).plan(), json)
 
@@ -332,7 +342,7 @@ def _filters(
     }
 
 
-def _with_spec(path: str | None, said: dict[str, Any]) -> dict[str, Any]:
+def with_spec(path: str | None, said: dict[str, Any]) -> dict[str, Any]:
     """What the command line says, and behind it what the spec does."""
     values: dict[str, Any] = {}
     if path is not None:
@@ -346,6 +356,8 @@ def _with_spec(path: str | None, said: dict[str, Any]) -> dict[str, Any]:
 def _migration_of(values: dict[str, Any]) -> Migration:
     places = [values.pop(key, None) for key in ("from", "to", "tracker", "name", "key_template")]
     source, destination, tracker, name, key_template = places
+    for key in _OF_CUTOVER:
+        values.pop(key, None)
     return open_migration(source, destination, tracker, name, Options(**values), key_template)
 
 
@@ -390,7 +402,7 @@ def _retry(
         concurrency=parse_concurrency(concurrency or "auto"),
         take_over=take_over,
     )
-    _follow_copy(
+    follow_copy(
         open_migration(None, None, tracker, None, options), tracker, log_file=log_file, json=json, progress=progress
     )
 
@@ -431,26 +443,6 @@ def _waive(
     )
     number = open_migration(None, None, tracker, None, options).waive(why)
     Output().line(f"{count(number)} {'item' if number == 1 else 'items'} waived")
-
-
-def _resume(
-    *,
-    tracker: TrackerPath = DEFAULT_TRACKER,
-    take_over: TakeOver = False,
-    log_file: LogPath = None,
-    trace_http: TraceHttp = None,
-    json: JsonFlag = False,
-    progress: ProgressMode = "auto",
-) -> None:
-    """Carry on with a run that was paused.
-
-    It goes on with the options it had.
-
-    waybill resume --tracker photos.db
-    """
-    options = replace(_options_to_resume(tracker), resume_paused=True, take_over=take_over)
-    migration = open_migration(None, None, tracker, None, options)
-    _follow_copy(migration, tracker, log_file=log_file, json=json, progress=progress)
 
 
 def _verify(
@@ -509,12 +501,13 @@ def open_migration(
     name: str | None,
     options: Options,
     key_template: str | None = None,
+    catalog: str | None = None,
 ) -> Migration:
     """The migration of the command, with the stores it names or those of the ledger."""
     if source is None and destination is None:
         with Tracker(tracker) as ledger:
             info = ledger.migration()
-            _refuse_tracked(ledger, tracker)
+            refuse_tracked(ledger, tracker)
         if info is None:
             raise wrong(f"the ledger {tracker} names no stores: give --from and --to")
         if not info.source_url or not info.destination_url:
@@ -525,10 +518,12 @@ def open_migration(
         source, destination = info.source_url, info.destination_url
     if source is None or destination is None:
         raise wrong("--from and --to go together")
-    return Migration(source, destination, tracker, name=name, key_template=key_template, options=options)
+    return Migration(
+        source, destination, tracker, name=name, key_template=key_template, catalog=catalog, options=options
+    )
 
 
-def _refuse_tracked(ledger: Tracker, tracker: str) -> None:
+def refuse_tracked(ledger: Tracker, tracker: str) -> None:
     """Tracked work is done by a program alone."""
     info = ledger.migration()
     if info is not None and info.fingerprint.startswith("track="):
@@ -536,26 +531,11 @@ def _refuse_tracked(ledger: Tracker, tracker: str) -> None:
         raise wrong(f'the ledger {tracker} is of tracked work ("{name}"): start the program that does it')
 
 
-def _options_to_resume(tracker: str) -> Options:
-    """The options of the run that has not ended: its filters above all.
-
-    A run that has ended is not begun anew by a word that promises to go on. A live one is refused by its lease.
-    """
-    with Tracker(tracker) as ledger:
-        _refuse_tracked(ledger, tracker)
-        snapshot = ledger.snapshot()
-        last = next(iter(ledger.runs(1)), None)
-    if last is not None and snapshot.phase == "copy" and snapshot.state in RESUMABLE:
-        return recorded_options(last.options)
-    why = f"run {snapshot.run} has ended ({snapshot.state})" if snapshot.run else "nothing has been run yet"
-    raise wrong(f"there is nothing to resume in {tracker}: {why}; begin a run with: {command_line('run', tracker)}")
-
-
 def _mode(progress: Mode, json: bool) -> Mode:
     return "none" if json and progress == "auto" else progress
 
 
-def _follow_copy(
+def follow_copy(
     migration: Migration,
     tracker: str,
     *,

@@ -36,6 +36,7 @@ __all__ = [
     "error_class_option",
     "is_named",
     "keys_of",
+    "parse_age",
     "parse_concurrency",
     "parse_sample",
     "parse_size",
@@ -174,6 +175,14 @@ def parse_time(text: str, hint: str) -> int:
     """As `quantities.parse_moment`."""
     try:
         return quantities.parse_moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=hint) from None
+
+
+def parse_age(text: str, hint: str) -> int:
+    """As `quantities.parse_duration`; 0 is none."""
+    try:
+        return 0 if text == "0" else quantities.parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=hint) from None
 

@@ -77,6 +77,7 @@ def observed_history(ledger: Tracker, limit: int | None = None) -> Iterator[RunS
             attempts_total=now.attempts_total,
             attempts_failed=now.attempts_failed,
             failed_by_class=dict(now.failed_by_class),
+            references=now.run_references,
         )
 
 
