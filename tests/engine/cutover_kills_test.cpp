@@ -109,7 +109,7 @@ class CutoverKills : public ::testing::Test {
     ReferenceId id = first.references.front().id;
     for (const auto& row : query("SELECT id, url FROM documents")) {
       const std::string& old = original[row[0]];
-      const std::string ours = "new://" + internal::encode_path(old.substr(6));
+      const std::string ours = "new://host/" + internal::encode_path(old.substr(6));
       id.record = row[0];
       const std::vector<JournalRecord> journal = tracker->journal(id);
       for (const JournalRecord& entry : journal) {
@@ -168,7 +168,7 @@ TEST_F(CutoverKills, NothingIsLostNothingIsWrittenTwice) {
   const size_t edited_first = edited.size();
   EXPECT_GE(edited_first, 1u);
   for (const auto& row : query("SELECT id, url FROM documents")) {
-    const std::string ours = "new://" + internal::encode_path(original[row[0]].substr(6));
+    const std::string ours = "new://host/" + internal::encode_path(original[row[0]].substr(6));
     EXPECT_EQ(row[1], edited.contains(row[0]) ? edited[row[0]] : ours) << message;
   }
   EXPECT_TRUE(query("SELECT id FROM log WHERE new LIKE 'new://%' GROUP BY id HAVING count(*) > 1").empty());

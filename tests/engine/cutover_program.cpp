@@ -103,7 +103,7 @@ int run(const std::string& folder, const std::string& phase, const std::string& 
   Options options;
   options.commit_interval_ms = 10;
   CutoverOptions cutover;
-  cutover.url_template = "new://{destination_key}";
+  cutover.url_template = "new://host/{destination_key}";
   cutover.probes = 0;
   if (phase == "plan") {
     const CutoverPlan plan = migration.plan_cutover(cutover);
