@@ -23,7 +23,7 @@ import waybill
 ROOT = Path(__file__).parents[2]
 VERSION = waybill.__version__
 # Of libraries that are no part of glibc and GCC's runtime, these are the system's: they get its security updates.
-FROM_THE_SYSTEM = {"libcurl", "libssl", "libcrypto", "libsqlite3"}
+FROM_THE_SYSTEM = {"libcurl", "libssl", "libcrypto", "libsqlite3", "libz"}
 OF_THE_TOOLCHAIN = {"libstdc++", "libm", "libgcc_s", "libc", "ld-linux-x86-64", "ld-linux-aarch64", "libpthread"}
 
 
