@@ -26,6 +26,13 @@ constexpr uint64_t largest_contiguous = uint64_t{64} << 20;
 // A key may be a URL that is signed.
 std::string shown_key(const Key& key) { return printable(key.find("://") == Key::npos ? key : redact_url(key)); }
 
+// What is known of a revision before it is read, where listings tell none.
+SourceStamp size_alone(const SourceStamp& stamp) {
+  SourceStamp alone;
+  alone.size = stamp.size;
+  return alone;
+}
+
 }  // namespace
 
 bool is_folder(const ItemRecord& record) { return record.id.key.ends_with('/') && record.stamp.size == uint64_t{0}; }
@@ -148,8 +155,7 @@ bool Transfer::settle_unchanged(const Task& task, CallContext& context, Side& si
   const std::optional<Item> now = source_.stat(record.id, context);
   if (!now) throw Error(ErrorCode::not_found, ErrorClass::missing, printable(redact_url(record.id.key)) + " is not at the source any more");
   if (!proves_same(record.stamp, now->stamp)) {
-    record.stamp = SourceStamp{};
-    record.stamp.size = now->stamp.size;
+    queue_.set_stamp(*task, size_alone(now->stamp));
     record.digest = {};
     record.basis = Basis::none;
     record.verified_at_ms.reset();
@@ -481,12 +487,7 @@ void Transfer::refresh(Work work, const Error& error) {
                                          : "kept changing: " + tries + " met a different revision each"));
   }
   // Where listings have no stamps, a row's is that of what was copied.
-  if (source_can_.lists_stamps) {
-    task->record.stamp = now->stamp;
-  } else {
-    task->record.stamp = SourceStamp{};
-    task->record.stamp.size = now->stamp.size;
-  }
+  queue_.set_stamp(*task, source_can_.lists_stamps ? now->stamp : size_alone(now->stamp));
   queue_.retry(std::move(work), after_change * task->source_changes);
 }
 

@@ -198,6 +198,11 @@ int64_t WorkQueue::in_progress() const {
   return static_cast<int64_t>(active_.size());
 }
 
+void WorkQueue::set_stamp(ItemTask& task, SourceStamp stamp) {
+  std::scoped_lock lock(mutex_);
+  task.record.stamp = std::move(stamp);
+}
+
 std::vector<InFlight> WorkQueue::in_flight(size_t at_most) const {
   std::scoped_lock lock(mutex_);
   std::vector<InFlight> result;

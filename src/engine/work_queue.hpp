@@ -83,6 +83,8 @@ class WorkQueue {
   void retry(Work work, std::chrono::milliseconds after);
   /// The item has its outcome, or goes back to the ledger unfinished: it is no longer in progress.
   void leave(ItemTask& task);
+  /// The revision that the task is about from now on: its size is read by the live view.
+  void set_stamp(ItemTask& task, SourceStamp stamp);
 
   bool wants_claim() const;
   /// While held, nothing is handed out.
