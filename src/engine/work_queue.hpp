@@ -47,7 +47,7 @@ struct ItemTask {
   std::atomic<uint32_t> attempts{0};  ///< begun; read by the live view
   std::atomic<uint32_t> attempts_failed{0};
   int source_changes = 0;
-  bool is_source_to_blame = true;  ///< for the last failure: the source's endpoint, not the destination's
+  std::atomic<bool> is_source_to_blame{true};  ///< for the last failure: the source's endpoint, not the destination's
 
   int64_t started_at_ms = 0;
   std::atomic<uint64_t> bytes_done{0};
