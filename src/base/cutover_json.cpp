@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/text.hpp"
 #include "base/uri.hpp"
 
 namespace waybill {
@@ -11,7 +12,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json) {
+  return internal::printable_json(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
 
 Json gates_of(const std::vector<Gate>& gates) {
   Json list = Json::array();

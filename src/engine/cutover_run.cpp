@@ -79,22 +79,23 @@ void CutoverRun::prepare(std::vector<Switch>& batch) {
   ids.reserve(batch.size());
   for (const Switch& one : batch) ids.push_back(one.record.item);
   const auto rows = setup_.tracker->lookup(ids);
+  // A look that is cancelled throws: until all are made the batch stays whole, as it is begun again.
   std::map<ItemId, std::optional<Error>> looked_at;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (looked_at.contains(ids[i])) continue;
+    looked_at[ids[i]] = rows[i] ? changed_at_source(*rows[i])
+                                : Error(ErrorCode::not_found, ErrorClass::missing, "its item is not in the ledger any more");
+  }
   std::vector<Switch> refused;
   std::vector<Switch> rest;
   for (size_t i = 0; i < batch.size(); ++i) {
     Switch& one = batch[i];
-    auto found = looked_at.find(ids[i]);
-    if (found == looked_at.end()) {
-      std::optional<Error> why = rows[i] ? changed_at_source(*rows[i])
-                                         : Error(ErrorCode::not_found, ErrorClass::missing, "its item is not in the ledger any more");
-      found = looked_at.emplace(ids[i], std::move(why)).first;
-    }
-    if (!found->second) {
+    const std::optional<Error>& why = looked_at.at(ids[i]);
+    if (!why) {
       rest.push_back(std::move(one));
       continue;
     }
-    mark_refused(one, direction_, found->second->error_class(), found->second->message());
+    mark_refused(one, direction_, why->error_class(), why->message());
     one.journal.generation = 0;  // nothing was intended
     --one.record.generation;
     refused.push_back(std::move(one));
