@@ -439,6 +439,21 @@ TEST_F(Cutovers, ACatalogThatChangesWhatItIsGivenEndsTheRunWithItsFirstBatch) {
   EXPECT_EQ(report.snapshot.references.pending, 45);
 }
 
+TEST_F(Cutovers, ABatchWhoseLookWasCutShortIsBegunAgainWhole) {
+  back_up(6);
+  const std::string hash = plan().hash;
+  std::atomic<bool> is_first{true};
+  source_hook = [&](const std::string& operation, const Key& key, Context&) {
+    // As a lease that is late makes of a call: the run goes on.
+    if (operation == "stat" && key == this->key(3) && is_first.exchange(false)) throw Error(ErrorCode::cancelled, ErrorClass::cancelled, "late");
+  };
+  const Report report = cut_over(hash);
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_FALSE(is_first);
+  EXPECT_EQ(holding(new_url), 6);
+  EXPECT_EQ(catalog->writes(), 6u);
+}
+
 TEST_F(Cutovers, AValueOfOursIsNeverAnOldOne) {
   back_up(5);
   ASSERT_EQ(cut_over().exit_code, 0);
