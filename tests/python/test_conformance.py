@@ -253,6 +253,7 @@ def run_pytest(*words: str | Path, folder: Path, seconds: float = 100) -> subpro
     """Runs pytest on its own. What hangs says where, on stderr: a case after 30 s, and everything when the time is over."""
     support = str(PROJECT / "tests/support")
     environment = {**os.environ, "PYTHONPATH": support, "PYTEST_ADDOPTS": "", "COLUMNS": "200"}
+    environment["CI"] = "true"  # where pytest compares in full: a case that fails must not take minutes to say so
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
     # With a folder of its own for temporary ones, or it might first have to remove those of earlier runs.
     command += ["--rootdir", folder, "-c", os.devnull, "--basetemp", folder / "temporary"]

@@ -24,6 +24,8 @@ from waybill.conformance.support import (
     in_threads,
     keys_of,
     list_all,
+    same,
+    same_keys,
     sample_content,
 )
 from waybill.errors import Error
@@ -145,7 +147,7 @@ class SourceConformance(Suite[SourceFixture]):
         folder = self.only(b"folder/")
         assert folder.refused == ""
         if self.can.positioned:
-            assert _read(self.source, folder, 0, 10, self.context).data == b""
+            assert same(_read(self.source, folder, 0, 10, self.context).data, b"")
 
     def test_two_listers_do_not_disturb_each_other_and_may_end_early(self) -> None:
         keys = self.put_keys(awkward_keys())
@@ -154,7 +156,7 @@ class SourceConformance(Suite[SourceFixture]):
         next(iter(self.source.list(ListRequest(), self.context)))
         check_order(self.source, keys, self.context)
         got += [item.key for item in first]
-        assert sorted(got) == sorted(keys)
+        same_keys(sorted(got), sorted(keys), "both parts of the first listing")
 
     def test_every_key_is_read_as_it_was_listed(self) -> None:
         self.put_keys(awkward_keys())
@@ -162,8 +164,8 @@ class SourceConformance(Suite[SourceFixture]):
             name = printable(item.key)
             assert item.refused == "", f"{name}: {item.reason}"
             if self.can.positioned:
-                assert _read(self.source, item, 0, 70_000, self.context).data == b"content of " + item.key, name
-            assert _content(self.source, item, self.context) == b"content of " + item.key, name
+                assert same(_read(self.source, item, 0, 70_000, self.context).data, b"content of " + item.key), name
+            assert same(_content(self.source, item, self.context), b"content of " + item.key), name
 
     def test_reads_every_range(self) -> None:
         if not self.can.positioned:
@@ -176,7 +178,7 @@ class SourceConformance(Suite[SourceFixture]):
             for length in (0, 1, 4096, 65_537, 300_001, 400_000):
                 where = f"offset {offset} length {length}"
                 read = _read(self.source, item, offset, length, self.context)
-                assert bytes(read.data) == content[offset : offset + length], where
+                assert same(bytes(read.data), content[offset : offset + length]), where
                 if read.total_size is not None and offset < size and length > 0:
                     assert read.total_size == size, where
 
@@ -184,10 +186,10 @@ class SourceConformance(Suite[SourceFixture]):
         self.put(b"empty", b"")
         item = self.only(b"empty")
         assert item.size in (0, None)
-        assert _content(self.source, item, self.context) == b""
+        assert same(_content(self.source, item, self.context), b"")
         if self.can.positioned:
             for offset, length in ((0, 0), (0, 100), (5, 100)):
-                assert _read(self.source, item, offset, length, self.context).data == b""
+                assert same(_read(self.source, item, offset, length, self.context).data, b"")
 
     def test_stamps_agree_between_list_read_stream_and_stat(self) -> None:
         contents = {b"data": sample_content(10_000, 2), b"empty": b""}
@@ -221,9 +223,9 @@ class SourceConformance(Suite[SourceFixture]):
             for step in (1_000, 65_536, 2_000_000):
                 stream = cast(StreamResult, self.source.stream(item, self.context))
                 assert stream.size in (None, size)
-                assert _drain(stream, step) == content, f"{size} bytes in steps of {step}"
+                assert same(_drain(stream, step), content), f"{size} bytes in steps of {step}"
             if self.can.positioned:
-                assert _read(self.source, item, 0, size, self.context).data == content
+                assert same(_read(self.source, item, 0, size, self.context).data, content)
 
     def test_many_threads_read_at_once(self) -> None:
         contents = {f"data{i}".encode(): sample_content(200_000 + 1_000 * i, i) for i in range(4)}
@@ -239,9 +241,9 @@ class SourceConformance(Suite[SourceFixture]):
                 offset = (thread * 7919 + i * 104_729) % len(content)
                 if self.can.positioned:
                     read = _read(self.source, item, offset, 50_000, self.context)
-                    assert read.data == content[offset : offset + 50_000], "other bytes than those of the item"
+                    assert same(read.data, content[offset : offset + 50_000]), "other bytes than those of the item"
                 else:
-                    assert _content(self.source, item, self.context, 60_000) == content
+                    assert same(_content(self.source, item, self.context, 60_000), content)
 
         assert in_threads(8, work) == [None] * 8
 
@@ -286,7 +288,7 @@ class SourceConformance(Suite[SourceFixture]):
                 assert error.error_class == "source_changed", error.message
             else:
                 assert read.stamp != listed.stamp, "bytes of another revision came with the listed stamp"
-        assert _content(self.source, now, self.context) == changed
+        assert same(_content(self.source, now, self.context), changed)
 
     def test_attributes_come_with_the_first_bytes(self) -> None:
         if not self.can.positioned:
