@@ -68,7 +68,7 @@ def crc64nvme(content: bytes | bytearray) -> int:
     return crc ^ 0xFFFFFFFFFFFFFFFF
 
 
-def same(got: bytes | None, want: bytes | None) -> bool:
+def same(got: bytes | bytearray | memoryview | None, want: bytes | None) -> bool:
     """Whether two contents are equal. If not, fails and says where they differ, without printing all of them: on a machine
     of continuous integration pytest's own comparison of two megabytes takes minutes."""
     if got == want:
@@ -76,10 +76,10 @@ def same(got: bytes | None, want: bytes | None) -> bool:
     if got is None:
         pytest.fail("there is nothing")
     if want is None:
-        pytest.fail(f"there is something: {printable(got[:60])}")
+        pytest.fail(f"there is something: {printable(bytes(got[:60]))}")
     differing = next((i for i, (a, b) in enumerate(zip(got, want, strict=False)) if a != b), min(len(got), len(want)))
     pytest.fail(
-        f'{len(got)} bytes instead of {len(want)}, equal up to byte {differing}, then "{printable(got[differing:][:30])}" '
+        f'{len(got)} bytes instead of {len(want)}, equal up to byte {differing}, then "{printable(bytes(got[differing:][:30]))}" '
         f'instead of "{printable(want[differing:][:30])}"'
     )
 
