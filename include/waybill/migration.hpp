@@ -135,6 +135,7 @@ struct ImportedItem {
   std::string origin;  ///< a JSON object: everything that the other ledger has of it, without secrets
   /// Where the other program has put it, in a migration with a key template: it stays there. "": at its own key.
   Key destination_key = {};
+  std::string partition = {};  ///< of the item, as the source would list it
 };
 
 /// A reference that another program says it has switched.
@@ -169,7 +170,7 @@ struct ImportReport {
   int64_t references_refuted = 0;    ///< it shows something else: the old value (original), or another (conflict)
   int64_t references_known = 0;      ///< this ledger has switched them before: they stay as they are
   int64_t notes = 0;      ///< that were not there from an earlier import of the same file
-  bool is_repeated = false;  ///< the same file was imported to its end before: nothing was written
+  bool is_repeated = false;  ///< the same file was imported to its end before, by the same catalog: nothing was written
 };
 
 /// An import under way: it owns the ledger until it is destroyed. Used by one thread. What was added stays if the import is
@@ -177,18 +178,21 @@ struct ImportReport {
 class Import {
  public:
   virtual ~Import();
-  /// Takes items over, all that the other ledger has in ascending order of keys, a thousand or so at a time. Each goes into
-  /// the ledger unless a run has met it; for those said to be copied the destination's listing is walked in step. An audit
-  /// event keeps `origin`. Errors: invalid_argument (keys do not ascend; another state); tracker, fenced; those of listing.
+  /// Takes items over, all that the other ledger has in ascending order of partitions and keys, a thousand or so at a time.
+  /// Each goes into the ledger unless a run has met it; for those said to be copied the destination's listing is walked in
+  /// step, or, of items in a partition, the destination asked for each. An audit event keeps `origin`.
+  /// Errors: invalid_argument (they do not ascend; another state); tracker, fenced; those of listing.
   virtual void add(std::span<const ImportedItem> items) = 0;
-  /// Takes over what was switched. Each old value is journalled; the catalog is read, and what it shows decides. Any order.
-  /// Errors: failed_precondition/configuration (the migration has no catalog, or that lists no reference); the catalog's.
+  /// Takes over what was switched, after the items. Each old value is journalled; the catalog is read, and what it shows
+  /// decides. Any order. Errors: failed_precondition/configuration (the migration has no catalog, or that lists no reference, or
+  /// has none of the first records); the catalog's.
   virtual void add_references(std::span<const ImportedReference> references) = 0;
   /// Keeps notes as events, in the same order each time.
   virtual void note(std::span<const ImportedNote> notes) = 0;
   /// The end, as an audit event. Only after it the file counts as imported.
   virtual ImportReport finish() = 0;
-  /// Whether the same file has been imported to its end before: then nothing need be added.
+  /// Whether the same file has been imported to its end before, and, where there is a catalog, its references by that: then
+  /// nothing need be added.
   virtual bool is_repeated() const = 0;
 };
 

@@ -139,7 +139,19 @@ ImportedItem imported_item(const py::dict& fields) {
   item.failed_at_ms = fields["failed_at_ms"].cast<int64_t>();
   item.origin = fields["origin"].cast<std::string>();
   item.destination_key = fields["destination_key"].cast<std::string>();
+  item.partition = fields["partition"].cast<std::string>();
   return item;
+}
+
+ImportedReference imported_reference(const py::dict& fields) {
+  ImportedReference reference;
+  reference.record = fields["record"].cast<std::string>();
+  reference.partition = fields["partition"].cast<std::string>();
+  reference.partition_name = fields["partition_name"].cast<std::string>();
+  reference.old_value = fields["old_value"].cast<std::string>();
+  reference.new_value = fields["new_value"].cast<std::string>();
+  reference.origin = fields["origin"].cast<std::string>();
+  return reference;
 }
 
 ImportedNote imported_note(const py::dict& fields) {
@@ -321,6 +333,13 @@ void add_migration(py::module_& module) {
              unlocked([&] { handle.get().add(items); });
            },
            py::arg("items"))
+      .def("add_references",
+           [](const ImportHandle& handle, const std::vector<py::dict>& rows) {
+             std::vector<ImportedReference> references;
+             for (const py::dict& row : rows) references.push_back(imported_reference(row));
+             unlocked([&] { handle.get().add_references(references); });
+           },
+           py::arg("references"))
       .def("note",
            [](const ImportHandle& handle, const std::vector<py::dict>& rows) {
              std::vector<ImportedNote> notes;

@@ -164,6 +164,10 @@ py::dict to_dict(const ImportReport& report) {
   out["pending"] = report.pending;
   out["known"] = report.known;
   out["unchanged"] = report.unchanged;
+  out["references"] = report.references;
+  out["references_confirmed"] = report.references_confirmed;
+  out["references_refuted"] = report.references_refuted;
+  out["references_known"] = report.references_known;
   out["notes"] = report.notes;
   out["is_repeated"] = report.is_repeated;
   return out;

@@ -303,6 +303,7 @@ class Migration(LedgerReader):
             self._core.set_key_template(key_template)
         if transform is not None:
             self._core.set_transform(_core.adapt_transform(transform))
+        self._has_catalog = catalog is not None
         if catalog is not None:
             opened = open_catalog(catalog) if isinstance(catalog, str) else catalog
             self._core.set_catalog(core_catalog(opened), catalog if isinstance(catalog, str) else "")
@@ -572,7 +573,8 @@ class Migration(LedgerReader):
 
         What it says to be copied is a claim: an item becomes copied only if the destination shows an object of its size. Where
         each item came from is kept in audit events. The same file again changes nothing; one that has gone on adds what
-        is new, and what a run has met stays as it is. Docs: docs/import.md.
+        is new, and what a run has met stays as it is. What it says to be switched is taken over where this migration has
+        a catalog, and that shows it: then `rollback` takes it back. Docs: docs/import.md.
 
         Parameters
         ----------
@@ -588,7 +590,7 @@ class Migration(LedgerReader):
         InvalidArgumentError
             It is no such ledger (the table or column that it lacks is named), or about other places.
         FailedPreconditionError
-            It is truncated or damaged.
+            It is truncated or damaged; or the catalog has no reference, or none of the records that were switched.
         LockedError
             It is being written, or a run of this migration is under way.
         """
@@ -612,14 +614,21 @@ class Migration(LedgerReader):
                 if not core.is_repeated:
                     for items in _batches(asdict(item) for item in chain(first, rows)):
                         core.add(items)
+                    legacy.count_references()
+                    if self._has_catalog:
+                        for references in _batches(asdict(reference) for reference in legacy.references()):
+                            core.add_references(references)
                     for notes in _batches(asdict(note) for note in legacy.notes()):
                         core.note(notes)
                     legacy.check_unchanged()
                 fields = core.finish()
             finally:
                 core.close()
+            left = 0 if self._has_catalog else legacy.switched - legacy.incomplete
             return ImportReport(
-                **fields,
+                **fields | {"references": legacy.switched},
+                references_incomplete=legacy.incomplete,
+                references_left=left,
                 outside=legacy.outside,
                 elsewhere=legacy.elsewhere,
                 format=legacy.format,

@@ -629,10 +629,23 @@ class ImportReport:
         Records about other places than this migration's; left out.
     elsewhere : int
         Of pending: copied by the other tool to another key than the item's own.
+    references : int
+        Said to be switched: references_confirmed + references_refuted + references_known + references_incomplete +
+        references_left.
+    references_confirmed : int
+        The catalog shows the new value: updated, and `Migration.rollback` takes them back.
+    references_refuted : int
+        The catalog shows something else: the old value (original), another (conflict), or no such record (vanished).
+    references_known : int
+        This ledger knows of their switch already: they stay as they are.
+    references_incomplete : int
+        The other ledger lacks the record's id, or one of two different values: told by a warning among the events each.
+    references_left : int
+        Not taken over, as the migration has no catalog that could confirm them: import the same file again with one.
     notes : int
         Runs, errors, lines of logs that were kept as events.
     is_repeated : bool
-        The same file was imported before; nothing was written.
+        The same file was imported before, with the same catalog; nothing was written.
     """
 
     items: int
@@ -644,6 +657,12 @@ class ImportReport:
     unchanged: int
     outside: int
     elsewhere: int
+    references: int
+    references_confirmed: int
+    references_refuted: int
+    references_known: int
+    references_incomplete: int
+    references_left: int
     notes: int
     is_repeated: bool
     format: str

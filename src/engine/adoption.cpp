@@ -19,12 +19,14 @@ bool is_same(const ItemRecord& known, const ItemRecord& now) {
 
 }  // namespace
 
-Adoption::Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin, bool has_template)
+Adoption::Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin, bool has_template,
+                   std::string catalog)
     : destination_(destination),
       tracker_(tracker),
       epoch_(epoch),
       origin_(origin),
       has_template_(has_template),
+      catalog_(std::move(catalog)),
       bodies_(Options{}.body_budget_bytes),
       scope_{cancel_, bodies_, "", epoch, [](LogLevel, std::string_view) {}, [](std::string_view, uint64_t) {}},
       retry_(Options{}) {
@@ -44,7 +46,7 @@ void Adoption::find_earlier() {
     const std::vector<Event> events = tracker_.events(after, events_page);
     for (const Event& event : events) {
       if (event.data.find(ours) == std::string::npos) continue;
-      if (event.data.find("\"action\":\"import-end\"") != std::string::npos) report_.is_repeated = true;
+      if (is_end_of_same(event)) report_.is_repeated = true;
       if (event.data.find("\"action\":\"import-note\"") != std::string::npos) ++notes_before_;
     }
     if (events.size() < events_page) return;
@@ -52,22 +54,31 @@ void Adoption::find_earlier() {
   }
 }
 
+// An import without a catalog has left what was switched for one with it.
+bool Adoption::is_end_of_same(const Event& event) const {
+  if (event.data.find("\"action\":\"import-end\"") == std::string::npos) return false;
+  const std::string named = json_object({{"catalog", catalog_}});
+  return catalog_.empty() || event.data.find(named.substr(1, named.size() - 2)) != std::string::npos;
+}
+
 void Adoption::check_order(const ImportedItem& item) {
+  const ItemId id{item.partition, item.key, ""};
   const bool is_known_state = item.state == ItemState::copied || item.state == ItemState::failed || item.state == ItemState::pending;
-  if (item.key.empty() || !is_known_state || (last_ && item.key <= *last_)) {
+  if (item.key.empty() || !is_known_state || (last_ && id <= *last_)) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                "imported items have keys that ascend, and are copied, failed or pending: \"" + printable(item.key) + "\", " +
-                    to_string(item.state) + (last_ ? ", after \"" + printable(*last_) + "\"" : ""));
+                "imported items ascend by partition and key, and are copied, failed or pending: \"" + printable(item.key) + "\", " +
+                    to_string(item.state) + (last_ ? ", after \"" + printable(last_->key) + "\"" : ""));
   }
   if (!item.destination_key.empty() && !has_template_) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
                 "\"" + printable(item.key) + "\" has a destination key of its own: that takes a migration with a key template");
   }
-  last_ = item.key;
+  last_ = id;
 }
 
 std::optional<Item> Adoption::at_destination(const ImportedItem& item) {
-  if (!there_) {
+  // A walk goes through all keys once, and partitions begin anew.
+  if (!there_ || !item.partition.empty()) {
     CallContext context(scope_);
     return destination_.stat(item.destination_key.empty() ? item.key : item.destination_key, context);
   }
@@ -88,7 +99,7 @@ std::optional<ItemChange> Adoption::take(const ImportedItem& item, const std::op
   }
   ItemChange change;
   ItemRecord& record = change.record;
-  record.id.key = item.key;
+  record.id = {item.partition, item.key, ""};
   record.stamp.size = item.size;
   record.state = item.state;
   int64_t* counted = item.state == ItemState::failed ? &report_.failed : &report_.pending;
@@ -126,7 +137,7 @@ void Adoption::add(std::span<const ImportedItem> items) {
     std::vector<ItemId> ids;
     for (const ImportedItem& item : some) {
       check_order(item);
-      ids.push_back({"", item.key, ""});
+      ids.push_back({item.partition, item.key, ""});
     }
     const std::vector<std::optional<ItemRecord>> known = tracker_.lookup(ids);
     Batch batch;
@@ -163,18 +174,27 @@ void Adoption::note(std::span<const ImportedNote> notes) {
   if (!batch.empty()) commit(std::move(batch));
 }
 
-ImportReport Adoption::finish() {
+ImportReport Adoption::finish(const ImportReport& switched) {
   if (report_.is_repeated) return report_;
+  report_.references = switched.references;
+  report_.references_confirmed = switched.references_confirmed;
+  report_.references_refuted = switched.references_refuted;
+  report_.references_known = switched.references_known;
   Batch batch;
   std::string text = "import of " + printable(origin_.file) + " (" + origin_.format + ", SHA-256 " + origin_.sha256 + ") by " +
                      printable(origin_.who) + " has come to its end: " + std::to_string(report_.items) + " items, " +
                      std::to_string(report_.confirmed) + " confirmed by the destination, " + std::to_string(report_.refuted) +
                      " not";
+  if (report_.references > 0) {
+    text += "; " + std::to_string(report_.references) + " references, " + std::to_string(report_.references_confirmed) +
+            " confirmed by the catalog, " + std::to_string(report_.references_refuted) + " not";
+  }
   add_event(batch, EventKind::audit, LogLevel::info, std::move(text),
             json_object({{"action", "import-end"},
                          {"import", origin_.sha256},
                          {"file", origin_.file},
                          {"format", origin_.format},
+                         {"catalog", catalog_},
                          {"who", origin_.who}}));
   commit(std::move(batch));
   return report_;

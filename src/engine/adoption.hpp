@@ -19,17 +19,19 @@ namespace waybill::internal {
 /// For the owner of the ledger; one thread.
 class Adoption {
  public:
-  /// `has_template`: destination keys are those of a key template.
-  Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin, bool has_template);
+  /// `has_template`: destination keys are those of a key template. `catalog`: identity of that which references are confirmed
+  /// by, "" if they are not.
+  Adoption(Destination& destination, Tracker& tracker, uint64_t epoch, const ImportOrigin& origin, bool has_template, std::string catalog);
 
-  /// As the members of Import.
+  /// As the members of Import. `switched`: what became of references.
   void add(std::span<const ImportedItem> items);
   void note(std::span<const ImportedNote> notes);
-  ImportReport finish();
+  ImportReport finish(const ImportReport& switched);
   bool is_repeated() const noexcept { return report_.is_repeated; }
 
  private:
   void find_earlier();
+  bool is_end_of_same(const Event& event) const;
   void check_order(const ImportedItem& item);
   std::optional<Item> at_destination(const ImportedItem& item);
   std::optional<ItemChange> take(const ImportedItem& item, const std::optional<ItemRecord>& known);
@@ -41,12 +43,13 @@ class Adoption {
   const uint64_t epoch_;
   const ImportOrigin origin_;
   const bool has_template_;
+  const std::string catalog_;
   CancelSource cancel_;
   BodyPool bodies_;
   RunScope scope_;
   RetryPolicy retry_;
   std::optional<ItemCursor> there_;  // nothing where the listing is in no order
-  std::optional<Key> last_;
+  std::optional<ItemId> last_;
   int64_t notes_before_ = 0;  // that an import which was broken off has kept already
   int64_t notes_seen_ = 0;
   ImportReport report_;

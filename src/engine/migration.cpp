@@ -316,7 +316,7 @@ class LeasedImport final : public Import {
         catalog_(std::move(catalog)),
         tracker_(std::move(tracker)),
         lease_(*tracker_, Options{}),
-        adoption_(*destination_, *tracker_, lease_.epoch(), origin, has_template) {
+        adoption_(*destination_, *tracker_, lease_.epoch(), origin, has_template, catalog_ ? catalog_->identity() : "") {
     if (catalog_) references_.emplace(*catalog_, *source_, *tracker_, lease_.epoch(), origin);
   }
 
@@ -329,14 +329,7 @@ class LeasedImport final : public Import {
     references_->add(references, switched_);
   }
   void note(std::span<const ImportedNote> notes) override { adoption_.note(notes); }
-  ImportReport finish() override {
-    ImportReport report = adoption_.finish();
-    report.references = switched_.references;
-    report.references_confirmed = switched_.references_confirmed;
-    report.references_refuted = switched_.references_refuted;
-    report.references_known = switched_.references_known;
-    return report;
-  }
+  ImportReport finish() override { return adoption_.finish(switched_); }
   bool is_repeated() const override { return adoption_.is_repeated(); }
 
  private:
@@ -362,6 +355,7 @@ std::unique_ptr<Import> Migration::begin_import(const ImportOrigin& origin) {
   }
   refuse_nested(source(), destination());
   check_stores(*this);
+  if (impl_->catalog) impl_->catalog->check(CatalogAccess::read, Context::background());
   Tracker& tracker = impl_->opened_tracker();
   if (const std::optional<MigrationInfo> known = tracker.migration()) impl_->take_up(*known);
   impl_->check_keys(tracker);

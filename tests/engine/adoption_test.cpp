@@ -9,6 +9,7 @@
 #include <atomic>
 
 #include "engine/support.hpp"
+#include "support/memory_catalog.hpp"
 
 namespace waybill::testing {
 namespace {
@@ -156,6 +157,40 @@ TEST_F(Importing, ItIsIdempotent) {
   const ImportReport late = import(items, 'c');
   EXPECT_EQ(late.known, 2);
   EXPECT_EQ(row("a")->state, ItemState::copied) << "what a run has met is not overwritten";
+}
+
+TEST_F(Importing, ItemsOfPartitionsAreFoundWhereverTheirKeysAre) {
+  write(to.path("a"), "content");
+  write(to.path("b"), "content");
+  std::vector<ImportedItem> items = {claim("b", 7), claim("a", 7), claim("c", 7)};
+  items[0].partition = "1";
+  items[1].partition = items[2].partition = "2";
+  const ImportReport report = import(items);
+  EXPECT_EQ(report.confirmed, 2);
+  EXPECT_EQ(report.refuted, 1);
+  const ItemId id{"2", "a", ""};
+  EXPECT_EQ(open_tracker(ledger, OpenMode::read_only)->lookup({&id, 1}).front()->state, ItemState::copied);
+  EXPECT_EQ(import(items, 'b').unchanged, 3);
+  std::swap(items[0], items[1]);
+  EXPECT_THROW(import(items, 'c'), Error);
+}
+
+TEST_F(Importing, AnImportWithoutACatalogLeavesReferencesForOneWithIt) {
+  write(from.path("a"), "content");
+  const std::vector<ImportedItem> items = {claim("a", 7)};
+  EXPECT_FALSE(import(items).is_repeated);
+  Migration job = migration();
+  const auto catalog = std::make_shared<MemoryCatalog>();
+  job.set_catalog(catalog);
+  const ImportOrigin origin{"old.db", std::string(64, 'a'), "s1", "tester@host"};
+  {
+    const auto later = job.begin_import(origin);
+    EXPECT_FALSE(later->is_repeated());
+    later->add(items);
+    EXPECT_EQ(later->finish().unchanged, 1);
+  }
+  EXPECT_TRUE(job.begin_import(origin)->is_repeated());
+  EXPECT_TRUE(import(items).is_repeated) << "a catalog that is not named asks for nothing";
 }
 
 TEST_F(Importing, AnImportThatWasBrokenOffGoesOn) {

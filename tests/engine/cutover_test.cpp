@@ -417,6 +417,62 @@ TEST_F(Cutovers, WhatAnotherProgramSwitchedIsConfirmedByReadingAndCanBeTakenBack
   EXPECT_EQ(catalog->writes(), 1u);
 }
 
+TEST_F(Cutovers, WhatAnotherProgramSwitchedBelongsToTheItemAndThePartitionThatTheCatalogSays) {
+  back_up(2);
+  catalog->set(record(0), "https://my-bucket.example.com/0");
+  const std::vector<ImportedReference> switched = {
+      {record(0), "account of old", "", old_url(key(0)), "https://my-bucket.example.com/0", ""},
+      {record(0), "account of old", "", "said twice", "https://my-bucket.example.com/0", ""}};
+  Migration importing = migration();
+  const auto import = importing.begin_import({"old.db", std::string(64, 'a'), "s1", "me@here"});
+  import->add_references(switched);
+  const ImportReport report = import->finish();
+  EXPECT_EQ(report.references_confirmed, 1);
+  EXPECT_EQ(report.references_known, 1);
+  EXPECT_EQ(reference(record(0))->partition, catalog->records().at(record(0)).partition);
+  EXPECT_EQ(reference(record(0))->item.key, key(0));
+  EXPECT_EQ(reference(record(0))->item.partition, "") << "where the copy has it";
+  ASSERT_EQ(journal(record(0)).size(), 1u);
+  EXPECT_EQ(journal(record(0))[0].old, old_url(key(0)));
+}
+
+TEST_F(Cutovers, WhatWasOnlySaidAtFirstIsTakenOverOnceItIsSo) {
+  back_up(3);
+  const std::vector<ImportedReference> switched = {{record(0), "", "", old_url(key(0)), "https://my-bucket.example.com/0", ""}};
+  const auto imported = [&](char digest) {
+    Migration importing = migration();
+    const auto import = importing.begin_import({"old.db", std::string(64, digest), "s1", "me@here"});
+    EXPECT_FALSE(import->is_repeated());
+    import->add_references(switched);
+    return import->finish();
+  };
+  EXPECT_EQ(imported('a').references_refuted, 1);
+  EXPECT_EQ(imported('b').references_known, 1);
+  catalog->set(record(0), "https://my-bucket.example.com/0");
+  EXPECT_EQ(imported('c').references_confirmed, 1);
+  EXPECT_EQ(journal(record(0)).size(), 2u);
+  EXPECT_EQ(roll_back().exit_code, 0);
+  EXPECT_EQ(catalog->value(record(0)), old_url(key(0)));
+  EXPECT_EQ(imported('d').references_known, 1) << "what was taken back is not switched because a ledger says so";
+}
+
+TEST_F(Cutovers, ACatalogWithNoneOfTheRecordsIsNotWhatWasSwitched) {
+  back_up(2);
+  const std::vector<ImportedReference> elsewhere = {{"a0B1", "", "", old_url(key(0)), "https://my-bucket.example.com/0", ""}};
+  const ImportOrigin origin{"old.db", std::string(64, 'a'), "s1", "me@here"};
+  {
+    Migration importing = migration();
+    const auto import = importing.begin_import(origin);
+    const Error error = error_of([&] { import->add_references(elsewhere); });
+    EXPECT_EQ(error.error_class(), ErrorClass::configuration);
+    EXPECT_NE(error.message().find("none of the first 1 records"), std::string::npos) << error.message();
+    EXPECT_FALSE(reference("a0B1"));
+    import->finish();
+  }
+  Migration importing = migration();
+  EXPECT_TRUE(importing.begin_import(origin)->is_repeated());
+}
+
 TEST_F(Cutovers, ACatalogThatChangesWhatItIsGivenEndsTheRunWithItsFirstBatch) {
   MemoryCatalog::Options small;
   small.max_batch = 5;

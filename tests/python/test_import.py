@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -19,28 +20,16 @@ import pytest
 
 import waybill
 from waybill import legacy
+from waybill.legacy import ledger as ledgers
+from waybill.legacy import s1, s4
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from s1_ledger import LATER, S1, add_file, insert
 
 CommandLine = Any  # the class of conftest.py, which has no name that tests can import
 
 OLD = 1_577_836_800  # 2020, in seconds
-LATER = "2021-06-01T12:00:00"
-
-S1 = """
-CREATE TABLE file_migrations (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, doclist_entry_id TEXT NOT NULL UNIQUE, account_id TEXT NOT NULL,
-  account_name TEXT NOT NULL, original_url TEXT NOT NULL, your_s3_key TEXT NOT NULL, your_s3_url TEXT NOT NULL,
-  file_name TEXT NOT NULL, file_size_bytes INTEGER, file_hash TEXT, backup_timestamp TEXT NOT NULL,
-  last_modified_sf TEXT, migration_phase INTEGER NOT NULL DEFAULT 1, salesforce_updated INTEGER NOT NULL DEFAULT 0,
-  created_date TEXT NOT NULL, updated_date TEXT NOT NULL);
-CREATE TABLE migration_runs (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, run_type TEXT NOT NULL, start_time TEXT NOT NULL, end_time TEXT,
-  total_files_processed INTEGER DEFAULT 0, successful_files INTEGER DEFAULT 0, failed_files INTEGER DEFAULT 0,
-  new_files INTEGER DEFAULT 0, updated_files INTEGER DEFAULT 0, skipped_files INTEGER DEFAULT 0,
-  status TEXT DEFAULT 'running', error_message TEXT, config_snapshot TEXT);
-CREATE TABLE migration_errors (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER, doclist_entry_id TEXT, error_type TEXT NOT NULL,
-  error_message TEXT NOT NULL, original_url TEXT, timestamp TEXT NOT NULL);
-"""
 
 S4 = """
 CREATE TABLE migrations (
@@ -56,31 +45,6 @@ CREATE TABLE migration_logs (
   id INTEGER PRIMARY KEY AUTOINCREMENT, migration_id TEXT NOT NULL, timestamp TEXT NOT NULL,
   level TEXT NOT NULL DEFAULT 'info', message TEXT NOT NULL, created_at TEXT DEFAULT CURRENT_TIMESTAMP);
 """
-
-
-def insert(database: sqlite3.Connection, table: str, **values: object) -> None:
-    marks = ", ".join("?" * len(values))
-    database.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
-
-
-def add_file(database: sqlite3.Connection, path: Path, key: str, **more: object) -> None:
-    number = database.execute("SELECT count(*) FROM file_migrations").fetchone()[0]
-    values: dict[str, object] = {
-        "doclist_entry_id": f"a0B{number:06}",
-        "account_id": "0013D00000AbcDef",
-        "account_name": "Acme Ünlimited",
-        "original_url": path.as_uri(),
-        "your_s3_key": key,
-        "your_s3_url": f"https://yours.s3.amazonaws.com/{key}",
-        "file_name": path.name,
-        "file_size_bytes": path.stat().st_size if path.exists() else 7,
-        "file_hash": hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None,
-        "backup_timestamp": LATER,
-        "last_modified_sf": "2020-12-31T00:00:00.000+0000",
-        "created_date": LATER,
-        "updated_date": LATER,
-    }
-    insert(database, "file_migrations", **(values | more))
 
 
 def keys_of(tree: Path) -> list[str]:
@@ -168,19 +132,19 @@ def test_every_column_is_on_record_and_says_where_it_came_from(cli: CommandLine,
     assert "@" in end["who"]
     rows = [row for event in events for row in event["data"].get("rows", ())]
     [record] = rows[0]["file_migrations"]
-    assert set(record) == set(legacy._COLUMNS["s1"]["file_migrations"])
+    assert set(record) == set(s1.S1Ledger.columns["file_migrations"])
     assert record["account_name"] == "Acme Ünlimited"
     [run] = [event for event in events if event["data"]["action"] == "import-note"]
-    assert set(run["data"]["origin"]["migration_runs"]) == set(legacy._COLUMNS["s1"]["migration_runs"])
+    assert set(run["data"]["origin"]["migration_runs"]) == set(s1.S1Ledger.columns["migration_runs"])
     assert "interrupted" in run["text"], "nothing says that it ended"
 
 
 def test_the_documented_columns_are_all_of_them() -> None:
     text = (Path(__file__).parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
-    for tables in legacy._COLUMNS.values():
-        for columns in tables.values():
+    for kind in (s1.S1Ledger, s4.S4Ledger):
+        for columns in kind.columns.values():
             assert not [column for column in columns if f"{column}`" not in text]
-    for word in legacy.STATES:
+    for word in s4.STATES:
         assert f"`{word}`" in text
 
 
@@ -370,12 +334,9 @@ def make_s4(path: Path, rows: list[dict[str, Any]]) -> Path:
                 start_time=row["startTime"],
                 end_time=row.get("endTime"),
                 errors=json.dumps(row.get("errors", [])),
-                **{f"stats_{legacy._snake(name)}": stats.get(name, 0) for name in legacy._JSON_STATS},
+                **{f"stats_{s4._snake(name)}": stats.get(name, 0) for name in s4._JSON_STATS},
                 reconciliation_status=found.get("status"),
-                **{
-                    f"reconciliation_{legacy._snake(name)}": json.dumps(found.get(name, []))
-                    for name in legacy._JSON_LISTS
-                },
+                **{f"reconciliation_{s4._snake(name)}": json.dumps(found.get(name, [])) for name in s4._JSON_LISTS},
             )
         insert(database, "migration_logs", migration_id="m-2", timestamp="2025-01-02", level="warn", message="slow")
     database.close()
@@ -423,8 +384,8 @@ def test_a_json_ledger_that_is_none_is_refused(cli: CommandLine, tree: Path) -> 
     file.write_text("[]")
     assert "has no migration from" in refusal_of_json(cli, tree, file)[1]
     with pytest.raises(waybill.FailedPreconditionError, match="no JSON"):
-        list(legacy._elements(write(file, '[{"a": 1} {"a": 2}]')))
-    assert list(legacy._elements(write(file, ' [ {"a": 1} , 2 ,[3]] '))) == [{"a": 1}, 2, [3]]
+        list(s4._elements(write(file, '[{"a": 1} {"a": 2}]')))
+    assert list(s4._elements(write(file, ' [ {"a": 1} , 2 ,[3]] '))) == [{"a": 1}, 2, [3]]
 
 
 def refusal_of_json(cli: CommandLine, tree: Path, file: Path) -> tuple[int, str]:
@@ -463,11 +424,11 @@ def test_addresses_of_objects_become_keys() -> None:
 
 
 def test_times_are_the_earliest_that_they_can_be() -> None:
-    assert legacy._earliest_ms("1970-01-02T00:00:00Z") == 86_400_000
-    assert legacy._earliest_ms("1970-01-02T02:00:00+02:00") == 86_400_000
-    assert legacy._earliest_ms("1970-01-02T14:00:00") == 86_400_000
+    assert ledgers.earliest_ms("1970-01-02T00:00:00Z") == 86_400_000
+    assert ledgers.earliest_ms("1970-01-02T02:00:00+02:00") == 86_400_000
+    assert ledgers.earliest_ms("1970-01-02T14:00:00") == 86_400_000
     for nonsense in (None, 5, "", "yesterday", "0001-01-01T00:00:00", "2021-13-01"):
-        assert legacy._earliest_ms(nonsense) is None
+        assert ledgers.earliest_ms(nonsense) is None
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:

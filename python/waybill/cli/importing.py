@@ -12,6 +12,7 @@ import typer
 from waybill import ImportReport, Options
 from waybill.cli.moving import KeyTemplate, open_migration
 from waybill.cli.output import Output
+from waybill.cli.switching import CatalogUrl
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line, utf8
 from waybill.options import LedgerFormat
 from waybill.text import count, json_line
@@ -34,6 +35,7 @@ def _import(
         str | None, typer.Option("--name", metavar="TEXT", callback=utf8, help="A name of the migration, for people.")
     ] = None,
     key_template: KeyTemplate = None,
+    catalog: CatalogUrl = None,
     format: Annotated[
         LedgerFormat,
         typer.Option(
@@ -51,9 +53,11 @@ def _import(
     waybill import old.db --from s3://old --to s3://new --tracker new.db
 
     What that ledger says to be copied is believed as far as the destination shows it. The same file again changes
-    nothing.
+    nothing. References that it has switched are taken over with --catalog, as far as that shows them; the command
+    rollback then takes them back.
     """
-    report = open_migration(source, destination, tracker, name, Options(), key_template).import_ledger(file, format)
+    migration = open_migration(source, destination, tracker, name, Options(), key_template, catalog)
+    report = migration.import_ledger(file, format)
     output = Output()
     if json:
         output.line(json_line(dataclasses.asdict(report)))
@@ -79,9 +83,18 @@ def _show(report: ImportReport, tracker: str, output: Output) -> None:
         ("known", report.known, "a run has met them already"),
         ("unchanged", report.unchanged, "as an earlier import had them"),
         ("left out", report.outside, "about other places"),
+        ("switched", report.references, "references, as that ledger says"),
+        ("  shown", report.references_confirmed, "by the catalog: the command rollback takes them back"),
+        ("  not shown", report.references_refuted, "by the catalog: see the command references"),
+        ("  known", report.references_known, "this ledger knows of their switch already"),
+        ("  unclear", report.references_incomplete, "without an id, an old or a new value: see the command logs"),
         ("notes", report.notes, "runs, errors and log lines, kept as events"),
     ]
     for label, number, note in rows:
         if number or label == "items":
-            output.line(f"{label:<10}{count(number):>12}  {note}".rstrip())
+            output.line(f"{label:<12}{count(number):>10}  {note}".rstrip())
+    if report.references_left:
+        number = report.references_left
+        were = "reference was" if number == 1 else "references were"
+        output.line(f"{count(number)} {were} switched by it: give --catalog to take them over")
     output.line(f"next: {command_line('run', tracker)}")
