@@ -13,11 +13,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from waybill import _core
 from waybill.catalogs import Catalog, core_catalog, open_catalog
@@ -61,7 +59,6 @@ Progress = bool | Callable[[Snapshot], object] | None
 _SLICE_MS = 100
 _PROGRESS_SECONDS = 0.5
 _EVENTS_AT_ONCE = 1000
-_IMPORTED_AT_ONCE = 1000
 _EXIT_SECONDS = 10.0
 _DAY_MS = 24 * 3600 * 1000
 
@@ -295,6 +292,7 @@ class Migration(LedgerReader):
             places = place_of(source, "source", SOURCE_WANTED), place_of(destination, "destination", DESTINATION_WANTED)
             self._core = _core.Migration(*places, ledger)
             self._places = (os.fsdecode(source), os.fsdecode(destination))
+        self._source = source
         self._options = (options or Options())._to_core()
         if name is not None:
             self._core.set_name(name)
@@ -303,10 +301,9 @@ class Migration(LedgerReader):
             self._core.set_key_template(key_template)
         if transform is not None:
             self._core.set_transform(_core.adapt_transform(transform))
-        self._has_catalog = catalog is not None
-        if catalog is not None:
-            opened = open_catalog(catalog) if isinstance(catalog, str) else catalog
-            self._core.set_catalog(core_catalog(opened), catalog if isinstance(catalog, str) else "")
+        self._catalog = open_catalog(catalog) if isinstance(catalog, str) else catalog
+        if self._catalog is not None:
+            self._core.set_catalog(core_catalog(self._catalog), catalog if isinstance(catalog, str) else "")
 
     def start(self) -> Run:
         """Begin a copy, or carry on with the one that did not end.
@@ -594,7 +591,7 @@ class Migration(LedgerReader):
         LockedError
             It is being written, or a run of this migration is under way.
         """
-        from waybill.legacy import open_legacy  # noqa: PLC0415 (few need sqlite3)
+        from waybill.importing import import_ledger  # noqa: PLC0415 (few need sqlite3)
 
         path = Path(os.fsdecode(file))
         ledger = Path(self._tracker.removeprefix("sqlite://"))
@@ -602,38 +599,16 @@ class Migration(LedgerReader):
             raise InvalidArgumentError(
                 f"{path} is the ledger of this migration itself", code="invalid_argument", error_class="configuration"
             )
-        with open_legacy(path, format, *self._places) as legacy:
-            legacy.keeps_keys = self._has_key_template()
-            rows = legacy.items()
-            first = list(islice(rows, 1))  # before anything is made: it may be refused
-            job = self._core.begin_import(str(path), legacy.sha256, legacy.format, this_user() if who is None else who)
-            while not job.wait(_SLICE_MS):
-                pass
-            core = job.take()
-            try:
-                if not core.is_repeated:
-                    for items in _batches(asdict(item) for item in chain(first, rows)):
-                        core.add(items)
-                    legacy.count_references()
-                    if self._has_catalog:
-                        for references in _batches(asdict(reference) for reference in legacy.references()):
-                            core.add_references(references)
-                    for notes in _batches(asdict(note) for note in legacy.notes()):
-                        core.note(notes)
-                    legacy.check_unchanged()
-                fields = core.finish()
-            finally:
-                core.close()
-            left = 0 if self._has_catalog else legacy.switched - legacy.incomplete
-            return ImportReport(
-                **fields | {"references": legacy.switched},
-                references_incomplete=legacy.incomplete,
-                references_left=left,
-                outside=legacy.outside,
-                elsewhere=legacy.elsewhere,
-                format=legacy.format,
-                sha256=legacy.sha256,
-            )
+        return import_ledger(
+            self._core,
+            path,
+            format,
+            who=this_user() if who is None else who,
+            source=self._source,
+            places=self._places,
+            has_key_template=self._has_key_template(),
+            catalog=self._catalog,
+        )
 
     def _has_key_template(self) -> bool:
         """Whether destination keys are made by a template, said here or kept by the ledger."""
@@ -740,11 +715,6 @@ class Migration(LedgerReader):
             yield ledger
         finally:
             ledger.close()
-
-
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while batch := list(islice(rows, _IMPORTED_AT_ONCE)):
-        yield batch
 
 
 def _started(job: _core.StartJob) -> Run:

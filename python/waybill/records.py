@@ -630,7 +630,7 @@ class ImportReport:
     elsewhere : int
         Of pending: copied by the other tool to another key than the item's own.
     references : int
-        Said to be switched: references_confirmed + references_refuted + references_known + references_incomplete +
+        Said to be switched, and references_found: references_confirmed + references_refuted + references_known + references_incomplete +
         references_left.
     references_confirmed : int
         The catalog shows the new value: updated, and `Migration.rollback` takes them back.
@@ -638,6 +638,8 @@ class ImportReport:
         The catalog shows something else: the old value (original), another (conflict), or no such record (vanished).
     references_known : int
         This ledger knows of their switch already: they stay as they are.
+    references_found : int
+        Not said to be switched, and the catalog shows their new value all the same: taken over as those that are.
     references_incomplete : int
         The other ledger lacks the record's id, or one of two different values: told by a warning among the events each.
     references_left : int
@@ -661,6 +663,7 @@ class ImportReport:
     references_confirmed: int
     references_refuted: int
     references_known: int
+    references_found: int
     references_incomplete: int
     references_left: int
     notes: int

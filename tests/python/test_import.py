@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import sys
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -447,3 +448,38 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         return used
 
     assert peak(8_000) < peak(1_000) + 200_000
+
+
+def test_items_of_a_catalog_are_addresses_in_accounts(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    url = "https://host/a%20b.pdf?sig=x"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executescript(S1.replace("account_id TEXT NOT NULL", "account_id TEXT"))
+        for account in ("B", "A", None, "B"):
+            add_file(database, Path("/x"), "docs/x", original_url=url, account_id=account)
+        for record in ("a0B000000", "unknown"):
+            insert(
+                database,
+                "migration_errors",
+                doclist_entry_id=record,
+                error_type="download",
+                error_message="404",
+                original_url="https://host/dead",
+                timestamp=LATER,
+            )
+    key = url.encode()
+    for source in ("sqlite:///crm.db?table=t&id=id&url=url", "catalog:crm"):
+        with legacy.open_legacy(path, "auto", source, "s3://new/docs") as ledger:
+            in_none = [(item.partition, item.key, item.state) for item in ledger.items()]
+            ledger.has_accounts = ledger.keeps_keys = True
+            items = list(ledger.items())
+            assert sorted(ledger.accounts()) == ["A", "B"]
+        assert in_none == [(b"", key, "pending"), (b"", b"https://host/dead", "failed")]
+        assert [(item.partition, item.key, item.state) for item in items] == [
+            (b"", key, "copied"),
+            (b"A", key, "copied"),
+            (b"B", key, "copied"),
+            (b"B", b"https://host/dead", "failed"),
+        ], "a failure whose record has no account is met by the run"
+        assert {item.destination_key for item in items} == {b"x", b""}
+        assert len(json.loads(items[-2].origin)["file_migrations"]) == 2

@@ -195,6 +195,17 @@ def test_the_same_again_and_the_same_grown(old: Legacy) -> None:
     assert old.crm.urls() == old.old
 
 
+def test_what_was_switched_and_never_written_down_is_found(old: Legacy) -> None:
+    """That tool marks the records of a run when all of them are switched: one that was killed has marked none."""
+    old.sql("UPDATE file_migrations SET salesforce_updated = 0 WHERE doclist_entry_id >= '001-2'")
+    done = old.told("import", LEDGER, "--from", "old", "--to", "new", "--catalog", old.crm.catalog)
+    assert re.search("^switched +6  references, 4 of them unknown to that ledger$", done, re.MULTILINE), done
+    assert re.search("^  shown +6  ", done, re.MULTILINE), done
+    assert sorted(old.states()) == old.records[:6], "the others are as they were"
+    assert "6 of 6 references restored" in old.told("rollback", "--execute", "--catalog", old.crm.catalog)
+    assert old.crm.urls() == old.old
+
+
 def test_what_lacks_a_value_is_told_and_never_written(old: Legacy) -> None:
     old.sql("UPDATE file_migrations SET original_url = NULL WHERE doclist_entry_id = '001-0'")
     old.sql("UPDATE file_migrations SET your_s3_url = '' WHERE doclist_entry_id = '001-1'")

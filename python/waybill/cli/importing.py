@@ -83,7 +83,12 @@ def _show(report: ImportReport, tracker: str, output: Output) -> None:
         ("known", report.known, "a run has met them already"),
         ("unchanged", report.unchanged, "as an earlier import had them"),
         ("left out", report.outside, "about other places"),
-        ("switched", report.references, "references, as that ledger says"),
+        (
+            "switched",
+            report.references,
+            "references"
+            + (f", {count(report.references_found)} of them unknown to that ledger" if report.references_found else ""),
+        ),
         ("  shown", report.references_confirmed, "by the catalog: the command rollback takes them back"),
         ("  not shown", report.references_refuted, "by the catalog: see the command references"),
         ("  known", report.references_known, "this ledger knows of their switch already"),

@@ -78,6 +78,7 @@ class LegacyLedger:
     elsewhere = 0  # copied, but to another key than the item's own, and that cannot be kept
     switched = 0  # records that it says point at the new place already
     incomplete = 0  # of these, those without their id, or without two different values: not among references()
+    has_accounts = False  # items belong to accounts, as the migration's source lists them
     keeps_keys = False  # the migration has a key template: what was put at another key stays there
 
     def __init__(self, path: Path, source: Place, destination: Place, sha256: str) -> None:
@@ -100,8 +101,16 @@ class LegacyLedger:
         """Items in ascending order of partitions and keys, each once."""
         raise NotImplementedError
 
+    def accounts(self) -> Iterator[str]:
+        """The accounts that its items belong to."""
+        return iter(())
+
     def references(self) -> Iterator[LegacyReference]:
         """What it says to be switched, where it tells all that is needed to take it back."""
+        return iter(())
+
+    def unsaid_references(self) -> Iterator[LegacyReference]:
+        """What it does not say to be switched, and could be taken back if it were."""
         return iter(())
 
     def count_references(self) -> None:

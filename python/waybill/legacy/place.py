@@ -10,6 +10,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 __all__ = ["Place"]
 
 
+_LONGEST_KEY = 65_535
+
+
 @dataclass(frozen=True)
 class Place:
     """A source or destination, as far as keys are concerned."""
@@ -17,10 +20,13 @@ class Place:
     url: str
     bucket: str  # "" for a folder
     prefix: bytes  # with the '/' at its end, or empty; for a folder its absolute path
+    is_of_catalog: bool = False  # items are what references point at, and their keys the values themselves
 
     @classmethod
     def of(cls, url: str) -> Place:
         """The place that a URL of waybill names."""
+        if url.startswith("catalog:") or url.lower().startswith("sqlite://"):
+            return cls(url, "", b"", True)
         if url.startswith("s3://"):
             parts = urlsplit(url)
             return cls(url, parts.netloc, _as_prefix(unquote_to_bytes(parts.path.lstrip("/"))))
@@ -29,6 +35,8 @@ class Place:
 
     def key_of_url(self, url: str) -> bytes | None:
         """The key of an item of this place by its address, or None if it lies elsewhere."""
+        if self.is_of_catalog:
+            return url.encode("utf-8", "surrogateescape")[:_LONGEST_KEY] or None
         if self.bucket == "" and not url.startswith("file://"):
             return self._below(os.fsencode(url))
         try:

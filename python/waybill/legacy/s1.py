@@ -57,30 +57,40 @@ class S1Ledger(DatabaseLedger):
             raise wrong_ledger(
                 f"{self.path} has no file below {self.source.url}; the first one is {plain_url(first)}; look at --from"
             )
+        account = "account_id" if self.has_accounts else "''"
         files = self._rows(
-            "SELECT item_key(original_url) AS item_key, * FROM file_migrations WHERE item_key(original_url) IS NOT NULL "
-            "ORDER BY 1, backup_timestamp, id"
+            f"SELECT CAST(coalesce({account}, '') AS BLOB) AS item_account, item_key(original_url) AS item_key, * "
+            "FROM file_migrations WHERE item_key(original_url) IS NOT NULL ORDER BY 1, 2, backup_timestamp, id"
         )
+        # Of a failure only the record is known. One without a row of its own is met by the run as a new item.
+        if self.has_accounts:
+            account = "(SELECT account_id FROM file_migrations f WHERE f.doclist_entry_id = e.doclist_entry_id)"
         errors = self._rows(
-            "SELECT item_key(original_url) AS item_key, * FROM migration_errors WHERE item_key(original_url) IS NOT NULL "
-            "ORDER BY 1, timestamp, id"
+            f"SELECT CAST({account} AS BLOB) AS item_account, item_key(original_url) AS item_key, * "
+            "FROM migration_errors e WHERE item_key(original_url) IS NOT NULL AND item_account IS NOT NULL "
+            "ORDER BY 1, 2, timestamp, id"
         )
         merged = heapq.merge(_grouped(files), _grouped(errors), key=lambda group: group[0])
-        for key, groups in itertools.groupby(merged, key=lambda group: group[0]):
+        for (partition, key), groups in itertools.groupby(merged, key=lambda group: group[0]):
             # Of one key, files come first; the last one says how it is.
             _, rows, total = next(groups)
             if "your_s3_key" in rows[-1]:
-                yield self._file(key, rows, total)
+                yield self._file(partition, key, rows, total)
             else:
-                yield self._failed(key, rows[-1])
+                yield self._failed(partition, key, rows[-1])
 
-    def _file(self, key: bytes, rows: list[dict[str, Any]], total: int) -> LegacyItem:
+    def accounts(self) -> Iterator[str]:
+        rows = self._rows("SELECT DISTINCT account_id FROM file_migrations WHERE account_id <> ''")
+        return (str(row["account_id"]) for row in rows)
+
+    def _file(self, partition: bytes, key: bytes, rows: list[dict[str, Any]], total: int) -> LegacyItem:
         last = rows[-1]
         target = self.destination.key_of_object(last["your_s3_key"]) if isinstance(last["your_s3_key"], str) else None
         is_elsewhere = target is None if self.keeps_keys else target != key
         self.elsewhere += is_elsewhere
         return LegacyItem(
             key=key,
+            partition=partition,
             state="pending" if is_elsewhere else "copied",
             origin=to_json({"records": total, "file_migrations": [plain_row(row) for row in rows]}),
             size=size_of(last["file_size_bytes"]),
@@ -88,10 +98,11 @@ class S1Ledger(DatabaseLedger):
             destination_key=target if self.keeps_keys and target is not None else b"",
         )
 
-    def _failed(self, key: bytes, row: dict[str, Any]) -> LegacyItem:
+    def _failed(self, partition: bytes, key: bytes, row: dict[str, Any]) -> LegacyItem:
         word = str(row["error_type"])
         return LegacyItem(
             key=key,
+            partition=partition,
             state="failed",
             origin=to_json({"migration_errors": [plain_row(row)]}),
             error_class=_ERROR_CLASSES.get(word, "server"),
@@ -107,7 +118,15 @@ class S1Ledger(DatabaseLedger):
         )
 
     def references(self) -> Iterator[LegacyReference]:
-        for row in self._rows(f"SELECT * FROM file_migrations WHERE {_SWITCHED} AND {_COMPLETE} ORDER BY id"):
+        return self._references(_SWITCHED)
+
+    def unsaid_references(self) -> Iterator[LegacyReference]:
+        return self._references(
+            "coalesce(CAST(salesforce_updated AS INTEGER), 0) <> 1 AND item_key(original_url) IS NOT NULL"
+        )
+
+    def _references(self, which: str) -> Iterator[LegacyReference]:
+        for row in self._rows(f"SELECT * FROM file_migrations WHERE {which} AND {_COMPLETE} ORDER BY id"):
             yield LegacyReference(
                 record=_bytes(row["doclist_entry_id"]),
                 partition=_bytes(row["account_id"]),
@@ -146,12 +165,12 @@ def _bytes(value: object) -> bytes:
     return b"" if value is None else str(value).encode("utf-8", "surrogateescape")
 
 
-def _grouped(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[bytes, list[dict[str, Any]], int]]:
-    """Rows of one key together: the last hundred, and how many there are."""
-    for key, group in itertools.groupby(rows, key=lambda row: row.pop("item_key")):
+def _grouped(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[tuple[bytes, bytes], list[dict[str, Any]], int]]:
+    """Rows of one item together: the last hundred, and how many there are."""
+    for item, group in itertools.groupby(rows, key=lambda row: (row.pop("item_account"), row.pop("item_key"))):
         kept: list[dict[str, Any]] = []
         total = 0
         for row in group:
             total += 1
             kept = [*kept[-(_MOST_ROWS_OF_A_KEY - 1) :], row]
-        yield key, kept, total
+        yield item, kept, total
