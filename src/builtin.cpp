@@ -68,8 +68,9 @@ void register_connector(std::string_view scheme, Connector connector) {
 std::shared_ptr<Source> open_source(std::string_view url) {
   const Url parsed = Url::parse(url);
   const Connector connector = find_connector(parsed);
-  if (!connector.open_source) throw cannot(parsed, "source");
-  return connector.open_source(parsed);
+  if (connector.open_source) return connector.open_source(parsed);
+  if (connector.open_catalog) return catalog_source::open(parsed, connector.open_catalog);
+  throw cannot(parsed, "source");
 }
 
 std::shared_ptr<Destination> open_destination(std::string_view url) {

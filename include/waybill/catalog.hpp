@@ -14,6 +14,7 @@
 
 #include "waybill/context.hpp"
 #include "waybill/error.hpp"
+#include "waybill/item.hpp"
 
 namespace waybill {
 
@@ -64,6 +65,15 @@ struct ReferencePage {
   std::vector<ReferenceValue> references;
   std::string resume;
   bool is_last = false;
+};
+
+/// What a ledger knows of the references that a cutover has switched.
+class SwitchedReferences {
+ public:
+  virtual ~SwitchedReferences();
+  /// For each, in order, the item that it was switched from, if it still holds what was written then; else nothing. May
+  /// block on the ledger; not for more than one thread at a time.
+  virtual std::vector<std::optional<ItemId>> items_of(std::span<const ReferenceValue> references) const = 0;
 };
 
 /// A listing of references under way; one thread at a time, bounded memory.

@@ -42,7 +42,8 @@ struct Connector {
 /// Makes `scheme` (lower case) known to the open functions, in this process, replacing what was there. Any thread.
 void register_connector(std::string_view scheme, Connector connector);
 
-/// Opens a source. No I/O beyond what reading a credentials file needs: Source::check() does that.
+/// Opens a source. No I/O beyond what reading a credentials file needs: Source::check() does that. The URL of a catalog opens
+/// open_catalog_source(): its `contents` are URLs of sources with spaces between them, percent-encoded like every parameter.
 /// Errors: configuration (unknown scheme, named with those that are known; unknown or wrong parameter).
 std::shared_ptr<Source> open_source(std::string_view url);
 std::shared_ptr<Destination> open_destination(std::string_view url);

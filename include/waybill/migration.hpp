@@ -240,6 +240,9 @@ class Migration {
   Migration& operator=(Migration&&) noexcept;
 
   Migration& set_name(std::string name);
+  /// For a host that opened its stores itself: the URLs that they can be opened by again. They are kept in the ledger, without
+  /// secrets, as those of stores that were opened by URL. Not part of the migration's identity.
+  Migration& set_urls(std::string_view source_url, std::string_view destination_url);
   Migration& set_transform(std::shared_ptr<Transform> transform);
   /// The system of record whose references a cutover switches. Not part of the migration's identity. `url`, if it was opened
   /// by one, is kept with each plan, without secrets: a later process finds the catalog by it.

@@ -18,12 +18,17 @@
 
 namespace waybill {
 
+class SwitchedReferences;
+
 /// What to list. All fields empty: everything.
 struct ListRequest {
   std::string scope;   ///< a unit of listing that split() gave out; "" is the whole store
   Key after;           ///< only keys greater than this one, where Capabilities::start_after
   Key before;          ///< only keys less than this one, where Capabilities::start_after; "" is no bound
   std::string resume;  ///< Page::resume of an earlier listing with the same scope, after and before
+  /// Of a run, for sources whose items are what references point at: those that the ledger has switched stand for their
+  /// old items. Null: none. It lives as long as the lister.
+  const SwitchedReferences* switched = nullptr;
 };
 
 /// Some consecutive entries of a listing. May be empty without being the last one.

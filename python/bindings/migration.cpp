@@ -183,6 +183,11 @@ class MigrationHandle {
     shared_->migration.set_catalog(std::move(catalog), url);
   }
 
+  void set_urls(const std::string& source, const std::string& destination) {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->migration.set_urls(source, destination);
+  }
+
   void set_name(const std::string& name) {
     const std::lock_guard lock(shared_->mutex);
     shared_->migration.set_name(name);
@@ -294,10 +299,10 @@ py::list to_list(const std::vector<Diagnosis>& diagnoses) {
 
 void add_migration(py::module_& module) {
   module.def("probe_source",
-             [](const std::string& url) {
-               return to_list(unlocked([&] { return probe_source(*open_source(url), Context::background()); }));
+             [](const std::shared_ptr<Source>& source) {
+               return to_list(unlocked([&] { return probe_source(*source, Context::background()); }));
              },
-             py::arg("url"));
+             py::arg("source"));
   module.def("probe_destination",
              [](const std::string& url, bool may_write) {
                return to_list(unlocked(
@@ -401,6 +406,7 @@ void add_migration(py::module_& module) {
       .def("plan_rollback", &MigrationHandle::plan_rollback, py::arg("rollback"))
       .def("start_rollback", &MigrationHandle::start_rollback, py::arg("rollback"), py::arg("options"))
       .def("set_name", &MigrationHandle::set_name, py::arg("name"), Guard())
+      .def("set_urls", &MigrationHandle::set_urls, py::arg("source"), py::arg("destination"), Guard())
       .def("tracker",
            [](const MigrationHandle& handle) { return std::make_unique<TrackerHandle>(unlocked([&] { return handle.tracker(); })); })
       .def("plan", &MigrationHandle::plan, py::arg("options"))

@@ -287,6 +287,13 @@ void add_catalog(py::module_& module) {
            py::arg("ids"), py::arg("context"));
   module.def("open_catalog", [](const std::string& url) { return open_catalog(url); }, py::arg("url"),
              py::call_guard<py::gil_scoped_release>());
+  module.def("open_catalog_source",
+             [](std::shared_ptr<Catalog> catalog, const py::list& list) {
+               std::vector<std::shared_ptr<Source>> contents;
+               for (const py::handle store : list) contents.push_back(store.cast<std::shared_ptr<Source>>());
+               return open_catalog_source(std::move(catalog), std::move(contents));
+             },
+             py::arg("catalog"), py::arg("contents"));
   module.def("adapt_catalog", &make_catalog, py::arg("catalog"));
 }
 

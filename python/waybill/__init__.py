@@ -20,8 +20,8 @@ from waybill.catalogs import (
     ReferenceValue,
     Since,
     UpdateResult,
-    open_catalog,
 )
+from waybill.connectors import open_catalog, open_catalog_source, open_destination, open_source
 from waybill.cutover import CutoverExample, CutoverPlan, Gate, RollbackPlan
 from waybill.doctor import Diagnosis, diagnose, write_bundle
 from waybill.errors import (
@@ -132,8 +132,6 @@ from waybill.stores import (
     StreamResult,
     Transform,
     WriteOptions,
-    open_destination,
-    open_source,
 )
 from waybill.trace import trace_http
 from waybill.tracker import Tracker
@@ -255,6 +253,7 @@ __all__ = [
     "check_ledger",
     "diagnose",
     "open_catalog",
+    "open_catalog_source",
     "open_destination",
     "open_source",
     "printable",

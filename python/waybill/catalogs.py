@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Catalogs: systems of record whose fields point at items by their old places.
 
-`open_catalog` opens one by its URL: a table of SQLite, which is built in, or of any other database through `waybill.sql`.
+`waybill.open_catalog` opens one by its URL: a table of SQLite, which is built in, or of any other database through `waybill.sql`.
 Subclass `Catalog` for anything else. Threads and errors are those of stores (waybill.stores): every method may be called from
 many threads at once, and a call that does not return when its run is stopped is given up after a quarter of a second.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Literal
 
 from waybill import _core
@@ -26,12 +25,7 @@ __all__ = [
     "ReferenceValue",
     "Since",
     "UpdateResult",
-    "open_catalog",
 ]
-
-
-# Schemes that SQLAlchemy knows without a driver; with one ("postgresql+psycopg") every scheme is SQLAlchemy's.
-_DATABASES = frozenset({"mariadb", "mssql", "mysql", "oracle", "postgresql"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -209,7 +203,7 @@ class Catalog(ABC):
         """One value for each id, in order; at most `CatalogCapabilities.max_batch` are asked for at once."""
 
 
-class _BuiltinCatalog(Catalog):
+class BuiltinCatalog(Catalog):
     """A catalog of the library's, or one behind the adapter that the engine calls it through."""
 
     def __init__(self, core: _core.Catalog) -> None:
@@ -242,29 +236,11 @@ class _BuiltinCatalog(Catalog):
         return self._core.read(ids, context)
 
 
-def open_catalog(url: str) -> Catalog:
-    """Open a catalog by its URL. Nothing is asked of it yet: `Catalog.check` does that.
-
-    ``sqlite:///path/crm.db?table=documents&id=id&url=url`` is built in. URLs of other databases
-    (``postgresql+psycopg://user@host/crm?table=…``) are opened by `waybill.sql`, which needs ``pip install waybill[sql]``.
-
-    Raises
-    ------
-    InvalidArgumentError
-        An unknown scheme, or an unknown or wrong parameter.
-    """
-    scheme = url.partition("://")[0].lower()
-    if "+" in scheme or scheme in _DATABASES:
-        opened: Catalog = import_module("waybill.sql").open_catalog(url)  # SQLAlchemy is an extra
-        return opened
-    return _BuiltinCatalog(_core.open_catalog(url))
-
-
 def core_catalog(catalog: Catalog) -> _core.Catalog:
     """What the engine takes for `catalog`."""
-    return catalog._core if isinstance(catalog, _BuiltinCatalog) else _core.adapt_catalog(catalog)
+    return catalog._core if isinstance(catalog, BuiltinCatalog) else _core.adapt_catalog(catalog)
 
 
 def as_engine_sees(catalog: Catalog) -> Catalog:
     """A catalog behind the very adapter that the engine calls it through; for the conformance suite."""
-    return _BuiltinCatalog(core_catalog(catalog))
+    return BuiltinCatalog(core_catalog(catalog))

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from waybill import _core
+from waybill.connectors import open_source
 from waybill.errors import Error
 from waybill.maintenance import check_ledger
 from waybill.migration import PathOrUrl
+from waybill.stores import core_source
 from waybill.text import size
 from waybill.tracker import Tracker
 
@@ -81,7 +83,7 @@ def diagnose(
     if tracker is not None and os.fspath(tracker) != "memory:":
         yield from _ledger(os.fspath(tracker).removeprefix("sqlite://"))
     if source is not None:
-        yield from _store("source", lambda: _core.probe_source(os.fsencode(source)))
+        yield from _store("source", lambda: _core.probe_source(core_source(open_source(source))))
     if destination is not None:
         yield from _store("destination", lambda: _core.probe_destination(os.fsencode(destination), write))
         if not write:

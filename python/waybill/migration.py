@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Literal, Self
 
 from waybill import _core
-from waybill.catalogs import Catalog, core_catalog, open_catalog
+from waybill.catalogs import Catalog, core_catalog
+from waybill.connectors import is_of_database, open_catalog, open_destination, open_source
 from waybill.cutover import CutoverPlan, RollbackPlan, make_cutover_plan, make_rollback_plan
 from waybill.errors import InvalidArgumentError, NotFoundError
 from waybill.options import LedgerFormat, Options, VerifyLevel
@@ -40,12 +41,11 @@ from waybill.stores import (
     DESTINATION_WANTED,
     SOURCE_WANTED,
     Destination,
+    PathOrUrl,
     Source,
     Transform,
     core_destination,
     core_source,
-    open_destination,
-    open_source,
     place_of,
 )
 from waybill.tracker import Tracker, engine_ledger, own_ledgers
@@ -53,7 +53,6 @@ from waybill.user import this_user
 
 __all__ = ["Migration", "PathOrUrl", "Progress", "Run"]
 
-PathOrUrl = str | os.PathLike[str]
 Progress = bool | Callable[[Snapshot], object] | None
 
 _SLICE_MS = 100
@@ -238,7 +237,8 @@ class Migration(LedgerReader):
     ----------
     source, destination : str, path, Source or Destination
         A path, ``file:///path``, ``s3://bucket/prefix?endpoint=…&region=…&profile=…`` or ``memory://name``; or a store of
-        your own (`waybill.Source`, `waybill.Destination`).
+        your own (`waybill.Source`, `waybill.Destination`). The URL of a catalog as source moves what its references point
+        at (`waybill.open_catalog_source`).
     tracker : str, path or Tracker
         The ledger: a path, made at the first run, ``sqlite:///path``, or ``memory:`` for one that dies with the
         process; or a `Tracker` that may write, or one of your own. One ledger is one migration.
@@ -283,15 +283,18 @@ class Migration(LedgerReader):
         ledger = engine_ledger(tracker)
         self._own_ledger = tracker if isinstance(tracker, Tracker) else None
         self._tracker = tracker.path if isinstance(tracker, Tracker) else os.fsdecode(tracker)
-        if isinstance(source, Source) or isinstance(destination, Destination):
+        is_given = isinstance(source, Source) or isinstance(destination, Destination)
+        if is_given or (isinstance(source, str) and is_of_database(source)):
             from_store = source if isinstance(source, Source) else open_source(source)
             to_store = destination if isinstance(destination, Destination) else open_destination(destination)
             self._core = _core.Migration(core_source(from_store), core_destination(to_store), ledger)
             self._places = (from_store.identity(), to_store.identity())
+            if not is_given:
+                self._core.set_urls(place_of(source, "source", ""), place_of(destination, "destination", ""))
         else:
             places = place_of(source, "source", SOURCE_WANTED), place_of(destination, "destination", DESTINATION_WANTED)
             self._core = _core.Migration(*places, ledger)
-            self._places = (os.fsdecode(source), os.fsdecode(destination))
+            self._places = (os.fsdecode(places[0]), os.fsdecode(places[1]))
         self._source = source
         self._options = (options or Options())._to_core()
         if name is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from waybill import _core
+from waybill.connectors import is_of_catalog, with_contents
 from waybill.errors import Error, InvalidArgumentError, NotFoundError
 from waybill.migration import Migration
 from waybill.nearest import did_you_mean
@@ -114,7 +115,7 @@ def _kind_of(name: str, hint: Any) -> _Kind:
 
 _PLACES = {
     name: _Kind("text", _text) for name in ("from", "to", "tracker", "name", "key_template", "catalog", "url_template")
-}
+} | {"contents": _Kind('a list of text, such as ["a", "b"]', _words)}
 _OPTIONS = {
     field.name: _kind_of(field.name, hint)
     for field, hint in zip(fields(Options), get_type_hints(Options).values(), strict=True)
@@ -204,6 +205,8 @@ class Spec:
         for key, value in self.values.items():
             found = _convert(key, _looked_up(key, value, self.path), self.path)
             out[key] = self._beside(found) if key in ("from", "to", "tracker") else found
+        if "contents" in out:
+            out["contents"] = [self._beside(place) for place in out["contents"]]
         try:
             _options_of(out)
         except InvalidArgumentError as error:
@@ -215,7 +218,7 @@ class Spec:
         return _options_of(self.resolved())
 
     def migration(self) -> Migration:
-        """Make the migration of the spec, which has to name ``from`` and ``to``.
+        """Make the migration of the spec, which has to name ``to``, and ``from`` or ``catalog``.
 
         Raises
         ------
@@ -223,10 +226,12 @@ class Spec:
             As `resolved` and `Migration`, or one of the two is missing.
         """
         values = self.resolved()
-        if missing := [key for key in ("from", "to") if key not in values]:
+        source = source_of(values)
+        if missing := [key for key, value in (("from", source), ("to", values.get("to"))) if value is None]:
             raise _wrong(f"{self.path} does not say {missing[0]!r}")
+        assert source is not None
         return Migration(
-            values["from"],
+            source,
             values["to"],
             values.get("tracker", "waybill.db"),
             name=values.get("name"),
@@ -241,6 +246,26 @@ class Spec:
         # What comes through a pipe stands nowhere.
         folder = "" if self.path.startswith(("/dev/", "/proc/")) else os.path.dirname(self.path)
         return os.path.join(folder, os.path.expanduser(place))
+
+
+def source_of(values: Mapping[str, Any]) -> str | None:
+    """The source of a migration, of what a spec or the command line says: ``from``, or else what the references of ``catalog``
+    point at, read from ``contents``; None where there is neither.
+
+    Raises
+    ------
+    InvalidArgumentError
+        ``contents`` without a catalog to list what is read from it.
+    """
+    contents = values.get("contents") or ()
+    if values.get("from") is not None or values.get("catalog") is None:
+        if contents:
+            raise _wrong(
+                "contents are the stores that what a catalog points at is read from: name the catalog, and no source"
+            )
+        source: str | None = values.get("from")
+        return source
+    return with_contents(values["catalog"], contents)
 
 
 def parse_setting(text: str) -> tuple[str, Value]:
@@ -335,15 +360,17 @@ def _looked_up(key: str, value: Value, path: str) -> Value:
 
 def _secrets_in(values: Mapping[str, Value], path: str) -> list[str]:
     found = []
-    for key, value in values.items():
+    texts = [(key, text) for key, value in values.items() for text in (value if isinstance(value, list) else [value])]
+    for key, value in texts:
         if not isinstance(value, str) or "://" not in value:
             continue
         advice = "it belongs into the environment or a profile, and is never stored"
         user, at, _ = value.partition("://")[2].partition("/")[0].rpartition("@")
-        if at and (key != "catalog" or ":" in user):  # a database's user alone is no secret
+        is_database = key == "catalog" or (key == "from" and is_of_catalog(value))
+        if at and (not is_database or ":" in user):  # a database's user alone is no secret
             found.append(f"{path}: the URL of {key!r} holds credentials in clear; {advice}")
             continue
-        if key in ("catalog", "url_template"):
+        if is_database or key == "url_template":
             continue  # names of columns, and what is written into records
         try:
             is_hidden = "***" in _core.redacted_url(value)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stores written in Python, and those that are built in: `Source`, `Destination`, `Transform`, and what they exchange.
 
-Subclass `Source` or `Destination` and give an object of it to `waybill.Migration` in the place of a URL. `open_source` and
+Subclass `Source` or `Destination` and give an object of it to `waybill.Migration` in the place of a URL. `waybill.open_source` and
 `open_destination` open the built-in stores by URL, with the same methods, so that one store can wrap another.
 
 **Threads.** A run calls its stores from many threads at once. They belong to waybill; the GIL is held only while your code
@@ -27,9 +27,6 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar, cast
 from waybill import _core
 from waybill.errors import InvalidArgumentError
 
-if TYPE_CHECKING:
-    from waybill.migration import PathOrUrl
-
 __all__ = [
     "Attributes",
     "Body",
@@ -45,6 +42,7 @@ __all__ = [
     "PartInfo",
     "PartPlan",
     "PartUpload",
+    "PathOrUrl",
     "ReadResult",
     "Removal",
     "Source",
@@ -54,10 +52,9 @@ __all__ = [
     "StreamResult",
     "Transform",
     "WriteOptions",
-    "open_destination",
-    "open_source",
 ]
 
+PathOrUrl = str | os.PathLike[str]
 Order = Literal["none", "byte_key"]
 Removal = Literal["gone", "removed", "hidden"]
 
@@ -570,7 +567,7 @@ class Transform(ABC):
         return attributes
 
 
-class _BuiltinSource(Source):
+class BuiltinSource(Source):
     """A source of waybill's own."""
 
     def __init__(self, core: _core.Source) -> None:
@@ -628,7 +625,7 @@ class _BuiltinPartUpload(PartUpload):
         self._core.abort(context)
 
 
-class _BuiltinDestination(Destination):
+class BuiltinDestination(Destination):
     """A destination of waybill's own."""
 
     def __init__(self, core: _core.Destination) -> None:
@@ -671,42 +668,23 @@ class _BuiltinDestination(Destination):
         self._core.sweep(known, context)
 
 
-def open_source(url: PathOrUrl) -> Source:
-    """Open a built-in source by its URL. Nothing is asked of the store yet.
-
-    Its methods may be called by anybody, with a `Context` of their own (``waybill.Context()``); a call that blocks does so
-    with the GIL released, and ends when another thread cancels the context. Ctrl-C is seen when it returns.
-
-    Raises
-    ------
-    InvalidArgumentError
-        An unknown scheme, or an unknown or wrong parameter.
-    """
-    return _BuiltinSource(_core.open_source(place_of(url, "source", SOURCE_WANTED)))
-
-
-def open_destination(url: PathOrUrl) -> Destination:
-    """As `open_source`, for a destination."""
-    return _BuiltinDestination(_core.open_destination(place_of(url, "destination", DESTINATION_WANTED)))
-
-
 def as_engine_sees(store: _Store) -> _Store:
     """A store in Python behind the very adapter that a run calls it through; for the conformance suite."""
     if isinstance(store, Source):
-        return cast(_Store, _BuiltinSource(core_source(store)))
+        return cast(_Store, BuiltinSource(core_source(store)))
     if isinstance(store, Destination):
-        return cast(_Store, _BuiltinDestination(core_destination(store)))
+        return cast(_Store, BuiltinDestination(core_destination(store)))
     raise TypeError(f"{store!r} is neither a Source nor a Destination")
 
 
 def core_source(source: Source) -> _core.Source:
     """What the engine takes for `source`."""
-    return source._core if isinstance(source, _BuiltinSource) else _core.adapt_source(source)
+    return source._core if isinstance(source, BuiltinSource) else _core.adapt_source(source)
 
 
 def core_destination(destination: Destination) -> _core.Destination:
     """What the engine takes for `destination`."""
-    if isinstance(destination, _BuiltinDestination):
+    if isinstance(destination, BuiltinDestination):
         return destination._core
     return _core.adapt_destination(destination)
 

@@ -119,6 +119,12 @@ std::string to_json(const RollbackOptions& options) {
   return dump(json);
 }
 
+std::string url_template_of(const std::string& recorded) {
+  const Json json = Json::parse(recorded, nullptr, false);
+  const auto found = json.is_object() ? json.find("url_template") : json.end();
+  return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 std::string with_member(const std::string& options, const char* name, const std::string& what) {
   Json json = Json::parse(options, nullptr, false);
   if (!json.is_object()) json = Json::object();

@@ -19,6 +19,9 @@ std::string refused_gates(const std::string& gates);
 std::string to_json(const CutoverOptions& options, const std::string& catalog_url);
 std::string to_json(const RollbackOptions& options);
 
+/// The URL template of a plan's options, without what may be secret in it; "" where there is none.
+std::string url_template_of(const std::string& recorded);
+
 /// Of a plan's options: the newest run when it was made.
 inline constexpr const char* last_run_member = "last_run";
 

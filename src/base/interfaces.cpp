@@ -98,6 +98,7 @@ Destination::~Destination() = default;
 Transform::~Transform() = default;
 ReferenceLister::~ReferenceLister() = default;
 Catalog::~Catalog() = default;
+SwitchedReferences::~SwitchedReferences() = default;
 std::string Catalog::endpoint() const { return identity(); }
 void Catalog::check(CatalogAccess, Context&) {}
 

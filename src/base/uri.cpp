@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "base/text.hpp"
 #include "waybill/connectors.hpp"
@@ -26,9 +27,13 @@ constexpr std::array<std::string_view, 44> harmless_parameters = {
     "requester_pays", "sse", "sse_kms_key_id", "start-after", "storage_class", "style", "symlinks", "tags", "uploadId",
     "uploads", "version-id-marker", "versionId", "versioning", "versions"};
 
-// The same of catalogs' URLs. In a link, which they are not, each may be what lets its holder in.
-constexpr std::array<std::string_view, 7> catalog_parameters = {"id",    "names", "partition", "partition_name",
-                                                                "stamp", "table", "url"};
+// The same of the URLs of catalogs and of manifests. In a link, which they are not, each may be what lets its holder in.
+constexpr std::array<std::string_view, 8> catalog_parameters = {"id",     "names", "partition", "partition_name",
+                                                                "schema", "stamp", "table",     "url"};
+constexpr std::array<std::string_view, 9> manifest_parameters = {"etag",  "format", "key", "mtime",  "partition",
+                                                                 "parts", "size",   "url", "version"};
+// Those that hold URLs of stores, with spaces between them.
+constexpr std::array<std::string_view, 2> store_parameters = {"base", "contents"};
 
 // Per byte: 1 unreserved, 2 '/', 0 to be encoded.
 constexpr std::array<uint8_t, 256> make_kinds() {
@@ -99,7 +104,22 @@ size_t end_of_userinfo(std::string_view base) {
   return begin;
 }
 
-std::string redact_query(std::string_view query, bool is_catalog) {
+bool is_one_of(std::string_view name, std::span<const std::string_view> names) noexcept {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::string redact_stores(std::string_view words) {
+  std::string shown;
+  while (!words.empty()) {
+    const size_t end = std::min(words.find(' '), words.size());
+    shown += (shown.empty() ? "" : " ") + redact_url(words.substr(0, end));
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return shown;
+}
+
+// `names`: of the parameters that show, and of those in store_parameters that hold stores; none in a link.
+std::string redact_query(std::string_view query, std::span<const std::string_view> names) {
   std::string shown;
   while (true) {
     const size_t end = std::min(query.find('&'), query.size());
@@ -107,10 +127,10 @@ std::string redact_query(std::string_view query, bool is_catalog) {
     const size_t equals = std::min(parameter.find('='), parameter.size());
     const std::string name = percent_decode(parameter.substr(0, equals)).value_or("");
     const std::string value = percent_decode(parameter.substr(std::min(equals + 1, parameter.size()))).value_or("?");
-    const auto column = std::find(catalog_parameters.begin(), catalog_parameters.end(), name);
-    const bool is_column = is_catalog && column != catalog_parameters.end();
-    if (parameter.empty() || is_column || may_show(name, value)) {
+    if (parameter.empty() || is_one_of(name, names) || may_show(name, value)) {
       shown += parameter;
+    } else if (!names.empty() && is_one_of(name, store_parameters)) {
+      shown += name + "=" + encode_query(redact_stores(value));
     } else {
       // A lone word may be a token as well as a flag.
       if (equals < parameter.size()) shown.append(parameter.substr(0, equals + 1));
@@ -188,7 +208,7 @@ bool is_harmless_parameter(std::string_view name) noexcept {
 
 namespace {
 
-std::string redacted(std::string_view url, bool is_catalog) {
+std::string redacted(std::string_view url, std::span<const std::string_view> names) {
   url = url.substr(0, url.find('#'));
   const size_t question = url.find('?');
   std::string_view base = url.substr(0, question);
@@ -198,17 +218,20 @@ std::string redacted(std::string_view url, bool is_catalog) {
   base.remove_prefix(authority + 3);
   const size_t host = end_of_userinfo(base);
   const std::string_view user = base.substr(0, host).substr(0, base.find_first_of(":@"));
-  if (is_catalog && !user.empty()) shown.append(user).append("@");
+  if (!names.empty() && !user.empty()) shown.append(user).append("@");
   shown += base.substr(host);
-  if (question != std::string_view::npos) shown += "?" + redact_query(url.substr(question + 1), is_catalog);
+  if (question != std::string_view::npos) shown += "?" + redact_query(url.substr(question + 1), names);
   return visible(shown);
 }
 
 }  // namespace
 
-std::string redact_url(std::string_view url) { return redacted(url, false); }
+std::string redact_url(std::string_view url) { return redacted(url, {}); }
 
-std::string redact_catalog_url(std::string_view url) { return redacted(url, true); }
+std::string redact_store_url(std::string_view url) {
+  if (url.starts_with("manifest://")) return redacted(url, manifest_parameters);
+  return redacted(url, catalog_parameters);
+}
 
 }  // namespace waybill::internal
 

@@ -28,9 +28,9 @@ std::optional<std::string> percent_decode(std::string_view text);
 /// back without anything after a '?'.
 std::string redact_url(std::string_view url);
 
-/// The same of a catalog's URL, which has to open the catalog again: the names of its table and columns are shown, and that of
-/// a database's user, without the password.
-std::string redact_catalog_url(std::string_view url);
+/// The same of the URL of a store or catalog, which has to open it again: the names of tables and columns are shown, that of a
+/// database's user without the password, and the URLs of stores within it, themselves redacted.
+std::string redact_store_url(std::string_view url);
 
 /// Whether `value` says where a secret is, and is none: "env:NAME".
 bool is_reference(std::string_view value) noexcept;

@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "engine/collisions.hpp"
 #include "engine/listing.hpp"
+#include "engine/switched_references.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -63,7 +64,8 @@ void CopyRun::list() {
     try {
       const ListingJob job{*setup_.source,       *setup_.destination,     setup_.tracker.get(), setup_.options,
                            scope_,               retries_,                setup_.transform != nullptr, setup_.record.run,
-                           setup_.has_earlier_runs, setup_.tracker->listings(), trouble, true, moved_before(), setup_.keys.get()};
+                           setup_.has_earlier_runs, setup_.tracker->listings(), trouble, true, moved_before(), setup_.keys.get(),
+                           new_place_of(*setup_.source, setup_.tracker.get())};
       const ListingEnd end = is_selected ? select_items(job, sink) : list_everything(job, sink);
       if (end == ListingEnd::complete && !is_selected) expect_partitions();
       if (end != ListingEnd::stopped && !settle_keys()) return;

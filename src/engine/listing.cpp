@@ -9,6 +9,7 @@
 #include "engine/destination_key.hpp"
 #include "engine/filter.hpp"
 #include "engine/parallel_listing.hpp"
+#include "engine/switched_references.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -21,6 +22,8 @@ bool list_in_one(const ListingJob& job, const ListingSink& sink) {
     if (record.is_listed) return true;
     request.resume = record.resume;
   }
+  std::optional<LedgerReferences> switched;
+  if (has_references(job.source, job.tracker)) request.switched = &switched.emplace(*job.tracker);
   const Source::Capabilities can = job.source.capabilities();
   const Order order = can.order;
   DestinationTail tail;
@@ -128,6 +131,7 @@ std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, Pag
     const bool is_wanted = partitions.empty() || std::find(partitions.begin(), partitions.end(), item.id.partition) != partitions.end();
     if (!is_wanted) continue;
     rules.excluded_by = excluding_rule(item, job.options);
+    if (!job.new_place.empty() && item.key().starts_with(job.new_place)) rules.excluded_by = "it is at the new place already";
     changes.push_back(job.keys != nullptr ? decide_placed(job, item, known[i], rules, walk)
                                           : decide(item, known[i], at_destination, rules, job.run));
   }

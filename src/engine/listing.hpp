@@ -41,6 +41,7 @@ struct ListingJob {
   bool marks_gone = true;                   ///< look for rows that the source no longer lists
   uint64_t moved_before = 0;                ///< of Options::limit, by an interrupted run
   const KeyTemplate* keys = nullptr;        ///< null: each item goes to its own key
+  std::string new_place = {};               ///< of links: one that begins with it is ours; "": none does
 };
 
 enum class ListingEnd {

@@ -133,9 +133,9 @@ namespace {
 
 // The URL as the ledger keeps it, for a later run from any folder: without secrets, and a path made absolute.
 std::string url_to_keep(std::string_view text) {
-  const Url url = Url::parse(text);
-  if (url.scheme != "file") return url.redacted();
-  return "file://" + internal::encode_path(std::filesystem::absolute(url.path).lexically_normal().native());
+  const bool is_path = text.find("://") == std::string_view::npos || internal::to_lower(text.substr(0, 7)) == "file://";
+  if (!is_path) return internal::redact_store_url(text);
+  return "file://" + internal::encode_path(std::filesystem::absolute(Url::parse(text).path).lexically_normal().native());
 }
 
 // An identity that two ways to one folder share: a path without the links in it.
@@ -227,8 +227,7 @@ Migration::Migration(std::shared_ptr<Source> source, std::shared_ptr<Destination
 
 Migration::Migration(std::string_view source_url, std::string_view destination_url, std::string_view tracker_url)
     : Migration(open_source(source_url), open_destination(destination_url), tracker_url) {
-  impl_->info.source_url = url_to_keep(source_url);
-  impl_->info.destination_url = url_to_keep(destination_url);
+  set_urls(source_url, destination_url);
 }
 
 Migration::Migration(std::string_view source_url, std::string_view destination_url, std::shared_ptr<Tracker> tracker)
@@ -245,6 +244,12 @@ Migration& Migration::set_name(std::string name) {
   return *this;
 }
 
+Migration& Migration::set_urls(std::string_view source_url, std::string_view destination_url) {
+  impl_->info.source_url = url_to_keep(source_url);
+  impl_->info.destination_url = url_to_keep(destination_url);
+  return *this;
+}
+
 Migration& Migration::set_transform(std::shared_ptr<Transform> transform) {
   impl_->transform = std::move(transform);
   return *this;
@@ -252,7 +257,7 @@ Migration& Migration::set_transform(std::shared_ptr<Transform> transform) {
 
 Migration& Migration::set_catalog(std::shared_ptr<Catalog> catalog, std::string_view url) {
   impl_->catalog = std::move(catalog);
-  impl_->catalog_url = internal::redact_catalog_url(url);
+  impl_->catalog_url = internal::redact_store_url(url);
   return *this;
 }
 

@@ -11,6 +11,7 @@
 #include "engine/destination_key.hpp"
 #include "engine/listing.hpp"
 #include "engine/scratch_ledger.hpp"
+#include "engine/switched_references.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -104,7 +105,7 @@ Plan make_plan(Source& source, Destination& destination, Tracker* tracker, bool 
                        [](const Error& error, int failures) {
                          if (failures == most_failures) throw error;  // nobody watches a plan wait
                        },
-                       false, 0, keys};
+                       false, 0, keys, new_place_of(source, tracker)};
   Plan plan;
   std::optional<ScratchLedger> sorted;
   if (keys != nullptr && !keys->is_unique()) sorted.emplace();

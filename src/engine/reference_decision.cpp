@@ -102,6 +102,11 @@ void observe(ReferenceRecord& next, const ReferenceFound& found) {
 
 }  // namespace
 
+bool holds_ours(const JournalRecord& newest, const std::optional<std::string>& value) {
+  if (newest.state == JournalState::applied) return value == newest.observed;
+  return newest.state == JournalState::intended && value == newest.intended && value != newest.old;
+}
+
 ReferenceDecision decide_reference(const ReferenceFound& found, const ReferenceRules& rules) {
   const ReferenceValue& now = found.now;
   ReferenceDecision decision;
@@ -115,8 +120,7 @@ ReferenceDecision decide_reference(const ReferenceFound& found, const ReferenceR
     decision.obstacle = Obstacle::unresolved;
     return decision;
   }
-  const bool is_ours = next.generation > 0 && found.journal != nullptr && found.journal->state == JournalState::applied &&
-                       now.value == found.journal->observed;
+  const bool is_ours = next.generation > 0 && found.journal != nullptr && holds_ours(*found.journal, now.value);
   next.value = now.value;
   next.stamp = now.stamp;
   // A value that we wrote is never an old one: its item stays the one that it was switched from.

@@ -53,6 +53,10 @@ struct ReferenceDecision {
   Obstacle obstacle = Obstacle::none;
 };
 
+/// Whether a field that was switched holds what was written then: as it was read back, or, where a run broke off amid the
+/// switch, as it was meant to be. `newest` is the newest entry of its journal.
+bool holds_ours(const JournalRecord& newest, const std::optional<std::string>& value);
+
 ReferenceDecision decide_reference(const ReferenceFound& found, const ReferenceRules& rules);
 
 }  // namespace waybill::internal

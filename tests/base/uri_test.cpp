@@ -108,13 +108,18 @@ TEST(Redaction, OfACatalogKeepsWhatOpensItAgain) {
       {"postgresql://clerk@h/crm", "postgresql://clerk@h/crm"},
       {"postgresql://clerk:CAN/ARY@h/crm", "postgresql://clerk@h/crm"},
       {"postgresql://:CANARY@h/crm", "postgresql://h/crm"},
+      {"sqlite:///crm.db?table=t&contents=s3%3A%2F%2Fold%3Fprofile%3Dcrm%26secret%3DCANARY%20https%3A%2F%2Fu%3ACANARY%40h%2F",
+       "sqlite:///crm.db?table=t&contents=s3%3A%2F%2Fold%3Fprofile%3Dcrm%26secret%3D%2A%2A%2A%20https%3A%2F%2Fh%2F"},
+      {"manifest:///list.csv?format=csv&key=name&base=s3%3A%2F%2Fold%3Fprofile%3Dcrm&id=CANARY",
+       "manifest:///list.csv?format=csv&key=name&base=s3%3A%2F%2Fold%3Fprofile%3Dcrm&id=***"},
+      {"s3://old/p?profile=crm&key=CANARY", "s3://old/p?profile=crm&key=***"},
       {"", ""},
   };
   for (const auto& [url, shown] : cases) {
-    EXPECT_EQ(redact_catalog_url(url), shown);
-    EXPECT_EQ(redact_catalog_url(shown), shown);
+    EXPECT_EQ(redact_store_url(url), shown);
+    EXPECT_EQ(redact_store_url(shown), shown);
   }
-  EXPECT_EQ(redact_url("https://h/p?id=CANARY&url=CANARY"), "https://h/p?id=***&url=***");
+  EXPECT_EQ(redact_url("https://h/p?id=CANARY&url=CANARY&base=CANARY"), "https://h/p?id=***&url=***&base=***");
 }
 
 TEST(Redaction, ChangesNothingTheSecondTime) {

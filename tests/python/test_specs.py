@@ -92,6 +92,7 @@ def test_every_option_has_a_setting_and_init_writes_them_all(cli: CommandLine) -
     assert {field.name for field in fields(waybill.Options)} | {
         "from",
         "to",
+        "contents",
         "tracker",
         "name",
         "key_template",

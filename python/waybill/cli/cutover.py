@@ -9,7 +9,7 @@ import typer
 
 from waybill import CutoverExample, CutoverPlan, Gate
 from waybill.cli.exit_codes import REFUSED
-from waybill.cli.moving import LogPath, SpecFile, TakeOver, with_spec
+from waybill.cli.moving import LogPath, SpecFile, TakeOver, stores_of, with_spec
 from waybill.cli.output import Output
 from waybill.cli.switching import (
     AcceptWindow,
@@ -215,9 +215,8 @@ def _plan_of(values: dict[str, Any], asked: dict[str, Any]) -> CutoverPlan:
     template = told_or_kept(
         values.get("url_template"), known.url_template, "URL template", "--url-template TEXT", tracker
     )
-    migration = open_switching(
-        tracker, known, catalog=values.get("catalog"), source=values.get("from"), destination=values.get("to")
-    )
+    source, destination = stores_of(values)
+    migration = open_switching(tracker, known, catalog=values.get("catalog"), source=source, destination=destination)
     return migration.plan_cutover(template, **asked)
 
 
@@ -251,12 +250,13 @@ def _execute(
     known = remembered(tracker)
     if plan is None:
         raise typer.BadParameter(_which_plan(known, tracker), param_hint="--plan")
+    source, destination = stores_of(values)
     migration = open_switching(
         tracker,
         known,
         catalog=values.get("catalog"),
-        source=values.get("from"),
-        destination=values.get("to"),
+        source=source,
+        destination=destination,
         options=Options(take_over=take_over),
     )
     follow_switch(

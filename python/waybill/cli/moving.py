@@ -39,6 +39,7 @@ from waybill.cli.values import (
 )
 from waybill.live import Mode
 from waybill.options import DigestChoice, Overwrite, VerifyLevel
+from waybill.spec import source_of
 from waybill.text import count, duration, key_fields, safe, size
 
 __all__ = [
@@ -50,11 +51,12 @@ __all__ = [
     "follow_copy",
     "open_migration",
     "refuse_tracked",
+    "stores_of",
     "with_spec",
 ]
 
-# Of a spec, what a copy has no use for: it never writes to the system of record.
-_OF_CUTOVER = ("catalog", "url_template")
+# What a spec or the command line says beside the fields of Options, and a copy has taken or has no use for.
+_NO_OPTIONS = ("from", "catalog", "contents", "url_template")
 
 SpecFile = Annotated[
     str | None,
@@ -68,6 +70,26 @@ SourceUrl = Annotated[
 ]
 DestinationUrl = Annotated[
     str | None, typer.Option("--to", metavar="URL", help="Destination: as --from.", rich_help_panel=STORES)
+]
+CatalogUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--catalog",
+        metavar="URL",
+        callback=utf8,
+        help="Without --from: a system of record; what its references point at moves.",
+        rich_help_panel=STORES,
+    ),
+]
+Contents = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contents",
+        metavar="URL",
+        callback=utf8,
+        help="With --catalog: an old store that is read with your credentials (may be repeated).",
+        rich_help_panel=STORES,
+    ),
 ]
 Name = Annotated[
     str | None,
@@ -205,6 +227,8 @@ def _run(
     spec: SpecFile = None,
     source: SourceUrl = None,
     destination: DestinationUrl = None,
+    catalog: CatalogUrl = None,
+    contents: Contents = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
     name: Name = None,
     key_template: KeyTemplate = None,
@@ -240,6 +264,8 @@ def _run(
 
     waybill run photos.toml
 
+    waybill run --catalog "$CATALOG" --contents "s3://old?profile=old" --to new
+
     With --tracker alone it carries on with the stores that the ledger names. With --json, each line on stdout is an
     event, progress or, at the end, the report.
     """
@@ -264,6 +290,8 @@ def _run(
     said |= {
         "from": source,
         "to": destination,
+        "catalog": catalog,
+        "contents": contents or None,
         "tracker": tracker if is_named(context, "tracker") else None,
         "name": name,
         "key_template": key_template,
@@ -283,6 +311,8 @@ def _plan(
     spec: SpecFile = None,
     source: SourceUrl = None,
     destination: DestinationUrl = None,
+    catalog: CatalogUrl = None,
+    contents: Contents = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
     key_template: KeyTemplate = None,
     include: Include = None,
@@ -312,7 +342,7 @@ def _plan(
         partition=partition,
     ) | {"overwrite": overwrite}
     said |= {"from": source, "to": destination, "tracker": tracker if is_named(context, "tracker") else None}
-    said |= {"key_template": key_template}
+    said |= {"catalog": catalog, "contents": contents or None, "key_template": key_template}
     values = with_spec(spec, said)
     values.setdefault("tracker", tracker)
     _show_plan(_migration_of(values).plan(), json)
@@ -354,11 +384,20 @@ def with_spec(path: str | None, said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _migration_of(values: dict[str, Any]) -> Migration:
-    places = [values.pop(key, None) for key in ("from", "to", "tracker", "name", "key_template")]
-    source, destination, tracker, name, key_template = places
-    for key in _OF_CUTOVER:
+    source = stores_of(values)[0]
+    places = [values.pop(key, None) for key in ("to", "tracker", "name", "key_template")]
+    destination, tracker, name, key_template = places
+    for key in _NO_OPTIONS:
         values.pop(key, None)
     return open_migration(source, destination, tracker, name, Options(**values), key_template)
+
+
+def stores_of(values: dict[str, Any]) -> tuple[str | None, str | None]:
+    """The source and the destination that were said; None for both where those of the ledger are meant."""
+    source, destination = values.get("from"), values.get("to")
+    if source is None and destination is None and not values.get("contents"):
+        return None, None
+    return source_of(values), destination
 
 
 def _retry(

@@ -18,6 +18,7 @@ from waybill.cli.follow import LogFile, follow
 from waybill.cli.moving import open_migration
 from waybill.cli.output import Output, complain
 from waybill.cli.values import HOW, ITEMS, STORES, command_line, utf8, wrong
+from waybill.connectors import is_of_catalog, without_contents
 from waybill.live import Mode
 from waybill.text import LEFT, count, duration, other_references, safe, switched
 
@@ -84,8 +85,11 @@ def remembered(tracker: str) -> Remembered:
     """What `tracker` remembers."""
     with Tracker(tracker) as ledger:
         plan = ledger.cutover_plan()
+        info = ledger.migration()
     if plan is None:
-        return Remembered()
+        # Where a catalog's references were copied, it is they that are switched.
+        source = info.source_url if info is not None else ""
+        return Remembered(catalog=without_contents(source)[0] if is_of_catalog(source) else "")
     options: dict[str, Any] = json.loads(plan.options)
     return Remembered(plan, options["catalog"], options["url_template"], options["accept_window"])
 

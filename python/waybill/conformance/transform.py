@@ -11,9 +11,10 @@ import pytest
 
 from waybill.conformance.fixtures import TransformFixture
 from waybill.conformance.support import Suite, list_all, same, same_keys, sample_content
+from waybill.connectors import open_destination
 from waybill.migration import Migration
 from waybill.records import Report
-from waybill.stores import Body, ReadResult, WriteOptions, open_destination
+from waybill.stores import Body, ReadResult, WriteOptions
 
 __all__ = ["TransformConformance"]
 
