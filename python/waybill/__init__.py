@@ -76,7 +76,7 @@ from waybill.maintenance import (
     recover_ledger,
     vacuum_ledger,
 )
-from waybill.migration import Migration, Run
+from waybill.migration import Migration
 from waybill.options import Options
 from waybill.records import (
     Event,
@@ -108,6 +108,7 @@ from waybill.records import (
     Snapshot,
     printable,
 )
+from waybill.run import Run
 from waybill.spec import Spec
 from waybill.stores import (
     Attributes,

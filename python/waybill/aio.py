@@ -26,9 +26,9 @@ from waybill import _core
 from waybill.cutover import CutoverPlan
 from waybill.errors import Error
 from waybill.migration import _DAY_MS, Migration
-from waybill.migration import Run as WaitedRun
 from waybill.options import VerifyLevel
 from waybill.records import Event, Plan, Report, Snapshot, make_plan
+from waybill.run import Run as WaitedRun
 
 __all__ = [
     "Progress",

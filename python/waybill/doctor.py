@@ -20,8 +20,7 @@ from waybill import _core
 from waybill.connectors import open_source
 from waybill.errors import Error
 from waybill.maintenance import check_ledger
-from waybill.migration import PathOrUrl
-from waybill.stores import core_source
+from waybill.stores import PathOrUrl, core_source
 from waybill.text import size
 from waybill.tracker import Tracker
 

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 
 from waybill import _core
-from waybill.migration import PathOrUrl
+from waybill.stores import PathOrUrl
 from waybill.user import this_user
 
 __all__ = [

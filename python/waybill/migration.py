@@ -1,21 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Migration and Run.
-
-No thread of the engine ever calls Python: everything here asks. Calls wait in slices of 100 ms with the GIL released,
-so that Ctrl-C is seen in between. No signal handler of the host is touched.
-"""
+"""Migration: what moves, from where to where, and in which ledger."""
 
 from __future__ import annotations
 
-import atexit
 import os
-import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from waybill import _core
 from waybill.catalogs import Catalog, core_catalog
@@ -25,18 +17,15 @@ from waybill.errors import InvalidArgumentError, NotFoundError
 from waybill.options import LedgerFormat, Options, VerifyLevel
 from waybill.reader import LedgerReader
 from waybill.records import (
-    Event,
     ImportReport,
     Plan,
     RemovalPlan,
     RemovalReport,
     Report,
-    Snapshot,
     make_plan,
     make_removal_plan,
-    make_report,
-    make_snapshot,
 )
+from waybill.run import SLICE_MS, Progress, Run, followed, started
 from waybill.stores import (
     DESTINATION_WANTED,
     SOURCE_WANTED,
@@ -48,186 +37,12 @@ from waybill.stores import (
     core_source,
     place_of,
 )
-from waybill.tracker import Tracker, engine_ledger, own_ledgers
+from waybill.tracker import Tracker, engine_ledger
 from waybill.user import this_user
 
-__all__ = ["Migration", "PathOrUrl", "Progress", "Run"]
+__all__ = ["Migration"]
 
-Progress = bool | Callable[[Snapshot], object] | None
-
-_SLICE_MS = 100
-_PROGRESS_SECONDS = 0.5
-_EVENTS_AT_ONCE = 1000
-_EXIT_SECONDS = 10.0
 _DAY_MS = 24 * 3600 * 1000
-
-# Runs that have not been seen to end. They are kept here, so that dropping a Run never blocks in a destructor, and
-# ended in an orderly way when the interpreter exits.
-_live: set[_core.Run | _core.TrackedRun] = set()
-
-
-class Run:
-    """A run, live or ended. Made by `Migration.start` and `Migration.start_verify`.
-
-    As a context manager it is waited for at the end of the block; an exception that leaves the block interrupts it
-    first, so that the next start carries it on. Every method may be called from any thread.
-    """
-
-    def __init__(self, core: _core.Run | _core.TrackedRun) -> None:
-        self._core = core
-        self._report: Report | None = None
-        self._is_interrupted = False
-        _live.add(core)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.interrupt()
-        self.wait()
-
-    def __del__(self) -> None:
-        core = getattr(self, "_core", None)
-        if core is None or core not in _live:
-            return
-        warnings.warn(f"{self!r} was dropped while it was live; it is interrupted", ResourceWarning, stacklevel=2)
-        core.interrupt()
-
-    def __repr__(self) -> str:
-        return f"<waybill.Run {self._core.id}, {self._report.state if self._report else 'live'}>"
-
-    def _repr_html_(self) -> str:
-        from waybill.notebook import run_html  # noqa: PLC0415 (only where it is shown)
-
-        return run_html(self)
-
-    @property
-    def id(self) -> int:
-        """The number of the run in its ledger, from 1."""
-        return self._core.id
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The accounts now, read from the ledger in under 10 ms."""
-        return make_snapshot(self._core.snapshot())
-
-    @property
-    def report(self) -> Report | None:
-        """How the run ended, or None while it is live."""
-        if self._report is None:
-            self._poll(0)
-        return self._report
-
-    def cancel(self) -> None:
-        """Stop: transfers in flight may end within `Options.drain_ms`, then are aborted. Returns at once."""
-        self._core.cancel()
-
-    def pause(self) -> None:
-        """As `cancel`, but the run can be carried on with `Options.resume_paused`."""
-        self._core.pause()
-
-    def interrupt(self) -> None:
-        """As `cancel`, but the next start carries the run on. What Ctrl-C does."""
-        self._is_interrupted = True
-        self._core.interrupt()
-
-    def wait(self, timeout: float | None = None) -> Report | None:
-        """Wait for the end.
-
-        Ctrl-C interrupts the run, waits until it has drained (`Options.drain_ms`) and is raised again; a second one is
-        raised at once and leaves the run to end in the background.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds; None waits without end.
-
-        Returns
-        -------
-        Report or None
-            None if the run has not ended in time.
-        """
-        end = None if timeout is None else time.monotonic() + timeout
-        try:
-            while self._report is None:
-                left = _SLICE_MS if end is None else max(0, min(_SLICE_MS, int((end - time.monotonic()) * 1000) + 1))
-                self._poll(left)
-                if self._report is None and end is not None and time.monotonic() >= end:
-                    return None
-        except KeyboardInterrupt:
-            self.interrupt()
-            self._drain()
-            raise
-        return self._report
-
-    def result(self) -> Report:
-        """`wait` without a timeout."""
-        report = self.wait()
-        assert report is not None
-        return report
-
-    def events(self, after: int = 0, *, follow: bool = True) -> Iterator[Event]:
-        """Events of this run with a seq above `after`, in order.
-
-        Ctrl-C while waiting is raised to the caller and does not touch the run by itself.
-
-        Parameters
-        ----------
-        after : int
-            Where to go on.
-        follow : bool
-            Wait for more until the run ends; False ends with those that are there.
-        """
-        while True:
-            is_over = self.report is not None or not follow
-            while batch := self._core.events(after, _EVENTS_AT_ONCE):
-                for fields in batch:
-                    after = fields["seq"]
-                    if fields["run"] == self.id:
-                        yield Event(**fields)
-            if is_over:
-                return
-            self._poll(_SLICE_MS)
-
-    def _drain(self) -> None:
-        while self._report is None:
-            self._poll(_SLICE_MS)
-
-    def _poll(self, timeout_ms: int) -> None:
-        fields = self._core.wait(timeout_ms)
-        if fields is not None:
-            self._report = make_report(fields)
-            _live.discard(self._core)
-
-    def _follow(self, progress: Callable[[Snapshot], object] | None) -> Report:
-        """Wait for the end and tell `progress`."""
-        try:
-            if progress is None:
-                return self.result()
-            while (report := self.wait(_PROGRESS_SECONDS)) is None:
-                self._tell(progress, self.snapshot)
-        except KeyboardInterrupt:
-            # It may have come between two waits, which would leave the run live.
-            if not self._is_interrupted:
-                self.interrupt()
-                self._drain()
-            raise
-        self._tell(progress, report.snapshot)
-        return report
-
-    def _tell(self, progress: Callable[[Snapshot], object], snapshot: Snapshot) -> None:
-        try:
-            progress(snapshot)
-        except BaseException as error:
-            if isinstance(error, Exception):
-                self._core.fail(f"{type(error).__name__}: {error}")
-            else:
-                self.interrupt()
-            self.wait()
-            raise
 
 
 class Migration(LedgerReader):
@@ -322,7 +137,7 @@ class Migration(LedgerReader):
         Error
             With ``error_class`` ``"tracker"``: the ledger cannot be used.
         """
-        return _started(self._core.start(self._options))
+        return started(self._core.start(self._options))
 
     def run(self, progress: Progress = None) -> Report:
         """`start`, and wait for the end.
@@ -341,7 +156,7 @@ class Migration(LedgerReader):
         Error
             As `start`. An item that fails raises nothing: see `Report.exit_code` and `Tracker.failures`.
         """
-        return _followed(self.start, progress)
+        return followed(self.start, progress)
 
     def start_verify(self, level: VerifyLevel = "checksum") -> Run:
         """Begin a verify run: the source's listing against the ledger against the destination's listing.
@@ -361,11 +176,11 @@ class Migration(LedgerReader):
         Error
             As `start`.
         """
-        return _started(self._core.start_verify(level, self._options))
+        return started(self._core.start_verify(level, self._options))
 
     def verify(self, level: VerifyLevel = "checksum", progress: Progress = None) -> Report:
         """`start_verify`, and wait for the end. `Tracker.findings` lists the differences; errors as there."""
-        return _followed(lambda: self.start_verify(level), progress)
+        return followed(lambda: self.start_verify(level), progress)
 
     def plan_cutover(
         self,
@@ -414,7 +229,7 @@ class Migration(LedgerReader):
                 "accept_window": accept_window,
             }
         )
-        while not job.wait(_SLICE_MS):
+        while not job.wait(SLICE_MS):
             pass
         return make_cutover_plan(job.take())
 
@@ -448,7 +263,7 @@ class Migration(LedgerReader):
         Error
             As `plan_cutover`.
         """
-        return _started(self._cutover_job(plan, canary, max_plan_age_ms, accept_window))
+        return started(self._cutover_job(plan, canary, max_plan_age_ms, accept_window))
 
     def _cutover_job(
         self, plan: CutoverPlan | str, canary: int, max_plan_age_ms: int, accept_window: bool
@@ -467,7 +282,7 @@ class Migration(LedgerReader):
         accept_window: bool = False,
     ) -> Report:
         """`start_cutover`, and wait for the end as `run` does. `Tracker.references` lists what became of each."""
-        return _followed(
+        return followed(
             lambda: self.start_cutover(
                 plan, canary=canary, max_plan_age_ms=max_plan_age_ms, accept_window=accept_window
             ),
@@ -487,7 +302,7 @@ class Migration(LedgerReader):
             Only references that this cutover run switched. 0: all.
         """
         job = self._core.plan_rollback({"partitions": list(partitions), "run": run, "records": list(records)})
-        while not job.wait(_SLICE_MS):
+        while not job.wait(SLICE_MS):
             pass
         return make_rollback_plan(job.take())
 
@@ -511,7 +326,7 @@ class Migration(LedgerReader):
         Error
             As `plan_cutover`.
         """
-        return _started(self._rollback_job(partitions, run, records, accept_window))
+        return started(self._rollback_job(partitions, run, records, accept_window))
 
     def _rollback_job(
         self, partitions: Iterable[str], run: int, records: Iterable[str], accept_window: bool
@@ -534,7 +349,7 @@ class Migration(LedgerReader):
         accept_window: bool = False,
     ) -> Report:
         """`start_rollback`, and wait for the end as `run` does. `Tracker.references` lists what became of each."""
-        return _followed(
+        return followed(
             lambda: self.start_rollback(partitions=partitions, run=run, records=records, accept_window=accept_window),
             progress,
         )
@@ -646,7 +461,7 @@ class Migration(LedgerReader):
             As `start`.
         """
         job = self._core.plan_removal(kind, max_items, max_share)
-        while not job.wait(_SLICE_MS):
+        while not job.wait(SLICE_MS):
             pass
         return make_removal_plan(job.take())
 
@@ -683,11 +498,11 @@ class Migration(LedgerReader):
         wanted = plan if isinstance(plan, str) else plan.hash
         job = self._core.remove(kind, max_items, max_share, wanted, this_user() if who is None else who)
         try:
-            while not job.wait(_SLICE_MS):
+            while not job.wait(SLICE_MS):
                 pass
         except KeyboardInterrupt:
             job.stop()
-            while not job.wait(_SLICE_MS):
+            while not job.wait(SLICE_MS):
                 pass
             raise
         return RemovalReport(**job.take())
@@ -701,7 +516,7 @@ class Migration(LedgerReader):
             As `start`.
         """
         job = self._core.plan(self._options)
-        while not job.wait(_SLICE_MS):
+        while not job.wait(SLICE_MS):
             pass
         return make_plan(job.take())
 
@@ -718,54 +533,3 @@ class Migration(LedgerReader):
             yield ledger
         finally:
             ledger.close()
-
-
-def _started(job: _core.StartJob) -> Run:
-    try:
-        while not job.wait(_SLICE_MS):
-            pass
-        return Run(job.take())
-    except BaseException:
-        # A notebook keeps this frame with the exception; a job that it kept would keep the run that it begins.
-        del job
-        raise
-
-
-def _followed(start: Callable[[], Run], progress: Progress) -> Report:
-    if not isinstance(progress, bool):
-        return start()._follow(progress)
-    if not progress:
-        return start()._follow(None)
-    from waybill.live import make_view  # noqa: PLC0415 (rich is loaded only where it is shown)
-
-    # Before there is a run, so that Ctrl-C meanwhile leaves none behind.
-    with make_view("auto") as view:
-        run = start()
-        try:
-            return run._follow(view.update)
-        except KeyboardInterrupt:
-            if run._report is not None:
-                view.update(run._report.snapshot)
-            raise
-
-
-def _end_live_runs() -> None:
-    for core in _live:
-        core.interrupt()
-    end = time.monotonic() + _EXIT_SECONDS
-    if own_ledgers:
-        for core in _live:
-            while core.wait(_SLICE_MS) is None and time.monotonic() < end:
-                pass
-    _core.close_calls()  # what a run cannot do any more stays pending
-    for core in _live:
-        while core.wait(_SLICE_MS) is None:
-            if time.monotonic() >= end:
-                core.abandon()
-                break
-    _live.clear()
-
-
-atexit.register(_end_live_runs)
-# The child of a fork has none of the engine's threads: there is nothing to end in it.
-os.register_at_fork(after_in_child=_live.clear)

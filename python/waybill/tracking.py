@@ -21,9 +21,10 @@ from typing import Any, Literal, Self, TypeVar
 from waybill import _core
 from waybill.errors import CancelledError, FailedPreconditionError, InternalError, InvalidArgumentError
 from waybill.failures import failure_fields
-from waybill.migration import PathOrUrl, Progress, Run
 from waybill.options import Options
 from waybill.records import Event, Report, Snapshot
+from waybill.run import Progress, Run
+from waybill.stores import PathOrUrl
 from waybill.tracker import Tracker, engine_ledger
 
 __all__ = ["TrackedItem", "TrackedRun", "track"]

@@ -23,8 +23,8 @@ from waybill.cli.output import Output, complain
 from waybill.cli.values import wrong
 from waybill.errors import Error
 from waybill.live import Mode, View, make_view
-from waybill.migration import Run
 from waybill.records import Report
+from waybill.run import Run
 from waybill.text import safe_json
 from waybill.tracker import Tracker
 

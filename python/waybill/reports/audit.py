@@ -24,12 +24,12 @@ from typing import Any, BinaryIO
 
 from waybill._core import __version__
 from waybill.errors import Error, FailedPreconditionError, InvalidArgumentError, LockedError, NotFoundError
-from waybill.migration import PathOrUrl
 from waybill.records import Event
 from waybill.reports.document import run_fields
 from waybill.reports.files import cannot, check_is_free, partial_name
 from waybill.reports.rows import finding_row, item_row
 from waybill.reports.summary import LIVE_STATES, accounts, observed_history, outcome_of
+from waybill.stores import PathOrUrl
 from waybill.text import json_line, moment_ms, safe
 from waybill.tracker import Tracker
 
