@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "base/hash.hpp"
+#include "support/fault_server/salesforce_service.hpp"
 #include "support/fault_server/text.hpp"
 
 namespace waybill::testing::fault {
@@ -222,9 +223,10 @@ const std::map<std::string, Endpoint>& endpoints() {
 
 json run_control(FaultServer& server, const std::string& name, const json& argument) {
   const auto found = endpoints().find(name);
-  if (found == endpoints().end()) throw std::invalid_argument("there is no control endpoint " + name);
+  const bool is_salesforce = SalesforceService::has_control(name);
+  if (!is_salesforce && found == endpoints().end()) throw std::invalid_argument("there is no control endpoint " + name);
   try {
-    return found->second(server, argument);
+    return is_salesforce ? server.salesforce().control(name, argument) : found->second(server, argument);
   } catch (const json::exception& error) {
     throw std::invalid_argument(name + ": " + error.what());
   }

@@ -11,6 +11,7 @@
 #include "support/fault_server/faulty_exchange.hpp"
 #include "support/fault_server/loop.hpp"
 #include "support/fault_server/s3_service.hpp"
+#include "support/fault_server/salesforce_service.hpp"
 
 namespace waybill::testing {
 
@@ -23,7 +24,8 @@ struct FaultServer::Impl : Handler {
   // Where other protocols come in: by path or header.
   std::unique_ptr<Exchange> begin(const Request& request) override {
     if (request.path.starts_with(control_path)) return std::make_unique<ControlExchange>(server, request);
-    return std::make_unique<FaultyExchange>(request, s3.begin(request), judge);
+    Service& service = request.path.starts_with(salesforce_path) ? static_cast<Service&>(salesforce) : s3;
+    return std::make_unique<FaultyExchange>(request, service.begin(request), judge);
   }
 
   Bucket& require(S3Store& store, const std::string& bucket) const {
@@ -34,6 +36,7 @@ struct FaultServer::Impl : Handler {
   FaultServer& server;
   Judge judge;
   S3Service s3;
+  SalesforceService salesforce;
   Loop loop;
 };
 
@@ -128,7 +131,10 @@ void FaultServer::reset() {
     store.clear();
     store.settings = {};
   });
+  impl_->salesforce.with_store([](SalesforceStore& store) { store.clear(); });
 }
+
+SalesforceService& FaultServer::salesforce() noexcept { return impl_->salesforce; }
 
 nlohmann::json FaultServer::control(const std::string& name, const nlohmann::json& argument) {
   return run_control(*this, name, argument);

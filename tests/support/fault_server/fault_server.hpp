@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fault server: one HTTP server on loopback for all tests and benches. It speaks S3, does wrong what rules tell it
+// The fault server: one HTTP server on loopback for all tests and benches. It speaks S3 and Salesforce, does wrong what rules tell it
 // to, makes objects up by the million, and keeps a log of every request, so that it can be the judge of a client.
 //
 //   FaultServer server;
@@ -30,6 +30,10 @@
 #include "support/fault_server/s3_store.hpp"
 
 namespace waybill::testing {
+
+namespace fault {
+class SalesforceService;
+}
 
 /// *Thread safety:* every method from any thread. *Threads:* one of its own, joined by the destructor.
 class FaultServer {
@@ -80,7 +84,9 @@ class FaultServer {
   void generate(const std::string& bucket, fault::GeneratedKeys keys);
   /// Ids and keys of uploads that are neither completed nor aborted.
   std::map<std::string, std::string> open_uploads(const std::string& bucket) const;
-  /// Forgets rules, log, buckets, settings and latency.
+  /// Salesforce, below /services/ of the same port: salesforce_service.hpp.
+  fault::SalesforceService& salesforce() noexcept;
+  /// Forgets rules, log, buckets, settings and latency, and what Salesforce holds.
   void reset();
 
   /// What the control endpoints do: `name` is the last part of /_control/… . Throws std::invalid_argument.
