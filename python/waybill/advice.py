@@ -12,7 +12,7 @@ _ADVICE = {
     "missing": "It is gone from the source; if that is right: waybill waive --class missing --why ...",
     "occupied": "Something else is at its key; look at it, then move it away, or: "
     "waybill retry --class occupied --overwrite always",
-    "unsupported": "The destination cannot hold it; move it by other means, or: waybill waive --class unsupported --why ...",
+    "unsupported": "One of the stores cannot hold or read it; move it by other means, or: waybill waive --class unsupported --why ...",
     "archived": "Restore it from the archive first, then: waybill retry --class archived",
     "throttled": "The store asked for fewer requests; later, or with a lower --concurrency: waybill retry --class throttled",
     "network": "Check the connection to the store, then: waybill retry --class network",

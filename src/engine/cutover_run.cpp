@@ -67,9 +67,8 @@ std::optional<Error> CutoverRun::changed_at_source(const ItemRecord& row) {
                  "its item changed at the source since it was copied; run the copy again, verify, and plan anew");
   } catch (...) {
     const Error error = current_error();
-    const bool is_dead = setup_.source->capabilities().links && (error.error_class() == ErrorClass::missing || error.error_class() == ErrorClass::permission);
     if (error.error_class() == ErrorClass::cancelled) throw;
-    if (is_dead || error.error_class() == ErrorClass::missing) return std::nullopt;
+    if (error.error_class() == ErrorClass::missing || is_dead_link(*setup_.source, error)) return std::nullopt;
     return error;
   }
 }

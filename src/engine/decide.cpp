@@ -165,6 +165,12 @@ Failure refusal(ErrorClass error_class, std::string reason) {
   return failure;
 }
 
+bool is_dead_link(const Source& source, const Error& error) {
+  const ErrorClass what = error.error_class();
+  const bool is_refusal = what == ErrorClass::missing || what == ErrorClass::permission || what == ErrorClass::auth;
+  return is_refusal && !error.retryable() && source.capabilities().links;
+}
+
 bool contradicts(const SourceStamp& a, const SourceStamp& b) {
   const bool sizes = a.size && b.size && a.size != b.size;
   const bool etags = !a.etag.empty() && !b.etag.empty() && a.etag != b.etag;

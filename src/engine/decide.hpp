@@ -38,6 +38,10 @@ Failure failure_of(const Error& error, uint32_t attempts);
 /// A failure that is found without trying.
 Failure refusal(ErrorClass error_class, std::string reason);
 
+/// Whether a source's error says that an item of it is gone for good: somebody else's link that is refused or not there,
+/// which says nothing of the others.
+bool is_dead_link(const Source& source, const Error& error);
+
 /// Whether both tell of something that differs: then they are two revisions.
 bool contradicts(const SourceStamp& a, const SourceStamp& b);
 

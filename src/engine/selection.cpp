@@ -106,14 +106,15 @@ class Selection {
     std::optional<ItemRecord> known = job_.tracker->lookup({&id, 1}).front();
     if (known && known->run == job_.run) return true;  // before the interruption, or by another finding
     CallContext context(job_.scope);
-    std::optional<Item> item = job_.source.stat(id, context);
+    ErrorClass dead = ErrorClass::missing;
+    std::optional<Item> item = find(id, context, dead);
     if (!item && !known) {
       throw Error(ErrorCode::not_found, ErrorClass::missing,
                   "neither the source nor the ledger has an item \"" + printable(id.key) + "\"; nothing else was looked at");
     }
     std::vector<ItemChange> changes;
     if (!item) {
-      changes.push_back(gone(std::move(*known)));
+      changes.push_back(gone(std::move(*known), dead));
     } else {
       item->id = id;
       DecideRules rules;
@@ -136,7 +137,17 @@ class Selection {
     return sink_(std::move(changes), {}, true);
   }
 
-  ItemChange gone(ItemRecord record) const {
+  std::optional<Item> find(const ItemId& id, Context& context, ErrorClass& dead) const {
+    try {
+      return job_.source.stat(id, context);
+    } catch (const Error& error) {
+      if (!is_dead_link(job_.source, error)) throw;
+      dead = error.error_class();
+      return std::nullopt;
+    }
+  }
+
+  ItemChange gone(ItemRecord record, ErrorClass why) const {
     ItemChange change;
     record.run = job_.run;
     if (is_done(record)) {
@@ -144,8 +155,8 @@ class Selection {
       record.change = Change::unchanged;
     } else {
       record.state = ItemState::vanished;
-      record.error_class = ErrorClass::missing;
-      change.failure = refusal(ErrorClass::missing, "gone from the source before it was copied");
+      record.error_class = why;
+      change.failure = refusal(why, "gone from the source before it was copied");
     }
     change.record = std::move(record);
     return change;

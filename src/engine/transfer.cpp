@@ -560,11 +560,8 @@ void Transfer::take_up_what_was_left(const Task& task, ItemRecord& record) {
   record.digest = {};
 }
 
-// Somebody else's link that is refused or not there says nothing of the others.
 bool Transfer::is_dead_link(const Error& error, Side side) const {
-  const ErrorClass error_class = error.error_class();
-  return side == Side::source && source_can_.links && !error.retryable() &&
-         (error_class == ErrorClass::missing || error_class == ErrorClass::permission || error_class == ErrorClass::auth);
+  return side == Side::source && internal::is_dead_link(source_, error);
 }
 
 void Transfer::settle_vanished(const Task& task, const Error* why) {

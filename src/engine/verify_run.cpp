@@ -220,8 +220,7 @@ std::optional<Item> VerifyRun::find_at_source(const ItemId& id, CallContext& con
   try {
     return setup_.source->stat(id, context);
   } catch (const Error& error) {
-    const bool is_refused = error.error_class() == ErrorClass::permission || error.error_class() == ErrorClass::auth;
-    if (!setup_.source->capabilities().links || !is_refused || error.retryable()) throw;
+    if (!is_dead_link(*setup_.source, error)) throw;
     return std::nullopt;
   }
 }

@@ -97,6 +97,22 @@ TEST_F(Links, LinksThatAreAllRefusedVanishEachAndStopNothing) {
   EXPECT_FALSE(failure("k000007"));
 }
 
+TEST_F(Links, ARetryByKeyGoesPastLinksThatAreRefused) {
+  fill(3);
+  source_hook = [](const std::string& operation, const Key& key, Context&) {
+    if (key == "k000001" && operation != "list") throw refusal(ErrorClass::permission, 403);
+  };
+  EXPECT_EQ(copy_links().snapshot.items.vanished, 1);
+  Options again = quick();
+  again.keys = {"k000000", "k000001", "k000002"};
+  again.force = true;
+  const Report report = copy_links(again);
+  EXPECT_EQ(report.snapshot.state, RunState::completed_with_differences) << report.message;
+  EXPECT_EQ(report.snapshot.items.done, 2);
+  EXPECT_EQ(report.snapshot.items.vanished, 1);
+  EXPECT_EQ(row("k000001")->error_class, ErrorClass::permission);
+}
+
 TEST_F(Links, WhatWasCopiedStaysWhenItsLinkDies) {
   fill(5);
   EXPECT_EQ(copy_links().snapshot.items.done, 5);

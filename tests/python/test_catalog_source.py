@@ -130,6 +130,18 @@ def test_a_spec_says_it_too(crm: SmallCrm) -> None:
     assert "ready" in run(crm, "readiness", spec)
 
 
+def test_a_retry_goes_past_what_no_store_can_read(crm: SmallCrm) -> None:
+    crm.edit("001-0", "not a url")
+    crm.edit("002-0", "ftp://h/x")
+    begin = ["--catalog", crm.catalog, "--contents", crm.old, "--to", crm.new, "--key-template", TEMPLATE]
+    run(crm, "run", *begin, code=3)
+    said = run(crm, "retry", code=3)
+    assert "unsupported" in said
+    with waybill.Tracker(crm.folder / "waybill.db") as ledger:
+        assert {failure.error_class for failure in ledger.failures()} >= {"unsupported"}
+        assert ledger.snapshot().state == "completed_with_differences"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -15,6 +15,11 @@ constexpr size_t longest_key = 65'535;
 
 Key key_of(std::string_view value) { return Key(value.substr(0, longest_key)); }
 
+void refuse(Item& item, std::string reason) {
+  item.refused = ErrorClass::unsupported;
+  item.reason = std::move(reason);
+}
+
 class CatalogLister final : public Lister {
  public:
   CatalogLister(std::unique_ptr<ReferenceLister> references, const SwitchedReferences* switched, const links::Contents& contents)
@@ -62,11 +67,6 @@ class CatalogLister final : public Lister {
     return item;
   }
 
-  static void refuse(Item& item, std::string reason) {
-    item.refused = ErrorClass::unsupported;
-    item.reason = std::move(reason);
-  }
-
   std::unique_ptr<ReferenceLister> references_;
   const SwitchedReferences* const switched_;  // of the run, or null
   const links::Contents& contents_;  // of the source, which outlives its listers
@@ -99,7 +99,17 @@ class CatalogSource final : public Source {
   std::unique_ptr<Stream> stream(const Item& item, Context& context) override {
     return contents_.stream(item.id.key, item, context);
   }
-  std::optional<Item> stat(const ItemId& id, Context& context) override { return contents_.stat(id.key, id, context); }
+  std::optional<Item> stat(const ItemId& id, Context& context) override {
+    try {
+      return contents_.stat(id.key, id, context);
+    } catch (const Error& error) {
+      if (error.error_class() != ErrorClass::unsupported) throw;
+      Item item;  // as it is listed
+      item.id = id;
+      refuse(item, "its record holds no URL that can be read: " + error.message());
+      return item;
+    }
+  }
   std::optional<ItemId> item_at(std::string_view url) const override {
     if (url.empty()) return std::nullopt;
     return ItemId{"", key_of(url), ""};
