@@ -3,6 +3,8 @@
 // The http connector: against nginx what a sound server does, against scripted and raw ones what the others do.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <functional>
 #include <map>
 
 #include "base/text.hpp"
@@ -267,6 +269,67 @@ TEST_F(HttpSource, RedirectsAreFollowedToTheEndAndNoFurther) {
     EXPECT_EQ(error.message().find("secret"), std::string::npos) << error.message();
     EXPECT_LE(server.requests().size() - before, 6U);
   }
+}
+
+TEST_F(HttpSource, AHeaderOfOnesOwnGoesToTheHostItIsForAlone) {
+  ScriptedServer other([](const ScriptedRequest&) { return ScriptedAnswer{200, "ETag: \"e\"\r\n", "elsewhere", true}; });
+  ScriptedServer server([&](const ScriptedRequest& request) {
+    if (request.header("authorization") != "Bearer planted-secret") return ScriptedAnswer{401, "", "", true};
+    if (request.target == "/moved") return ScriptedAnswer{302, "Location: " + base_of(other) + "/there\r\n", "", true};
+    if (request.target == "/near") return ScriptedAnswer{302, "Location: /here\r\n", "", true};
+    return ScriptedAnswer{200, "ETag: \"e\"\r\n", "here", true};
+  });
+  const auto anonymous = open_source(base_of(server) + "/");
+  EXPECT_EQ(error_of([&] { anonymous->stream(item_at("a"), context); }).error_class(), ErrorClass::auth);
+  ::setenv("WAYBILL_TEST_HEADER", "authorization:  Bearer planted-secret ", 1);
+  const auto source = open_source(base_of(server) + "/?header=env:WAYBILL_TEST_HEADER");
+  EXPECT_EQ(source->identity(), base_of(server) + "/");
+  EXPECT_EQ(pull(*source->stream(item_at("a"), context), context), "here");
+  EXPECT_EQ(pull(*source->stream(item_at("near"), context), context), "here") << "the same host";
+  EXPECT_EQ(pull(*source->stream(item_at("moved"), context), context), "elsewhere");
+  ASSERT_FALSE(other.requests().empty());
+  for (const ScriptedRequest& request : other.requests()) EXPECT_EQ(request.header("authorization"), "") << "a redirect drops it";
+  ::setenv("WAYBILL_TEST_HEADER", "Authorization: Bearer another-planted-secret", 1);
+  const auto refused = open_source(base_of(server) + "/?header=env:WAYBILL_TEST_HEADER");
+  const Error error = error_of([&] { refused->stream(item_at("a"), context); });
+  EXPECT_NE(error.message().find("does not take the header"), std::string::npos) << error.message();
+  EXPECT_EQ(error.message().find("planted-secret"), std::string::npos) << error.message();
+  for (const char* wrong : {"", "planted-secret", "Bearer planted-secret", ": planted-secret", "A: planted\r\nB: secret", "A b: planted-secret", "A:"}) {
+    ::setenv("WAYBILL_TEST_HEADER", wrong, 1);
+    const Error bad = error_of([&] { open_source(base_of(server) + "/?header=env:WAYBILL_TEST_HEADER"); });
+    EXPECT_EQ(bad.error_class(), ErrorClass::configuration) << wrong;
+    EXPECT_EQ(bad.message().find("planted"), std::string::npos) << bad.message();
+  }
+  ::unsetenv("WAYBILL_TEST_HEADER");
+  EXPECT_NE(error_of([&] { open_source(base_of(server) + "/?header=env:WAYBILL_TEST_HEADER"); }).message().find("no variable WAYBILL_TEST_HEADER"),
+            std::string::npos);
+  const Error inlined = error_of([&] { open_source(base_of(server) + "/?header=planted-secret"); });
+  EXPECT_EQ(inlined.error_class(), ErrorClass::configuration);
+  EXPECT_EQ(inlined.message().find("planted"), std::string::npos) << inlined.message();
+  const Error plain = error_of([&] { open_source("http://files.example.com/?header=env:HOME"); });
+  EXPECT_NE(plain.message().find("needs https"), std::string::npos) << plain.message();
+}
+
+TEST_F(HttpSource, FromHttpsNoRedirectToPlainHttpIsFollowed) {
+  Nginx server;
+  server.put("a.txt", "content");
+  ::setenv("AWS_CA_BUNDLE", server.certificate().c_str(), 1);
+  const auto secure = open_source(server.secure_url());
+  const auto plain = open_source(server.url());
+  EXPECT_EQ(pull(*secure->stream(item_at("a.txt"), context), context), "content");
+  EXPECT_EQ(pull(*secure->stream(item_at("to-https/a.txt"), context), context), "content");
+  EXPECT_EQ(pull(*plain->stream(item_at("to-https/a.txt"), context), context), "content");
+  EXPECT_EQ(pull(*plain->stream(item_at("to-http/a.txt"), context), context), "content");
+  const size_t before = server.requests();
+  for (const auto& call : std::vector<std::function<void()>>{[&] { secure->stream(item_at("to-http/a.txt"), context); },
+                                                            [&] { secure->stat({"", "to-http/a.txt", ""}, context); }}) {
+    const Error error = error_of(call);
+    EXPECT_EQ(error.error_class(), ErrorClass::unsupported) << error.message();
+    EXPECT_FALSE(error.retryable());
+    EXPECT_NE(error.message().find("from https to plain http"), std::string::npos) << error.message();
+  }
+  ::unsetenv("AWS_CA_BUNDLE");
+  EXPECT_LE(server.requests() - before, 2U) << "the redirects alone: nothing went out over http";
 }
 
 TEST(HttpUrl, ResolvesAsBrowsersDo) {

@@ -17,6 +17,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "support/certificate.hpp"
+
 namespace waybill::testing {
 namespace {
 
@@ -44,13 +46,20 @@ Nginx::Nginx() {
   folder_ = pattern;
   fs::create_directories(folder());
   socket_at(0, true, &port_);
+  do socket_at(0, true, &secure_port_);
+  while (secure_port_ == port_);
+  write_certificate(folder_ / "key.pem", certificate());
   std::ofstream(folder_ / "nginx.conf")
       << "daemon off; master_process off; pid nginx.pid; error_log error.log;\n"
       << "events { worker_connections 512; }\n"
       << "http { access_log access.log; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; "
          "uwsgi_temp_path t4;"
       << " scgi_temp_path t5; types { text/plain txt; } default_type application/octet-stream; merge_slashes off;\n"
-      << "server { listen 127.0.0.1:" << port_ << "; root files; add_header Cache-Control max-age=60; } }\n";
+      << "ssl_certificate certificate.pem; ssl_certificate_key key.pem;\n"
+      << "server { listen 127.0.0.1:" << port_ << "; listen 127.0.0.1:" << secure_port_
+      << " ssl; root files; add_header Cache-Control max-age=60;\n"
+      << "location ~ ^/to-http/(.*)$ { return 302 " << url("/$1") << "; }\n"
+      << "location ~ ^/to-https/(.*)$ { return 302 " << secure_url("/$1") << "; } } }\n";
   const std::string root = folder_.string();
   pid_ = ::fork();
   if (pid_ == 0) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A real web server (nginx) for one test: on a free port of 127.0.0.1, over a folder of its own. It has ranges, ETags
-// and Last-Modified. Stopped by its process id.
+// and Last-Modified. The same files are there over https, with a certificate that only certificate() vouches for. Stopped
+// by its process id.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,11 @@ class Nginx {
   std::string url(std::string_view path = "/") const {
     return "http://127.0.0.1:" + std::to_string(port_) + std::string(path);
   }
-  /// The folder that is served.
+  std::string secure_url(std::string_view path = "/") const {
+    return "https://127.0.0.1:" + std::to_string(secure_port_) + std::string(path);
+  }
+  std::filesystem::path certificate() const { return folder_ / "certificate.pem"; }
+  /// The folder that is served; /to-http/PATH and /to-https/PATH are redirected to PATH there.
   std::filesystem::path folder() const { return folder_ / "files"; }
   /// Writes a file, replacing what is there; `age_s` ago. nginx tells revisions by size and whole seconds.
   void put(const std::string& name, std::string_view content, int age_s = 100);
@@ -35,6 +40,7 @@ class Nginx {
  private:
   std::filesystem::path folder_;
   uint16_t port_ = 0;
+  uint16_t secure_port_ = 0;
   int pid_ = -1;
 };
 

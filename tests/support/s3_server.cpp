@@ -6,9 +6,6 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -25,6 +22,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "support/certificate.hpp"
 
 namespace waybill::testing {
 
@@ -68,32 +67,6 @@ bool answers(uint16_t port) {
 // The server keeps metadata in extended attributes; where the folder has none, in files beside it.
 bool has_extended_attributes(const fs::path& folder) {
   return ::setxattr(folder.c_str(), "user.waybill", "1", 1, 0) == 0;
-}
-
-// A key and a certificate for 127.0.0.1, signed by itself.
-void write_certificate(const fs::path& key_file, const fs::path& certificate_file) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* certificate = X509_new();
-  X509_set_version(certificate, 2);
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-  X509_set_pubkey(certificate, key);
-  X509_NAME* name = X509_get_subject_name(certificate);
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("test store"), -1, -1, 0);
-  X509_set_issuer_name(certificate, name);
-  X509_EXTENSION* host = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1");
-  X509_add_ext(certificate, host, -1);
-  X509_EXTENSION_free(host);
-  X509_sign(certificate, key, EVP_sha256());
-  std::FILE* file = std::fopen(key_file.c_str(), "w");
-  PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
-  std::fclose(file);
-  file = std::fopen(certificate_file.c_str(), "w");
-  PEM_write_X509(file, certificate);
-  std::fclose(file);
-  X509_free(certificate);
-  EVP_PKEY_free(key);
 }
 
 int start(const std::vector<std::string>& command, const fs::path& log) {

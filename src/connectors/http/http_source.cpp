@@ -49,7 +49,8 @@ std::optional<uint64_t> total_of(const HttpUrl& url, const HttpResponse& respons
 
 }  // namespace
 
-HttpSource::HttpSource(HttpUrl base) : base_(with_slash(std::move(base))), web_(base_.origin) {}
+HttpSource::HttpSource(HttpUrl base, std::optional<internal::HttpHeader> credential)
+    : base_(with_slash(std::move(base))), web_(base_.origin, std::move(credential)) {}
 
 Source::Capabilities HttpSource::capabilities() const {
   Capabilities capabilities;

@@ -9,6 +9,7 @@
 // (unimplemented).
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "connectors/http/http_url.hpp"
@@ -19,7 +20,8 @@ namespace waybill::http {
 
 class HttpSource final : public Source {
  public:
-  explicit HttpSource(HttpUrl base);
+  /// `credential` goes with every request to the origin of `base`.
+  explicit HttpSource(HttpUrl base, std::optional<internal::HttpHeader> credential = {});
 
   Capabilities capabilities() const override;
   std::string identity() const override { return base_.text(); }

@@ -106,6 +106,14 @@ std::optional<HttpUrl> HttpUrl::parse(std::string_view text) {
   return HttpUrl{scheme + "://" + *authority, sendable(text.substr(end))};
 }
 
+bool HttpUrl::is_loopback() const {
+  std::string_view host = std::string_view(origin).substr(origin.find("//") + 2);
+  if (host.starts_with("[")) return host.starts_with("[::1]");
+  host = host.substr(0, host.find(':'));
+  return host == "localhost" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
+}
+
 std::optional<HttpUrl> HttpUrl::resolve(std::string_view location) const {
   location = internal::trim(location);
   if (!scheme_of(location).empty()) return parse(location);

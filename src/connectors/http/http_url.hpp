@@ -28,6 +28,8 @@ struct HttpUrl {
   /// The path of the target up to its last '/'.
   std::string_view folder() const;
   bool is_https() const { return origin.starts_with("https:"); }
+  /// Whether its host is this machine by its name: localhost, 127.0.0.0/8, ::1.
+  bool is_loopback() const;
 
   bool operator==(const HttpUrl&) const = default;
 };

@@ -75,14 +75,17 @@ Meaning meaning_of(int status, const std::string& code) {
   return {ErrorCode::unavailable, ErrorClass::server, status >= 500};
 }
 
-Error refused(const HttpUrl& asked, const HttpUrl& at, const HttpResponse& response) {
+Error refused(const HttpUrl& asked, const HttpUrl& at, const HttpResponse& response, bool has_credential) {
   const std::string code = provider_code(response);
   const Meaning meaning = meaning_of(response.status, code);
   std::string message = "GET " + asked.shown();
   if (at != asked) message += ", redirected to " + at.shown() + ",";
   message += " answered " + std::to_string(response.status);
   if (!code.empty()) message += " " + code;
-  if (meaning.error_class == ErrorClass::auth) message += ": it wants credentials, and links are asked for without any";
+  if (meaning.error_class == ErrorClass::auth) {
+    message += has_credential ? ": it does not take the header that it was given"
+                              : ": it wants credentials, and links are asked for without any";
+  }
   Error error(meaning.code, meaning.error_class, message);
   error.set_retryable(meaning.retryable).set_http_status(response.status).set_provider_code(code);
   for (const std::string_view name : {"x-amz-request-id", "x-ms-request-id", "x-request-id"}) {
@@ -91,18 +94,6 @@ Error refused(const HttpUrl& asked, const HttpUrl& at, const HttpResponse& respo
   if (const auto wait = internal::parse_retry_after(response.header("retry-after"), internal::now_ms() / 1000))
     error.set_retry_after(*wait);
   return error;
-}
-
-internal::HttpRequest request_for(const Ask& ask, const HttpUrl& url) {
-  internal::HttpRequest request;
-  request.url = url.text();
-  request.headers.emplace_back("Accept-Encoding", "identity");
-  if (ask.first) {
-    request.headers.emplace_back(
-        "Range", "bytes=" + std::to_string(*ask.first) + "-" + (ask.last ? std::to_string(*ask.last) : ""));
-    if (!ask.if_range.empty()) request.headers.emplace_back("If-Range", ask.if_range);
-  }
-  return request;
 }
 
 Error no_way(const HttpUrl& asked, const std::string& why) {
@@ -168,6 +159,19 @@ bool may_be_same(const SourceStamp& a, const SourceStamp& b) {
   return !a.mtime_ns || !b.mtime_ns || *a.mtime_ns / second_ns == *b.mtime_ns / second_ns;
 }
 
+internal::HttpRequest Web::request_for(const Ask& ask, const HttpUrl& url) const {
+  internal::HttpRequest request;
+  request.url = url.text();
+  request.headers.emplace_back("Accept-Encoding", "identity");
+  if (credential_ && url.origin == origin_) request.headers.push_back(*credential_);
+  if (ask.first) {
+    request.headers.emplace_back(
+        "Range", "bytes=" + std::to_string(*ask.first) + "-" + (ask.last ? std::to_string(*ask.last) : ""));
+    if (!ask.if_range.empty()) request.headers.emplace_back("If-Range", ask.if_range);
+  }
+  return request;
+}
+
 void Web::follow(const Ask& ask, const Send& send) {
   std::vector<HttpUrl> visited = {ask.url};
   for (;;) {
@@ -176,7 +180,7 @@ void Web::follow(const Ask& ask, const Send& send) {
     const int status = response.status;
     if (status == 200 || status == 203) return;
     if (ask.first && (status == 206 || status == 416)) return;
-    if (!is_redirect(status)) throw refused(ask.url, at, response);
+    if (!is_redirect(status)) throw refused(ask.url, at, response, credential_ && at.origin == origin_);
     HttpUrl next = next_of(ask.url, at, response);
     if (std::find(visited.begin(), visited.end(), next) != visited.end()) {
       throw no_way(ask.url, "is redirected in a circle (" + next.shown() + ")").set_http_status(status);
@@ -214,7 +218,7 @@ void Web::check(const HttpUrl& url, Context& context) {
   request.out = std::span(&first, 1);
   const HttpResponse response = here_.perform(request, context);
   const bool answers = response.status < 500 && response.status != 429 && response.status != 407;
-  if (!answers) throw refused(url, url, response);
+  if (!answers) throw refused(url, url, response, credential_.has_value());
 }
 
 }  // namespace waybill::http

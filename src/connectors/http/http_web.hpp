@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "connectors/http/http_url.hpp"
 #include "net/http_client.hpp"
@@ -41,8 +42,10 @@ bool may_be_same(const SourceStamp& a, const SourceStamp& b);
 /// *Thread safety:* any number of threads.
 class Web {
  public:
-  /// `origin` is the one whose connections are kept apart from those of where it redirects to.
-  explicit Web(std::string origin) : origin_(std::move(origin)) {}
+  /// `origin` is the one whose connections are kept apart from those of where it redirects to; it alone is sent
+  /// `credential`.
+  explicit Web(std::string origin, std::optional<internal::HttpHeader> credential = {})
+      : origin_(std::move(origin)), credential_(std::move(credential)) {}
 
   /// The answer to a GET, after redirects; `out` as HttpRequest::out. Statuses: 200, 206 to a range, 416 to a range;
   /// every other is an Error: missing (404, 410), permission (403, 451, a link that has run out), auth (401), throttled
@@ -57,7 +60,10 @@ class Web {
   using Send = std::function<const internal::HttpResponse&(internal::HttpClient&, internal::HttpRequest)>;
   void follow(const Ask& ask, const Send& send);
 
+  internal::HttpRequest request_for(const Ask& ask, const HttpUrl& url) const;
+
   const std::string origin_;
+  const std::optional<internal::HttpHeader> credential_;
   internal::HttpClient here_;
   internal::HttpClient elsewhere_;
 };
