@@ -31,8 +31,13 @@ struct CutoverOptions {
   /// Optional, of start_cutover. An older plan is refused, in ms. Default 24 hours.
   int64_t max_plan_age_ms = int64_t{24} * 3600 * 1000;
   /// Optional. How many of the new values, drawn at random, are asked for: each has to answer with a body of the
-  /// item's size to somebody who has no credentials of ours. Default 100; 0: none, and the gate says so.
+  /// item's size to whom `probe_as` says. Default 100; 0: none, and the gate says so; as many as there are, or more: all.
   uint64_t probes = 100;
+  /// Optional. Whom the new values have to answer to, as the people do who will use them; our own credentials prove nothing.
+  /// "anonymous" (default): anybody, without credentials. "profile:NAME": s3:// values to this profile of the shared
+  /// files. "header:env:NAME": http(s):// values to the header that the environment variable NAME holds, whole ("Authorization:
+  /// Bearer …"), which is kept nowhere. Values that it does not concern are asked for without credentials.
+  std::string probe_as = "anonymous";
   /// Optional. The catalog cannot replace a value in one step with a look at it: an edit that falls between our look and our
   /// write is lost. True accepts that. Default false: such a catalog is refused.
   bool accept_window = false;

@@ -78,6 +78,7 @@ void visit_fields(Target& options, Visitor&& visit) {
   visit("max_verified_age_ms", options.max_verified_age_ms);
   visit("max_plan_age_ms", options.max_plan_age_ms);
   visit("probes", options.probes);
+  visit("probe_as", options.probe_as);
   visit("accept_window", options.accept_window);
 }
 

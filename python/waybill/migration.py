@@ -190,6 +190,7 @@ class Migration(LedgerReader):
         records: Iterable[str] = (),
         max_verified_age_ms: int = 7 * _DAY_MS,
         probes: int = 100,
+        probe_as: str = "anonymous",
         accept_window: bool = False,
     ) -> CutoverPlan:
         """List the catalog, and write down in the ledger what a cutover would do, as the newest plan. Nothing is changed in
@@ -205,7 +206,12 @@ class Migration(LedgerReader):
         max_verified_age_ms : int, optional
             An item has to have been verified within this time; 0: no matter when.
         probes : int, optional
-            How many of the new values, drawn at random, are asked for without credentials of ours; 0: none.
+            How many of the new values, drawn at random, are asked for; 0: none; as many as there are, or more: all.
+        probe_as : str, optional
+            Whom they have to answer to, as to the people who will use them: ``"anonymous"``; ``"profile:NAME"``, of
+            ``s3://`` values, this profile of the shared files; ``"header:env:NAME"``, of ``https://`` values, whoever sends
+            the header that the environment variable ``NAME`` holds, whole (``Authorization: Bearer …``). Never our own
+            credentials.
         accept_window : bool, optional
             Of a catalog that cannot replace a value only where it is still the one that was read: accept that an edit in
             between is lost.
@@ -226,6 +232,7 @@ class Migration(LedgerReader):
                 "records": list(records),
                 "max_verified_age_ms": max_verified_age_ms,
                 "probes": probes,
+                "probe_as": probe_as,
                 "accept_window": accept_window,
             }
         )

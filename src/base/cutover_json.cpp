@@ -2,6 +2,8 @@
 
 #include "base/cutover_json.hpp"
 
+#include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
@@ -44,6 +46,8 @@ Json accounts_of(const ReferenceAccounts& references) {
           {"conflict", references.conflict}, {"failed", references.failed},     {"vanished", references.vanished},
           {"excluded", references.excluded}};
 }
+
+constexpr const char* window_member = "unguarded_window";
 
 const char* word(Catalog::Conditional conditional) {
   switch (conditional) {
@@ -106,6 +110,7 @@ std::string to_json(const CutoverOptions& options, const std::string& catalog_ur
   json["max_verified_age_ms"] = options.max_verified_age_ms;
   json["max_plan_age_ms"] = options.max_plan_age_ms;
   json["probes"] = options.probes;
+  json["probe_as"] = options.probe_as;
   json["accept_window"] = options.accept_window;
   return dump(json);
 }
@@ -123,6 +128,42 @@ std::string url_template_of(const std::string& recorded) {
   const Json json = Json::parse(recorded, nullptr, false);
   const auto found = json.is_object() ? json.find("url_template") : json.end();
   return found != json.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+void UnguardedWindow::add(const UnguardedWindow& other) {
+  if (other.updates == 0) return;
+  shortest_us = updates == 0 ? other.shortest_us : std::min(shortest_us, other.shortest_us);
+  longest_us = std::max(longest_us, other.longest_us);
+  total_us += other.total_us;
+  updates += other.updates;
+}
+
+std::string UnguardedWindow::text() const {
+  const auto ms = [](double us) {
+    char text[32];
+    std::snprintf(text, sizeof text, us < 10'000 ? "%.1f ms" : "%.0f ms", us / 1000);
+    return std::string(text);
+  };
+  const double mean = updates == 0 ? 0 : static_cast<double>(total_us) / static_cast<double>(updates);
+  return "unguarded window: " + std::to_string(updates) + (updates == 1 ? " update, " : " updates, ") +
+         ms(static_cast<double>(shortest_us)) + " shortest, " + ms(mean) + " mean, " + ms(static_cast<double>(longest_us)) + " longest";
+}
+
+std::string to_json(const UnguardedWindow& window) {
+  Json json;
+  json[window_member] = {{"updates", window.updates},
+                         {"shortest_us", window.shortest_us},
+                         {"longest_us", window.longest_us},
+                         {"total_us", window.total_us}};
+  return dump(json);
+}
+
+std::optional<UnguardedWindow> unguarded_window_from(const std::string& data) {
+  const Json json = Json::parse(data, nullptr, false);
+  if (!json.is_object() || !json.contains(window_member) || !json[window_member].is_object()) return std::nullopt;
+  const Json& told = json[window_member];
+  return UnguardedWindow{told.value("updates", uint64_t{0}), told.value("shortest_us", int64_t{0}), told.value("longest_us", int64_t{0}),
+                         told.value("total_us", int64_t{0})};
 }
 
 std::string with_member(const std::string& options, const char* name, const std::string& what) {

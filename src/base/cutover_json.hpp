@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A cutover's gates and options as JSON, for the ledger.
+// A cutover's gates, options and measurements as JSON, for the ledger.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,21 @@ std::string url_template_of(const std::string& recorded);
 
 /// Of a plan's options: the newest run when it was made.
 inline constexpr const char* last_run_member = "last_run";
+
+/// How long edits of others could have been lost: from the begin of our look at a batch of references to the end of its update.
+struct UnguardedWindow {
+  uint64_t updates = 0;
+  int64_t shortest_us = 0;
+  int64_t longest_us = 0;
+  int64_t total_us = 0;  ///< over updates: each of a batch has the batch's
+
+  void add(const UnguardedWindow& other);
+  /// In words, one line.
+  std::string text() const;
+};
+/// A JSON object with the one member `unguarded_window`: the data of an event. And back; nothing where it is another one.
+std::string to_json(const UnguardedWindow& window);
+std::optional<UnguardedWindow> unguarded_window_from(const std::string& data);
 
 /// The options of a run, with `what` beside them: an object under `name`.
 std::string with_member(const std::string& options, const char* name, const std::string& what);

@@ -2,24 +2,24 @@
 
 #include "engine/cutover_plan.hpp"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include "base/clock.hpp"
 #include "base/cutover_json.hpp"
-#include "base/uri.hpp"
+#include "base/random.hpp"
 #include "engine/body_pool.hpp"
 #include "engine/reference_outcome.hpp"
 #include "engine/reference_pass.hpp"
 #include "engine/transfer.hpp"
-#include "waybill/connectors.hpp"
+#include "engine/value_probe.hpp"
 
 namespace waybill::internal {
 namespace {
 
 constexpr size_t most_runs = 1000;
 constexpr size_t most_read = 1000;
-constexpr size_t most_origins = 16;
 constexpr uint64_t no_bodies = uint64_t{8} << 20;
 
 Gate gate(const char* name, int64_t against, std::string passed, std::string refused) {
@@ -42,11 +42,12 @@ class Planner {
         bodies_(no_bodies),
         scope_{cancel_, bodies_, job.migration, job.epoch, [](LogLevel, std::string_view) {}, [](std::string_view, uint64_t) {}},
         retry_(Options{}),
-        can_(job.catalog.capabilities()) {}
+        can_(job.catalog.capabilities()),
+        probes_(job.options.probe_as, job.destination, scope_, retry_) {}
 
   CutoverPlan make() {
     resolve();
-    PassJob pass{job_.catalog, job_.source, job_.tracker, scope_, retry_, rules(job_.epoch), job_.options.probes,
+    PassJob pass{job_.catalog, job_.source, job_.tracker, scope_, retry_, rules(job_.epoch),
                  [](const Error&, int) {}};
     const PassResult found = run_pass(pass, [this](std::vector<ReferenceChange> changes) {
       Batch batch;
@@ -63,7 +64,7 @@ class Planner {
     plan.unswitched = found.unswitched;
     look_at_copy(plan);
     look_at_references(found, plan);
-    plan.gates.push_back(urls_gate(found.probes));
+    plan.gates.push_back(urls_gate(found.references.pending, pass.rules.pass));
     plan.gates.push_back(rights_gate());
     plan.gates.push_back(window_gate());
     plan.is_ready = true;
@@ -139,44 +140,64 @@ class Planner {
     against(Obstacle::verified, "verified", "every reference's item is verified by checksum or content");
     against(Obstacle::value, "values", "every new value can be made, and fits its field");
     against(Obstacle::unresolved, "journal", "no earlier switch is open");
-    const int64_t nothing = found.references.pending == 0 && found.references.updated == 0 ? 1 : 0;
-    plan.gates.push_back(gate("references", nothing, counted(found.references.pending, "to be switched"), "there is nothing to switch"));
+    plan.gates.push_back(references_gate(found));
   }
 
-  Gate urls_gate(const std::vector<Probe>& probes) {
-    if (job_.options.probes == 0) return {"urls", true, 0, "not asked for, as you wished: nobody knows whether the new values answer"};
-    int64_t failed = 0;
-    std::string first;
-    for (const Probe& probe : probes) {
-      const std::string why = trouble_with(probe);
-      if (why.empty()) continue;
-      if (failed++ == 0) first = redact_url(probe.value) + ": " + why;
+  // What other gates hold back is theirs to tell.
+  static Gate references_gate(const PassResult& found) {
+    const ReferenceAccounts& references = found.references;
+    int64_t held_back = 0;
+    for (const auto& [obstacle, reasons] : found.blocked) {
+      for (const auto& [reason, n] : reasons) held_back += n;
     }
-    return gate("urls", failed, counted(static_cast<int64_t>(probes.size()), "of the new values were asked for, and answered with the right size"),
-                counted(failed, "of ") + counted(static_cast<int64_t>(probes.size()), "new values do not answer as they should; the first: ") + first);
+    std::string evidence = counted(references.pending, "to be switched");
+    if (references.updated > 0) evidence += ", " + counted(references.updated, "switched already");
+    if (held_back > 0) evidence += ", " + counted(held_back, "held back by other gates");
+    const bool is_something = references.pending + references.updated + held_back > 0;
+    if (is_something) return {"references", true, references.pending, std::move(evidence)};
+    if (references.total == 0) return {"references", false, 0, "the catalog has no references"};
+    return {"references", false, references.total,
+            "there is nothing to switch: " + counted(references.total, "references, and each is to stay as it is")};
   }
 
-  // Whoever follows the new value has no credentials of ours.
-  std::string trouble_with(const Probe& probe) {
-    try {
-      const size_t authority = probe.value.find("://");
-      if (authority == std::string::npos) return "it is not a URL";
-      const size_t path = probe.value.find('/', authority + 3);
-      const std::string origin = probe.value.substr(0, path == std::string::npos ? std::string::npos : path + 1);
-      if (origins_.size() >= most_origins) origins_.clear();
-      std::shared_ptr<Source>& source = origins_[origin];
-      if (!source) source = open_source(origin);
-      const std::optional<ItemId> id = source->item_at(probe.value);
-      if (!id) return "no store can tell what it points at";
-      CallContext context(scope_);
-      const std::optional<Item> there = source->stat(*id, context);
-      if (!there) return "nothing is there";
-      if (probe.size && there->stamp.size && *probe.size != *there->stamp.size) {
-        return std::to_string(*there->stamp.size) + " bytes are there, not " + std::to_string(*probe.size);
+  Gate urls_gate(int64_t pending, uint64_t pass) {
+    if (job_.options.probes == 0) return {"urls", true, 0, "not asked for, as you wished: nobody knows whether the new values answer"};
+    if (pending == 0) return gate("urls", 0, "there is no new value to ask for", "");
+    draw(pending, pass);
+    const std::string asked = (probes_.asked() == pending ? "all " : "") + counted(probes_.asked(), "new values");
+    const std::string whom = probes_.whom();
+    return gate("urls", probes_.failed(), asked + " were asked for " + whom + ", and answered with the right size",
+                counted(probes_.failed(), "of ") + counted(probes_.asked(), "new values") +
+                    (whom.empty() ? "" : ", asked for " + whom + ",") + " do not answer as they should; one of them: " + probes_.example());
+  }
+
+  // Each of the pending ones has the same chance, and none is kept. Selection sampling: Knuth, "The Art of Computer
+  // Programming", 3.4.2, algorithm S.
+  void draw(int64_t pending, uint64_t pass) {
+    Random random(pass);
+    auto left = static_cast<uint64_t>(pending);
+    uint64_t wanted = std::min(job_.options.probes, left);
+    ReferenceQuery query;
+    query.states = {ReferenceState::pending};
+    std::string resume;
+    while (wanted > 0) {
+      ReferenceRecordPage page = job_.tracker.scan_references(query, resume, most_read);
+      std::vector<ItemId> items;
+      std::vector<Probe> probes;
+      for (ReferenceRecord& record : page.references) {
+        if (left == 0 || random.below(left--) >= wanted) continue;
+        --wanted;
+        items.push_back(std::move(record.item));
+        probes.push_back({*std::move(record.intended), std::nullopt});
       }
-      return {};
-    } catch (...) {
-      return current_error().message();
+      const auto rows = job_.tracker.lookup(items);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        if (rows[i]) probes[i].size = rows[i]->stored ? rows[i]->stored->size : rows[i]->stamp.size;
+      }
+      probes_.ask(probes);
+      commit(Batch{});
+      if (page.is_last) return;
+      resume = page.resume;
     }
   }
 
@@ -226,7 +247,7 @@ class Planner {
   const RunScope scope_;
   RetryPolicy retry_;
   const Catalog::Capabilities can_;
-  std::map<std::string, std::shared_ptr<Source>> origins_;
+  ValueProbes probes_;
 };
 
 }  // namespace

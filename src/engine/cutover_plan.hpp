@@ -8,6 +8,7 @@
 
 #include "engine/reference_decision.hpp"
 #include "waybill/cutover.hpp"
+#include "waybill/destination.hpp"
 #include "waybill/source.hpp"
 #include "waybill/tracker.hpp"
 
@@ -17,6 +18,7 @@ struct PlanJob {
   Catalog& catalog;
   std::string catalog_url;  ///< redacted; "" for one that was opened in code
   Source& source;
+  const Destination& destination;
   Tracker& tracker;
   uint64_t epoch = 0;
   std::string migration;

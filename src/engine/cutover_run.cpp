@@ -108,7 +108,7 @@ void CutoverRun::close() {
   const auto trouble = [this](const Error& error, int) {
     ledger_->event(EventKind::log, LogLevel::warning, "the listing of the catalog is tried again: " + error.message());
   };
-  PassJob job{*catalog_, *setup_.source, *setup_.tracker, scope_, retries_.of(Side::destination), {}, 0, trouble};
+  PassJob job{*catalog_, *setup_.source, *setup_.tracker, scope_, retries_.of(Side::destination), {}, trouble};
   job.rules.pass = pass_;
   const ReferenceSink sink = [this](std::vector<ReferenceChange> changes) {
     return !is_stopping() && ledger_->references(std::move(changes), {}, true);
@@ -121,6 +121,7 @@ void CutoverRun::close() {
   std::string text = "the final listing found " + std::to_string(left.updated) + " switched";
   if (unswitched > 0) text += ", and " + std::to_string(unswitched) + " that are not: see waybill references";
   if (is_canary_) text += "; a canary: " + std::to_string(left.pending) + " of the plan are left";
+  if (const std::string window = window_text(); !window.empty()) text += "; " + window;
   remark(std::move(text));
 }
 

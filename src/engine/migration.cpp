@@ -442,7 +442,7 @@ CutoverPlan Migration::plan_cutover(const CutoverOptions& options) {
   catalog.check(CatalogAccess::read, Context::background());
   const MigrationInfo bound = tracker.bind(impl_->wanted(*this));
   if (tracker.runs(1).empty()) impl_->refuse("nothing has been copied with it; begin with: waybill run");
-  return internal::make_cutover_plan({catalog, impl_->catalog_url, source(), tracker, lease.epoch(), bound.id, options, make_value,
+  return internal::make_cutover_plan({catalog, impl_->catalog_url, source(), destination(), tracker, lease.epoch(), bound.id, options, make_value,
                                       url_template->prefix()});
 }
 

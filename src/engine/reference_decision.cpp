@@ -22,12 +22,18 @@ void leave(ReferenceRecord& next, ReferenceState state, std::string reason, Erro
 }
 
 // What the item of a reference says to its switch. True if it keeps it back.
-bool is_kept_back(ReferenceDecision& decision, const ItemRecord* row, const ReferenceRules& rules) {
+bool is_kept_back(ReferenceDecision& decision, const ReferenceFound& found, const ReferenceRules& rules) {
+  const ItemRecord* row = found.row;
   const auto stay = [&](ReferenceState state, const char* reason, ErrorClass error_class, Obstacle obstacle) {
     leave(decision.record, state, reason, error_class);
     decision.obstacle = obstacle;
     return true;
   };
+  if (row == nullptr && found.gone != ErrorClass::none) {
+    const bool is_missing = found.gone == ErrorClass::missing;
+    return stay(ReferenceState::vanished, is_missing ? "its old place is dead: nothing is there" : "its old place is dead: it refuses us",
+                found.gone, Obstacle::none);
+  }
   if (row == nullptr) {
     return stay(ReferenceState::original, "new since the last copy; run the copy again", ErrorClass::missing, Obstacle::delta);
   }
@@ -85,6 +91,18 @@ bool is_selected(const ReferenceValue& now, const ReferenceRules& rules) {
          (rules.records.empty() || rules.records.contains(now.id.record));
 }
 
+bool points_at_new_place(const ReferenceValue& now, const ReferenceRules& rules) {
+  return !rules.new_place.empty() && now.value->starts_with(rules.new_place);
+}
+
+// An earlier switch of it is open.
+bool is_open(const ReferenceFound& found) { return found.known != nullptr && found.known->state == ReferenceState::intended; }
+
+// It holds what we wrote.
+bool is_ours(const ReferenceFound& found) {
+  return found.known != nullptr && found.known->generation > 0 && found.journal != nullptr && holds_ours(*found.journal, found.now.value);
+}
+
 // A pass that plans nothing looks at what was planned and done.
 void observe(ReferenceRecord& next, const ReferenceFound& found) {
   const ReferenceRecord* known = found.known;
@@ -107,6 +125,12 @@ bool holds_ours(const JournalRecord& newest, const std::optional<std::string>& v
   return newest.state == JournalState::intended && value == newest.intended && value != newest.old;
 }
 
+bool depends_on_item(const ReferenceFound& found, const ReferenceRules& rules) {
+  const ReferenceValue& now = found.now;
+  return rules.make_value && found.item && now.value && !is_open(found) && !is_ours(found) && is_selected(now, rules) &&
+         !points_at_new_place(now, rules);
+}
+
 ReferenceDecision decide_reference(const ReferenceFound& found, const ReferenceRules& rules) {
   const ReferenceValue& now = found.now;
   ReferenceDecision decision;
@@ -116,15 +140,14 @@ ReferenceDecision decide_reference(const ReferenceFound& found, const ReferenceR
   next.partition = now.partition;
   next.partition_name = now.partition_name;
   next.seen = rules.pass;
-  if (next.state == ReferenceState::intended && found.known != nullptr) {
+  if (is_open(found)) {
     decision.obstacle = Obstacle::unresolved;
     return decision;
   }
-  const bool is_ours = next.generation > 0 && found.journal != nullptr && holds_ours(*found.journal, now.value);
   next.value = now.value;
   next.stamp = now.stamp;
   // A value that we wrote is never an old one: its item stays the one that it was switched from.
-  if (is_ours) {
+  if (is_ours(found)) {
     next.state = ReferenceState::updated;
     next.reason.clear();
     next.error_class = ErrorClass::none;
@@ -139,11 +162,11 @@ ReferenceDecision decide_reference(const ReferenceFound& found, const ReferenceR
     leave(next, ReferenceState::excluded, now.value ? "its field is empty" : "its field is null");
   } else if (!is_selected(now, rules)) {
     leave(next, ReferenceState::original, "not selected by this plan");
-  } else if (!rules.new_place.empty() && now.value->starts_with(rules.new_place)) {
+  } else if (points_at_new_place(now, rules)) {
     leave(next, ReferenceState::excluded, "points at the new place already");
   } else if (!found.item) {
     leave(next, ReferenceState::excluded, "points at nothing of the source", ErrorClass::unsupported);
-  } else if (!is_kept_back(decision, found.row, rules)) {
+  } else if (!is_kept_back(decision, found, rules)) {
     plan_value(decision, found, rules);
   }
   return decision;

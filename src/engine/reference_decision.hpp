@@ -36,6 +36,7 @@ struct ReferenceFound {
   const JournalRecord* journal = nullptr;   ///< the newest, of one that was switched before
   std::optional<ItemId> item;               ///< that the value points at, by the source's word
   const ItemRecord* row = nullptr;          ///< that item's, if the ledger has one
+  ErrorClass gone = ErrorClass::none;       ///< of an item without a row: as what the source said that it is not there
 };
 
 /// What a plan has to wait for.
@@ -56,6 +57,9 @@ struct ReferenceDecision {
 /// Whether a field that was switched holds what was written then: as it was read back, or, where a run broke off amid the
 /// switch, as it was meant to be. `newest` is the newest entry of its journal.
 bool holds_ours(const JournalRecord& newest, const std::optional<std::string>& value);
+
+/// Whether what becomes of the reference depends on its item, so that one without a row is worth a question to the source.
+bool depends_on_item(const ReferenceFound& found, const ReferenceRules& rules);
 
 ReferenceDecision decide_reference(const ReferenceFound& found, const ReferenceRules& rules);
 

@@ -12,7 +12,6 @@
 #include <string>
 #include <vector>
 
-#include "base/random.hpp"
 #include "engine/cancellation.hpp"
 #include "engine/item_cursor.hpp"
 #include "engine/reference_decision.hpp"
@@ -26,19 +25,12 @@ using ReferenceSink = std::function<bool(std::vector<ReferenceChange>)>;
 
 struct PassJob {
   Catalog& catalog;
-  const Source& source;
+  Source& source;
   Tracker& tracker;
   const RunScope& scope;
   RetryPolicy& retry;
   ReferenceRules rules;
-  uint64_t probes = 0;     ///< how many new values are drawn at random, to be asked for
   ListingTrouble trouble;  ///< a page is tried again
-};
-
-/// What is to be asked for at a new value.
-struct Probe {
-  std::string value;
-  std::optional<uint64_t> size;
 };
 
 struct PassResult {
@@ -49,7 +41,6 @@ struct PassResult {
   std::map<Obstacle, std::map<std::string, int64_t>> blocked;  ///< those that cannot be switched yet, by what and why
   std::vector<CutoverPlan::Example> examples;
   std::vector<CutoverPlan::Example> unswitched;
-  std::vector<Probe> probes;
 };
 
 /// Errors: of the catalog, when it keeps failing; of the tracker. cancelled.

@@ -17,6 +17,7 @@ using std::chrono::milliseconds;
 constexpr int default_workers = 4;
 constexpr size_t most_queued = 8;
 constexpr size_t most_read = 1000;
+constexpr size_t events_page = 1000;
 constexpr milliseconds rearm_step{50};
 constexpr milliseconds settle_patience{60'000};
 
@@ -125,11 +126,13 @@ void ReferenceRun::carry(Work& work) {
   if (work.stage == Work::Stage::found) intend(work);
   while (!work.batch.empty()) {
     if (work.stage == Work::Stage::begun) {
-      if (can_.conditional != Catalog::Conditional::exact) look_first(work.batch);
+      const bool is_guarded = can_.conditional == Catalog::Conditional::exact;
+      const Clock::time_point begun = is_guarded ? Clock::time_point() : look_first(work.batch);
       if (work.batch.empty()) return;
       if (is_stopping()) throw_stopped();
       work.stage = Work::Stage::asked;
       ask(work.batch);
+      if (!is_guarded) note_window(begun, work.batch.size());
     }
     judge(work);
   }
@@ -155,8 +158,12 @@ void ReferenceRun::intend(Work& work) {
 }
 
 // Without a condition that the catalog keeps, ours is looked at right before.
-void ReferenceRun::look_first(std::vector<Switch>& batch) {
-  const std::vector<ReferenceValue> now = read(batch);
+ReferenceRun::Clock::time_point ReferenceRun::look_first(std::vector<Switch>& batch) {
+  std::vector<ReferenceId> ids;
+  ids.reserve(batch.size());
+  for (const Switch& one : batch) ids.push_back(one.record.id);
+  Clock::time_point begun;
+  const std::vector<ReferenceValue> now = read(ids, &begun);
   std::vector<Switch> ended;
   std::vector<Switch> rest;
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -170,6 +177,31 @@ void ReferenceRun::look_first(std::vector<Switch>& batch) {
   }
   batch = std::move(rest);
   write(ended, true);
+  return begun;
+}
+
+void ReferenceRun::note_window(Clock::time_point begun, size_t updates) {
+  const int64_t us = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun).count();
+  const std::scoped_lock lock(window_mutex_);
+  window_.add({updates, us, us, us * static_cast<int64_t>(updates)});
+}
+
+std::string ReferenceRun::window_text() {
+  if (can_.conditional == Catalog::Conditional::exact) return {};
+  UnguardedWindow all;
+  // What earlier processes of this run have measured.
+  for (uint64_t after = 0;;) {
+    const std::vector<Event> events = setup_.tracker->events(after, events_page);
+    for (const Event& event : events) {
+      if (event.run != id() || event.kind != EventKind::audit) continue;
+      if (const auto window = unguarded_window_from(event.data)) all.add(*window);
+    }
+    if (events.empty()) break;
+    after = events.back().seq;
+  }
+  const std::scoped_lock lock(window_mutex_);
+  all.add(window_);
+  return all.text();
 }
 
 // The answers are kept for what they say of a failure; what was done is read.
@@ -207,8 +239,9 @@ std::vector<ReferenceValue> ReferenceRun::read(const std::vector<Switch>& batch)
   return read(ids);
 }
 
-std::vector<ReferenceValue> ReferenceRun::read(std::span<const ReferenceId> ids) {
+std::vector<ReferenceValue> ReferenceRun::read(std::span<const ReferenceId> ids, Clock::time_point* begun) {
   return patiently(Side::destination, "reading back", [&](Context& context) {
+    if (begun != nullptr) *begun = Clock::now();
     std::vector<ReferenceValue> values = catalog_->read(ids, context);
     if (values.size() == ids.size()) return values;
     throw Error(ErrorCode::internal, ErrorClass::internal,
@@ -330,6 +363,8 @@ void ReferenceRun::stop_work() {
 void ReferenceRun::join_work() {
   feeder_.join();
   workers_.clear();
+  // However the run ends here: what a person accepted, and what it came to.
+  if (window_.updates > 0) ledger_->event(EventKind::audit, LogLevel::info, window_.text(), to_json(window_));
 }
 
 int ReferenceRun::in_flight() const {

@@ -14,6 +14,7 @@
 #include <functional>
 #include <vector>
 
+#include "base/cutover_json.hpp"
 #include "engine/reference_outcome.hpp"
 #include "engine/run.hpp"
 #include "engine/transfer.hpp"
@@ -38,7 +39,7 @@ class ReferenceRun : public RunBase {
   /// Takes out of the batch what is not to be switched after all, and settles it.
   virtual void prepare(std::vector<Switch>&) {}
   /// After the last batch was committed.
-  virtual void close() {}
+  virtual void close() { remark(window_text()); }
 
   void start_work() final;
   bool is_work_done() final;
@@ -51,6 +52,8 @@ class ReferenceRun : public RunBase {
   bool has_work_left(const Snapshot& snapshot) const override { return snapshot.run_references.pending > 0; }
   bool has_differences(const Snapshot& snapshot) const override;
 
+  /// How long edits could have been lost in this run, in all its processes; "" where the catalog's condition is exact.
+  std::string window_text();
   /// Queues what became of references; `settles`: the run has come to its end with them.
   void write(const std::vector<Switch>& changed, bool settles);
   /// What the call gives, tried again until the store answers. Errors: cancelled; what another try would not mend.
@@ -81,17 +84,21 @@ class ReferenceRun : public RunBase {
   void work();
   void carry(Work& work);
   void intend(Work& work);
-  void look_first(std::vector<Switch>& batch);
+  /// When the read began that found what is left of the batch.
+  Clock::time_point look_first(std::vector<Switch>& batch);
+  void note_window(Clock::time_point begun, size_t updates);
   void ask(std::vector<Switch>& batch);
   Verdict judge_one(Switch& one, const ReferenceValue& now) const;
   void judge(Work& work);
   void put_back(std::vector<Switch>& batch);
   void wait_for_another(const Switch& one);
   bool is_worth_another(const Switch& one) const;
-  std::vector<ReferenceValue> read(std::span<const ReferenceId> ids);
+  std::vector<ReferenceValue> read(std::span<const ReferenceId> ids, Clock::time_point* begun = nullptr);
   std::vector<ReferenceValue> read(const std::vector<Switch>& batch);
 
   const int n_workers_;
+  std::mutex window_mutex_;
+  UnguardedWindow window_;  // of this process; guarded by window_mutex_
   Thread feeder_;
   std::vector<Thread> workers_;
   mutable std::mutex queue_mutex_;

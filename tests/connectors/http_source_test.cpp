@@ -316,6 +316,7 @@ TEST_F(HttpSource, FromHttpsNoRedirectToPlainHttpIsFollowed) {
   ::setenv("AWS_CA_BUNDLE", server.certificate().c_str(), 1);
   const auto secure = open_source(server.secure_url());
   const auto plain = open_source(server.url());
+  ::unsetenv("AWS_CA_BUNDLE");
   EXPECT_EQ(pull(*secure->stream(item_at("a.txt"), context), context), "content");
   EXPECT_EQ(pull(*secure->stream(item_at("to-https/a.txt"), context), context), "content");
   EXPECT_EQ(pull(*plain->stream(item_at("to-https/a.txt"), context), context), "content");
@@ -328,7 +329,6 @@ TEST_F(HttpSource, FromHttpsNoRedirectToPlainHttpIsFollowed) {
     EXPECT_FALSE(error.retryable());
     EXPECT_NE(error.message().find("from https to plain http"), std::string::npos) << error.message();
   }
-  ::unsetenv("AWS_CA_BUNDLE");
   EXPECT_LE(server.requests() - before, 2U) << "the redirects alone: nothing went out over http";
 }
 

@@ -3,6 +3,7 @@
 // Cutover and rollback, whole runs against a system of record in memory: what is switched, what is kept, and what a lost
 // answer, an edit or a refusal leaves behind.
 
+#include "base/cutover_json.hpp"
 #include "engine/cutover_support.hpp"
 
 namespace waybill::testing {
@@ -110,6 +111,7 @@ TEST_F(Cutovers, IsRefusedWhereThePlanIsNotReadyOrNotTheNewest) {
   const Error stale = error_of([&] { cut_over(first); });
   EXPECT_EQ(stale.error_class(), ErrorClass::locked);
   EXPECT_NE(stale.message().find("not the newest"), std::string::npos);
+  put(from, "never copied", "x");
   catalog->set(record(1), old_url("never copied"));
   const CutoverPlan blocked = plan();
   EXPECT_FALSE(blocked.is_ready);
@@ -216,6 +218,98 @@ TEST_F(Cutovers, AWindowMustBeAcceptedAndIsLookedInto) {
   EXPECT_EQ(catalog->value(record(5)), "edited");
   EXPECT_EQ(catalog->writes(record(5)), 0u);
   EXPECT_EQ(holding(new_url), 9);
+}
+
+TEST_F(Cutovers, AWindowIsMeasuredAndWhatIsLostIsLostInsideItAlone) {
+  using Steady = std::chrono::steady_clock;
+  MemoryCatalog::Options none;
+  none.conditional = Catalog::Conditional::none;
+  none.max_batch = 5;
+  catalog = std::make_shared<MemoryCatalog>(none);
+  back_up(20);
+  CutoverOptions accepting = options();
+  accepting.accept_window = true;
+  const std::string hash = migration().plan_cutover(accepting).hash;
+  std::mutex mutex;
+  std::map<std::string, Steady::time_point> looked_at;
+  std::optional<Steady::duration> lost;
+  catalog->set_hook([&](const std::string& step, const std::string& name, Context&) {
+    const std::scoped_lock lock(mutex);
+    // The first read of each is the one before its update.
+    if (step == "read" && looked_at.try_emplace(name, Steady::now()).second && name == record(3)) {
+      catalog->set(record(4), "edited before it was looked at");
+    }
+    if (step == "compared" && name == record(7)) {
+      catalog->set(name, "edited between look and write");
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      lost = Steady::now() - looked_at.at(name);
+    }
+    if (step == "answer" && looked_at.contains(record(9)) && catalog->value(record(9)) == new_url(key(9))) catalog->set(record(9), "edited after the write");
+  });
+  const Report report = cut_over(hash, accepting);
+  catalog->set_hook(nullptr);
+  EXPECT_EQ(report.exit_code, 3) << report.message;
+  EXPECT_EQ(catalog->value(record(4)), "edited before it was looked at");
+  EXPECT_EQ(catalog->value(record(9)), "edited after the write");
+  EXPECT_EQ(catalog->value(record(7)), new_url(key(7))) << "lost, as was accepted";
+  ASSERT_TRUE(lost);
+  EXPECT_NE(report.message.find("unguarded window: 19 updates, "), std::string::npos) << report.message;
+  std::optional<internal::UnguardedWindow> measured;
+  for (const Event& event : open_tracker(ledger, OpenMode::read_only)->events(0, 1000)) {
+    const auto window = internal::unguarded_window_from(event.data);
+    if (!window) continue;
+    EXPECT_FALSE(measured) << "one event of a run";
+    EXPECT_EQ(event.kind, EventKind::audit);
+    EXPECT_EQ(event.run, report.snapshot.run);
+    measured = window;
+  }
+  ASSERT_TRUE(measured);
+  EXPECT_EQ(measured->updates, 19u);
+  EXPECT_GE(measured->longest_us, std::chrono::duration_cast<std::chrono::microseconds>(*lost).count()) << "the edit that was lost is inside";
+  EXPECT_GT(measured->shortest_us, 0);
+  EXPECT_LE(measured->shortest_us * 19, measured->total_us);
+  EXPECT_GE(measured->longest_us * 19, measured->total_us);
+  RollbackOptions back;
+  back.accept_window = true;
+  const Report restored = roll_back(back);
+  EXPECT_NE(restored.message.find("unguarded window: 18 updates"), std::string::npos) << restored.message;
+}
+
+TEST_F(Cutovers, ARunInSeveralProcessesTellsTheWindowOfAll) {
+  MemoryCatalog::Options none;
+  none.conditional = Catalog::Conditional::none;
+  none.max_batch = 5;
+  catalog = std::make_shared<MemoryCatalog>(none);
+  back_up(40);
+  CutoverOptions accepting = options();
+  accepting.accept_window = true;
+  const std::string hash = migration().plan_cutover(accepting).hash;
+  std::unique_ptr<waybill::Run> run;
+  std::mutex mutex;
+  std::atomic<int> batches{0};
+  catalog->set_hook([&](const std::string& step, const std::string&, Context&) {
+    if (step != "answer" || ++batches != 3) return;
+    const std::scoped_lock lock(mutex);
+    run->interrupt();
+  });
+  {
+    Migration moving = migration();
+    std::unique_lock lock(mutex);
+    run = moving.start_cutover(hash, accepting, quick());
+    lock.unlock();
+    EXPECT_EQ(run->wait().exit_code, 130);
+  }
+  catalog->set_hook(nullptr);
+  EXPECT_LT(holding(new_url), 40);
+  const Report rest = cut_over(hash, accepting);
+  EXPECT_EQ(rest.exit_code, 0) << rest.message;
+  EXPECT_NE(rest.message.find("unguarded window: 40 updates"), std::string::npos) << rest.message;
+}
+
+TEST_F(Cutovers, WhereTheConditionIsExactThereIsNoWindowToTell) {
+  back_up(3);
+  const Report report = cut_over();
+  EXPECT_EQ(report.message.find("window"), std::string::npos) << report.message;
 }
 
 TEST_F(Cutovers, ContentThatChangedBehindItsUrlIsNotSwitched) {

@@ -8,6 +8,7 @@
 
 #include "base/text.hpp"
 #include "base/uri.hpp"
+#include "waybill/connectors.hpp"
 #include "waybill/error.hpp"
 
 namespace waybill::internal {
@@ -246,6 +247,20 @@ TEST(UrlTemplate, OnlyUrlsWithAWholeHostAreTemplates) {
   }
   EXPECT_NE(error_of("https://h/{destinaton_key}", true).find("did you mean \"destination_key\""), std::string::npos);
   EXPECT_EQ(error_of("http://127.0.0.1:9000/{key|lower}", true), "");
+}
+
+TEST(UrlTemplate, AFolderOfThisMachineHasNoHost) {
+  TemplateFields fields = item("k", "A");
+  fields.destination_key = "photos/a b#1?.jpg";
+  const UrlTemplate folder("file:///srv/new/{destination_key}");
+  const std::string made = folder.url_of(fields).text;
+  EXPECT_EQ(made, "file:///srv/new/photos/a%20b%231%3F.jpg");
+  EXPECT_EQ(folder.prefix(), "file:///srv/new/");
+  const auto id = open_source("/srv/new")->item_at(made);
+  ASSERT_TRUE(id);
+  EXPECT_EQ(id->key, fields.destination_key) << "a folder knows the URL as its item";
+  EXPECT_EQ(UrlTemplate("file://localhost/srv/{key}").prefix(), "file://localhost/srv/");
+  for (const char* wrong : {"file://{key}", "file:/srv/{key}", "file:///srv/new", "File//srv/{key}"}) EXPECT_NE(error_of(wrong, true), "") << wrong;
 }
 
 }  // namespace

@@ -8,6 +8,8 @@ import dataclasses
 import inspect
 import json
 import sys
+import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ import pytest
 
 import waybill
 from waybill import _core
+from waybill.reports import Format
+from waybill.reports import report as report_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
@@ -215,6 +219,63 @@ def test_a_catalog_of_ones_own_without_conditions(crm: SmallCrm, copied: waybill
     with pytest.raises(waybill.LockedError, match="accept"):
         migration.start_rollback()
     assert migration.rollback(accept_window=True).exit_code == 0
+
+
+class _Unguarded(_Careless):
+    """Writes without a look, as a system does that has only an update by id; users edit before, in and after the window."""
+
+    def __init__(self, crm: SmallCrm) -> None:
+        super().__init__(waybill.open_catalog(crm.catalog))
+        self._crm = crm
+        self._lock = threading.Lock()
+        self.looked_at: dict[str, float] = {}
+        self.lost_after_s = 0.0
+
+    def read(self, ids: Sequence[waybill.ReferenceId], context: waybill.Context) -> Sequence[waybill.ReferenceValue]:
+        with self._lock:
+            for one in ids:
+                if one.record == "001-1" and one.record not in self.looked_at:
+                    self._crm.edit(one.record, "edited before the look")
+                self.looked_at.setdefault(one.record, time.monotonic())
+        return super().read(ids, context)
+
+    def update(
+        self, updates: Sequence[waybill.ReferenceUpdate], context: waybill.Context
+    ) -> Sequence[waybill.UpdateResult]:
+        with self._lock:
+            for one in updates:
+                if one.id.record == "002-1":
+                    self._crm.edit(one.id.record, "edited between look and write")
+                    self.lost_after_s = time.monotonic() - self.looked_at[one.id.record]
+                self._crm.edit(one.id.record, one.value)
+                if one.id.record == "003-1":
+                    self._crm.edit(one.id.record, "edited after the write")
+        return [waybill.UpdateResult("updated") for _ in updates]
+
+
+def test_what_is_lost_without_conditions_is_lost_in_the_window_that_is_measured(
+    crm: SmallCrm, copied: waybill.Migration
+) -> None:
+    catalog = _Unguarded(crm)
+    migration = migration_of(crm, catalog=catalog)
+    plan = migration.plan_cutover(crm.template, accept_window=True)
+    report = migration.cutover(plan, accept_window=True)
+    assert report.exit_code == 3
+    assert "unguarded window: 11 updates, " in report.message
+    held = crm.urls()
+    assert (held["001-1"], held["003-1"]) == ("edited before the look", "edited after the write"), "kept"
+    assert len(crm.switched()) == 10
+    assert "002-1" in crm.switched(), "lost, as was accepted"
+    with waybill.Tracker(crm.folder / "ledger.db") as ledger:
+        told = [event for event in ledger.events() if event.kind == "audit" and event.run == report.run]
+        window = json.loads(told[0].data)["unguarded_window"]
+        assert len(told) == 1
+        assert window["updates"] == 11
+        assert window["longest_us"] >= catalog.lost_after_s * 1e6 > 0, "the edit that was lost is inside"
+        assert window["shortest_us"] * 11 <= window["total_us"] <= window["longest_us"] * 11
+        forms: tuple[Format, ...] = ("md", "html", "json")
+        for form in forms:
+            assert "unguarded window: 11 updates" in "".join(report_of(ledger, form, report.run)), form
 
 
 def test_the_ledger_remembers_catalog_and_template_without_secrets(crm: SmallCrm, copied: waybill.Migration) -> None:

@@ -69,7 +69,18 @@ Probes = Annotated[
         metavar="N",
         min=0,
         callback=capped,
-        help="Ask for so many of the new values, drawn at random, without credentials.",
+        help="Ask for so many of the new values, drawn at random; for all if there are no more.",
+        rich_help_panel=HOW,
+    ),
+]
+ProbeAs = Annotated[
+    str,
+    typer.Option(
+        "--probe-as",
+        metavar="WHOM",
+        callback=utf8,
+        help="Whom the new values have to answer to: anonymous, profile:NAME (s3://), or header:env:NAME (https://; "
+        "the variable holds the whole header).",
         rich_help_panel=HOW,
     ),
 ]
@@ -92,6 +103,7 @@ def _readiness(
     record: OnlyRecords = None,
     max_verified_age: VerifiedAge = "7d",
     probes: Probes = 100,
+    probe_as: ProbeAs = "anonymous",
     accept_window: AcceptWindow = False,
     json: JsonFlag = False,
 ) -> None:
@@ -110,6 +122,7 @@ def _readiness(
         "records": record or (),
         "max_verified_age_ms": parse_age(max_verified_age, "--max-verified-age"),
         "probes": probes,
+        "probe_as": probe_as,
         "accept_window": accept_window,
     }
     plan = _plan_of(values, asked)
@@ -132,6 +145,7 @@ def _cutover(
     record: OnlyRecords = None,
     max_verified_age: VerifiedAge = "7d",
     probes: Probes = 100,
+    probe_as: ProbeAs = "anonymous",
     accept_window: AcceptWindow = False,
     execute: Annotated[
         bool, typer.Option("--execute", help="Switch what the plan of --plan says.", rich_help_panel=HOW)
@@ -182,6 +196,7 @@ def _cutover(
         "records": record or (),
         "max_verified_age_ms": parse_age(max_verified_age, "--max-verified-age"),
         "probes": probes,
+        "probe_as": probe_as,
         "accept_window": accept_window,
     }
     made = _plan_of(values, asked)
@@ -225,6 +240,7 @@ _SELECTION = {
     "record": "--record",
     "max_verified_age": "--max-verified-age",
     "probes": "--probes",
+    "probe_as": "--probe-as",
     "url_template": "--url-template",
 }
 
