@@ -32,22 +32,85 @@ struct Report {
 };
 
 /// What a run would do, found by listing both sides and asking the ledger; nothing is recorded or moved.
+///
+/// The tables have their largest rows, each exactly counted; what is left follows as one row that stands for several groups.
 struct Plan {
+  /// Items that have something in common.
+  struct Row {
+    std::string name;
+    std::string title;          ///< for people, of a partition; "" where the source has none
+    int64_t groups = 1;         ///< more than one: all that are not in a row of their own; `name` is "" then
+    int64_t items = 0;
+    uint64_t bytes = 0;
+    int64_t unknown_sizes = 0;  ///< of the items: their bytes are not among `bytes`
+  };
   int64_t items = 0;          ///< listed
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;         ///< of those whose size the listing tells
+  int64_t unknown_sizes = 0;  ///< items whose size the listing does not tell
   int64_t to_create = 0;      ///< nothing at the destination
   int64_t to_update = 0;      ///< would replace what this ledger wrote, or, with overwrite always, what is there
   int64_t to_compare = 0;     ///< something is there; the transfer looks closer before it decides
+  /// Copied before, and the listing does not tell whether they are still the same: the source is asked about each. With a limit
+  /// they are left for a run without one.
+  int64_t to_look_at = 0;
   int64_t unchanged = 0;      ///< already there and the same
   int64_t excluded = 0;
+  int64_t oversize = 0;       ///< of the excluded: larger than Options::max_size_bytes
+  uint64_t oversize_bytes = 0;
   int64_t refused = 0;        ///< cannot move: see refused_by_class
   int64_t occupied = 0;       ///< would fail: the destination holds something else
-  uint64_t bytes_to_move = 0;
+  /// Objects at the destination that no listed item maps to: foreign ones, and those whose items are gone from the source. Nothing
+  /// where the listings are in no step by which this would be seen, or only a part of the items was wanted.
+  std::optional<int64_t> unmatched_objects;
+  uint64_t bytes_to_move = 0; ///< of those whose size is known
   int64_t objects_in_parts = 0;
   int64_t collisions = 0;         ///< destination keys that a key template makes for more than one item
   int64_t items_in_collisions = 0;  ///< items that get a suffix from their own id for it, or cannot move
   std::map<std::string, int64_t> refused_by_class;
-  std::map<int, int64_t> size_histogram;  ///< by ⌈log2(size)⌉; −1 for empty items
+  std::map<int, int64_t> size_histogram;  ///< by ⌈log2(size)⌉; −1 for empty items; without those of unknown size
+  std::vector<Row> partitions;  ///< the first 1,000, by bytes, then items; none where all items are in the one without a name
+  std::vector<Row> extensions;  ///< the first 100 by items; lower case, "" for none
+  std::vector<Row> hosts;       ///< of a source of links: the first 100 by items; "" for links without one
+  /// What became of asking: a host about one of its items, or about the items of a sample.
+  struct Answers {
+    int64_t asked = 0;
+    int64_t answered = 0;
+    std::map<std::string, int64_t> failed_by_class;  ///< asked − answered; a dead link is one
+  };
+  /// The hosts that did not answer when they were asked about one item within 5 s.
+  struct Unreachable {
+    std::string host;
+    int64_t items = 0;
+    ErrorClass error_class = ErrorClass::none;
+    std::string reason;
+  };
+  std::vector<Unreachable> unreachable;
+  /// Of the items that would move and whose size is not known, at most 200, drawn by chance, were asked for.
+  Answers sample;
+  /// An estimate for all of these: the mean size in the sample, times how many would answer if the others are as the sample.
+  std::optional<uint64_t> estimated_bytes;
+  /// Calls that a copy would make, each tried once. 0 where that side is a folder.
+  struct Requests {
+    int64_t listing = 0;         ///< HTTP requests that this plan's listings took
+    int64_t source_looks = 0;    ///< items that are asked about
+    int64_t reads = 0;
+    int64_t destination_looks = 0;
+    int64_t writes = 0;          ///< whole objects
+    int64_t copies = 0;          ///< by the store itself, instead of a read and a write
+    int64_t uploads = 0;         ///< of objects in parts: two calls each, to begin and to complete
+    int64_t parts = 0;
+    bool is_lower_bound = false; ///< sizes are not known, or what is there has to be compared first
+  };
+  Requests requests;
+  /// How long a copy would take, at the pace of the last copy of this ledger that moved something.
+  struct Time {
+    double seconds = 0;           ///< the longer of what the items and what the bytes take
+    uint64_t run = 0;             ///< that the pace is of
+    int64_t moved_items = 0;      ///< by it,
+    uint64_t moved_bytes = 0;
+    double active_seconds = 0;    ///< and in which time, listing included
+  };
+  std::optional<Time> time;       ///< nothing where the ledger has no such run
   struct Example {
     Key key;
     ErrorClass error_class = ErrorClass::none;

@@ -198,7 +198,9 @@ struct ReferenceRecordPage {
   bool is_last = false;
 };
 
-enum class FindingKind : int { missing = 0, extra = 1, size = 2, checksum = 3, metadata = 4, unknown = 5 };
+/// Stored: numbers never change. `gone` and `unknown` are no differences: the first is a copy whose item is not at the source any
+/// more, the second cannot be told.
+enum class FindingKind : int { missing = 0, extra = 1, size = 2, checksum = 3, metadata = 4, unknown = 5, gone = 6 };
 const char* to_string(FindingKind kind) noexcept;
 
 /// One difference that a verify run found.

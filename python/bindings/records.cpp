@@ -112,6 +112,63 @@ py::dict to_dict(const PartitionSummary& summary) { return dict_of(summary); }
 py::dict to_dict(const RateSample& sample) { return dict_of(sample); }
 py::dict to_dict(const MigrationInfo& info) { return dict_of(info); }
 
+namespace {
+
+py::list to_list(const std::vector<Plan::Row>& rows) {
+  py::list out;
+  for (const Plan::Row& row : rows) {
+    py::dict entry;
+    entry["name"] = to_text(row.name);
+    entry["title"] = to_text(row.title);
+    entry["groups"] = row.groups;
+    entry["items"] = row.items;
+    entry["bytes"] = row.bytes;
+    entry["unknown_sizes"] = row.unknown_sizes;
+    out.append(entry);
+  }
+  return out;
+}
+
+py::list to_list(const std::vector<Plan::Unreachable>& hosts) {
+  py::list out;
+  for (const Plan::Unreachable& one : hosts) {
+    py::dict entry;
+    entry["host"] = to_text(one.host);
+    entry["items"] = one.items;
+    entry["error_class"] = to_string(one.error_class);
+    entry["reason"] = to_text(one.reason);
+    out.append(entry);
+  }
+  return out;
+}
+
+py::dict to_dict(const Plan::Requests& requests) {
+  py::dict out;
+  out["listing"] = requests.listing;
+  out["source_looks"] = requests.source_looks;
+  out["reads"] = requests.reads;
+  out["destination_looks"] = requests.destination_looks;
+  out["writes"] = requests.writes;
+  out["copies"] = requests.copies;
+  out["uploads"] = requests.uploads;
+  out["parts"] = requests.parts;
+  out["is_lower_bound"] = requests.is_lower_bound;
+  return out;
+}
+
+py::object to_object(const std::optional<Plan::Time>& time) {
+  if (!time) return py::none();
+  py::dict out;
+  out["seconds"] = time->seconds;
+  out["run"] = time->run;
+  out["moved_items"] = time->moved_items;
+  out["moved_bytes"] = time->moved_bytes;
+  out["active_seconds"] = time->active_seconds;
+  return out;
+}
+
+}  // namespace
+
 py::dict to_dict(const Plan& plan) {
   py::dict histogram;
   for (const auto& [power, count] : plan.size_histogram) histogram[py::int_(power)] = count;
@@ -136,13 +193,18 @@ py::dict to_dict(const Plan& plan) {
   py::dict out;
   out["items"] = plan.items;
   out["bytes"] = plan.bytes;
+  out["unknown_sizes"] = plan.unknown_sizes;
   out["to_create"] = plan.to_create;
   out["to_update"] = plan.to_update;
   out["to_compare"] = plan.to_compare;
+  out["to_look_at"] = plan.to_look_at;
   out["unchanged"] = plan.unchanged;
   out["excluded"] = plan.excluded;
+  out["oversize"] = plan.oversize;
+  out["oversize_bytes"] = plan.oversize_bytes;
   out["refused"] = plan.refused;
   out["occupied"] = plan.occupied;
+  out["unmatched_objects"] = plan.unmatched_objects ? py::object(py::int_(*plan.unmatched_objects)) : py::object(py::none());
   out["bytes_to_move"] = plan.bytes_to_move;
   out["objects_in_parts"] = plan.objects_in_parts;
   out["collisions"] = plan.collisions;
@@ -150,6 +212,18 @@ py::dict to_dict(const Plan& plan) {
   out["collision_examples"] = collisions;
   out["refused_by_class"] = counts(plan.refused_by_class);
   out["size_histogram"] = histogram;
+  out["partitions"] = to_list(plan.partitions);
+  out["extensions"] = to_list(plan.extensions);
+  out["hosts"] = to_list(plan.hosts);
+  out["unreachable"] = to_list(plan.unreachable);
+  py::dict sample;
+  sample["asked"] = plan.sample.asked;
+  sample["answered"] = plan.sample.answered;
+  sample["failed_by_class"] = counts(plan.sample.failed_by_class);
+  out["sample"] = sample;
+  out["estimated_bytes"] = plan.estimated_bytes ? py::object(py::int_(*plan.estimated_bytes)) : py::object(py::none());
+  out["requests"] = to_dict(plan.requests);
+  out["time"] = to_object(plan.time);
   out["examples"] = examples;
   out["json"] = to_text(to_json(plan));
   return out;

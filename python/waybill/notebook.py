@@ -92,6 +92,7 @@ def plan_html(plan: Plan) -> str:
         ("to create", plan.to_create),
         ("to update", plan.to_update),
         ("to look at closer", plan.to_compare),
+        ("to ask the source about", plan.to_look_at),
         ("unchanged", plan.unchanged),
         ("excluded", plan.excluded),
         ("refused", plan.refused),

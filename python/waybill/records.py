@@ -39,6 +39,11 @@ __all__ = [
     "Plan",
     "PlanCollision",
     "PlanExample",
+    "PlanRequests",
+    "PlanRow",
+    "PlanSample",
+    "PlanTime",
+    "PlanUnreachable",
     "RateSample",
     "ReferenceAccounts",
     "ReferenceRecord",
@@ -66,7 +71,7 @@ RunState = Literal[
     "cancelled",
     "interrupted",
 ]
-FindingKind = Literal["missing", "extra", "size", "checksum", "metadata", "unknown"]
+FindingKind = Literal["missing", "extra", "size", "checksum", "metadata", "unknown", "gone"]
 ItemState = Literal["pending", "copied", "verified", "failed", "excluded", "vanished"]
 ReferenceState = Literal[
     "original", "pending", "intended", "updated", "restored", "conflict", "failed", "vanished", "excluded"
@@ -776,34 +781,174 @@ class PlanCollision:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What a run would do. Nothing was recorded or moved.
+class PlanRow:
+    """Items of a plan that have something in common.
 
     Attributes
     ----------
+    name : str
+        Of the partition, extension or host; `printable` where it is not UTF-8.
+    title : str
+        Of a partition, for people; empty where the source has none.
+    groups : int
+        More than one: the row stands for all that have no row of their own, and has no name.
+    bytes : int
+        Of the items whose size is known.
+    unknown_sizes : int
+        The others.
+    """
+
+    name: str
+    title: str
+    groups: int
+    items: int
+    bytes: int
+    unknown_sizes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanUnreachable:
+    """A host that did not answer when it was asked about one of its items, within 5 s."""
+
+    host: str
+    items: int
+    error_class: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanSample:
+    """What came of asking for some items whose size no listing tells, drawn by chance, at most 200.
+
+    Attributes
+    ----------
+    failed_by_class : mapping of str to int
+        Those that did not answer; a dead link is one.
+    """
+
+    asked: int
+    answered: int
+    failed_by_class: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanRequests:
+    """Calls that a copy would make, each tried once; 0 where that side is a folder.
+
+    Attributes
+    ----------
+    listing : int
+        HTTP requests that the plan's own listings took.
+    source_looks, destination_looks : int
+        Items that are asked about.
+    writes : int
+        Whole objects.
+    copies : int
+        Made by the store itself, instead of a read and a write.
+    uploads : int
+        Objects in parts: two calls each, to begin and to complete.
+    is_lower_bound : bool
+        Sizes are not known, or what is there has to be compared first.
+    """
+
+    listing: int
+    source_looks: int
+    reads: int
+    destination_looks: int
+    writes: int
+    copies: int
+    uploads: int
+    parts: int
+    is_lower_bound: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanTime:
+    """How long a copy would take, at the pace of the last copy of this ledger that moved something.
+
+    Attributes
+    ----------
+    seconds : float
+        The longer of what the items and what the bytes take.
+    run : int
+        That the pace is of.
+    moved_items, moved_bytes : int
+        By that run.
+    active_seconds : float
+        In which time, listing included.
+    """
+
+    seconds: float
+    run: int
+    moved_items: int
+    moved_bytes: int
+    active_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a run would do. Nothing was recorded or moved.
+
+    The tables have their largest rows, each exactly counted; what is left follows as one row that stands for several groups.
+
+    Attributes
+    ----------
+    bytes : int
+        Of the items whose size the listing tells.
+    unknown_sizes : int
+        The others, which are in no number of bytes.
     to_compare : int
         Something is there already; the transfer looks closer before it decides.
+    to_look_at : int
+        Copied before, and the listing does not tell whether they are still the same: the source is asked about each. With a
+        limit they are left for a run without one.
+    oversize, oversize_bytes : int
+        Of the excluded, those that are larger than `Options.max_size_bytes`.
     occupied : int
         Would fail: the destination holds something else.
+    unmatched_objects : int or None
+        Objects at the destination that no listed item maps to: foreign ones, and those whose items are gone from the
+        source. None where the listings are in no step by which this would be seen, or only some items were wanted.
+    partitions : tuple of PlanRow
+        The first 1,000 by bytes, then items; none where all items are in the one without a name.
+    extensions : tuple of PlanRow
+        The first 100 by items, in lower case; empty for none.
+    hosts : tuple of PlanRow
+        Of a source of links, the first 100 by items.
+    unreachable : tuple of PlanUnreachable
+        Of these hosts, those that did not answer.
+    sample : PlanSample
+        Of the items that would move and whose size is not known.
+    estimated_bytes : int or None
+        An estimate for all of these: the mean size in the sample, times how many would answer if the others are like it.
+    requests : PlanRequests
+        Calls that a copy would make.
+    time : PlanTime or None
+        How long it would take. None where the ledger has no run that moved something.
     collisions, items_in_collisions : int
         Destination keys that a key template makes for more than one item, and the items that get a suffix for it.
     collision_examples : tuple of PlanCollision
         The first 1,000 of these items.
     size_histogram : mapping of int to int
-        Items by ⌈log2(size)⌉; −1 for empty ones.
+        Items by ⌈log2(size)⌉; −1 for empty ones; without those of unknown size.
     examples : tuple of PlanExample
         The first 1,000 that would not move.
     """
 
     items: int
     bytes: int
+    unknown_sizes: int
     to_create: int
     to_update: int
     to_compare: int
+    to_look_at: int
     unchanged: int
     excluded: int
+    oversize: int
+    oversize_bytes: int
     refused: int
     occupied: int
+    unmatched_objects: int | None
     bytes_to_move: int
     objects_in_parts: int
     collisions: int
@@ -811,6 +956,14 @@ class Plan:
     collision_examples: tuple[PlanCollision, ...]
     refused_by_class: Mapping[str, int]
     size_histogram: Mapping[int, int]
+    partitions: tuple[PlanRow, ...]
+    extensions: tuple[PlanRow, ...]
+    hosts: tuple[PlanRow, ...]
+    unreachable: tuple[PlanUnreachable, ...]
+    sample: PlanSample
+    estimated_bytes: int | None
+    requests: PlanRequests
+    time: PlanTime | None
     examples: tuple[PlanExample, ...]
     json: str = field(repr=False, compare=False)
 
@@ -911,7 +1064,11 @@ def make_plan(fields: dict[str, Any]) -> Plan:
     parts = {
         "examples": tuple(PlanExample(**entry) for entry in fields["examples"]),
         "collision_examples": tuple(PlanCollision(**entry) for entry in fields["collision_examples"]),
-    }
+        "unreachable": tuple(PlanUnreachable(**entry) for entry in fields["unreachable"]),
+        "sample": PlanSample(**fields["sample"]),
+        "requests": PlanRequests(**fields["requests"]),
+        "time": PlanTime(**fields["time"]) if fields["time"] is not None else None,
+    } | {name: tuple(PlanRow(**entry) for entry in fields[name]) for name in ("partitions", "extensions", "hosts")}
     return Plan(**(fields | parts))
 
 

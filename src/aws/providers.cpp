@@ -84,11 +84,4 @@ bool is_loopback_host(std::string_view host) noexcept {
   return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-bool Timebox::sleep(std::chrono::milliseconds duration) {
-  const auto left = std::chrono::floor<std::chrono::milliseconds>(deadline_ - Clock::now());
-  if (left >= duration) return outer_.sleep(duration) && !cancelled();
-  if (left.count() > 0) outer_.sleep(left);
-  return false;
-}
-
 }  // namespace waybill::aws

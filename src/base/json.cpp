@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The JSON forms of a snapshot (the fields of `waybill status --json`), an event, the options and a plan, and the check
-// of the options' ranges. Times are RFC 3339 with Z, keys are printable(), what is not known is null. One line, UTF-8:
+// The JSON forms of a snapshot (the fields of `waybill status --json`), an event, the options and a plan of deletions, and the
+// check of the options' ranges. Times are RFC 3339 with Z, keys are printable(), what is not known is null. One line, UTF-8:
 // text that is not valid UTF-8 gets replacement characters rather than an exception, and nothing in it moves a terminal's
 // cursor or turns the reading direction.
 #include <nlohmann/json.hpp>
@@ -235,43 +235,6 @@ std::string to_json(const RemovalPlan& plan) {
   json["at_destination"] = plan.kind == RemovalKind::extra ? Json(plan.at_destination) : Json(nullptr);
   json["kept"] = std::move(kept);
   json["refusal"] = plan.refusal.empty() ? Json(nullptr) : Json(plan.refusal);
-  json["examples"] = std::move(examples);
-  return dump(json);
-}
-
-std::string to_json(const Plan& plan) {
-  Json histogram = Json::object();
-  for (const auto& [log2_size, count] : plan.size_histogram) histogram[std::to_string(log2_size)] = count;
-  Json examples = Json::array();
-  for (const Plan::Example& example : plan.examples) {
-    examples.push_back(
-        {{"key", printable(example.key)}, {"class", to_string(example.error_class)}, {"reason", example.reason}});
-  }
-  Json collisions = Json::array();
-  for (const Plan::Collision& one : plan.collision_examples) {
-    collisions.push_back({{"partition", printable(one.id.partition)},
-                          {"key", printable(one.id.key)},
-                          {"version", printable(one.id.version)},
-                          {"wanted", printable(one.wanted)},
-                          {"destination_key", printable(one.destination_key)}});
-  }
-  Json json;
-  json["items"] = plan.items;
-  json["bytes"] = plan.bytes;
-  json["to_create"] = plan.to_create;
-  json["to_update"] = plan.to_update;
-  json["to_compare"] = plan.to_compare;
-  json["unchanged"] = plan.unchanged;
-  json["excluded"] = plan.excluded;
-  json["refused"] = plan.refused;
-  json["occupied"] = plan.occupied;
-  json["bytes_to_move"] = plan.bytes_to_move;
-  json["objects_in_parts"] = plan.objects_in_parts;
-  json["collisions"] = plan.collisions;
-  json["items_in_collisions"] = plan.items_in_collisions;
-  json["collision_examples"] = std::move(collisions);
-  json["refused_by_class"] = Json(plan.refused_by_class);
-  json["size_histogram"] = std::move(histogram);
   json["examples"] = std::move(examples);
   return dump(json);
 }

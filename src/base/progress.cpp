@@ -19,7 +19,7 @@ constexpr std::array run_state_words = {"created",    "running",   "paused",
                                         "cancelling", "completed", "completed_with_differences",
                                         "failed",     "cancelled", "interrupted"};
 constexpr std::array event_words = {"run", "phase", "error", "log", "progress", "request", "audit"};
-constexpr std::array finding_words = {"missing", "extra", "size", "checksum", "metadata", "unknown"};
+constexpr std::array finding_words = {"missing", "extra", "size", "checksum", "metadata", "unknown", "gone"};
 constexpr std::array verb_words = {"pause", "cancel"};
 
 template <size_t size, typename Enum>

@@ -75,6 +75,10 @@ void CopyRun::list() {
         remark("limit of " + std::to_string(limit) + (limit == 1 ? " item" : " items") + " reached; the source was not listed to its end");
         ledger_->set_listing_ended();
       }
+      if (end == ListingEnd::trial) {
+        remark("a run with a limit does not ask about what was copied before; one without a limit does");
+        ledger_->set_listing_ended();
+      }
       return allow_claims();
     } catch (const Error& error) {
       if (error.error_class() != ErrorClass::cancelled) return fail(std::current_exception());

@@ -189,6 +189,11 @@ bool proves_same(const SourceStamp& a, const SourceStamp& b) {
   return both_tell && !contradicts(a, b);
 }
 
+bool is_look(const ItemRecord& record) noexcept {
+  const bool may_be_there = record.seen == DestinationSeen::ours || record.seen == DestinationSeen::unknown;
+  return record.state == ItemState::pending && record.change == Change::unchanged && record.copied_at_ms && record.stored && may_be_there;
+}
+
 ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, const AtDestination& there,
                   const DecideRules& rules, uint64_t run) {
   ItemRecord record = known.value_or(ItemRecord{});

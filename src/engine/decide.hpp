@@ -51,6 +51,9 @@ bool tells_revision(const SourceStamp& stamp);
 /// Whether both are known to be one revision, though one may tell more than the other.
 bool proves_same(const SourceStamp& a, const SourceStamp& b);
 
+/// Whether a pending row is of an item that was copied before, and of which the transfer only asks whether it is still the same.
+bool is_look(const ItemRecord& record) noexcept;
+
 struct DecideRules {
   bool lists_stamps = true;     ///< Source::Capabilities::lists_stamps
   Overwrite overwrite = Overwrite::own;

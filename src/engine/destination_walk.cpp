@@ -3,6 +3,7 @@
 #include "engine/destination_walk.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace waybill::internal {
 
@@ -50,34 +51,66 @@ bool DestinationWalk::fetch() {
   return true;
 }
 
-// Without steps to keep: what the first page says, if it is the only one.
+namespace {
+
+bool is_before(const Item& a, const Item& b) { return a.key() < b.key(); }
+
+}  // namespace
+
+// Without steps to keep: the first page, which tells if it is the only one.
+void DestinationWalk::begin_page() {
+  if (std::exchange(is_begun_, true)) return;
+  std::optional<Page> page = cursor_->next_page();
+  is_over_ = !page || page->is_last;
+  if (page && is_over_) items_ = std::move(page->items);
+  std::sort(items_.begin(), items_.end(), is_before);
+  asked_for_.resize(items_.size(), false);
+  cursor_.reset();
+}
+
 Item* DestinationWalk::find_in_page(const Key& key, bool& is_listed) {
-  const auto by_key = [](const Item& a, const Item& b) { return a.key() < b.key(); };
-  if (!is_begun_) {
-    is_begun_ = true;
-    std::optional<Page> page = cursor_->next_page();
-    is_over_ = !page || page->is_last;
-    if (page && is_over_) items_ = std::move(page->items);
-    std::sort(items_.begin(), items_.end(), by_key);
-    cursor_.reset();
-  }
+  begin_page();
   is_listed = is_over_;
   found_.id.key = key;
-  const auto found = std::lower_bound(items_.begin(), items_.end(), found_, by_key);
+  const auto found = std::lower_bound(items_.begin(), items_.end(), found_, is_before);
   if (found == items_.end() || found->key() != key) return nullptr;
+  asked_for_[static_cast<size_t>(found - items_.begin())] = true;
   found_ = *found;  // the same key may be asked for again
   return &found_;
+}
+
+void DestinationWalk::pass() {
+  if (!std::exchange(is_matched_, false)) ++unmatched_;
+  ++at_;
+}
+
+void DestinationWalk::finish(const std::optional<Key>& end, UnmatchedObjects& unmatched) {
+  if (is_in_order_) {
+    do {
+      while (at_ < items_.size() && (!end || items_[at_].key() <= *end)) pass();
+    } while (at_ == items_.size() && fetch());
+    unmatched.count += unmatched_;
+    if (is_out_of_step_) unmatched.is_known = false;
+    return;
+  }
+  begin_page();
+  unmatched.count += std::count(asked_for_.begin(), asked_for_.end(), false);
+  if (!is_over_ || end) unmatched.is_known = false;
 }
 
 Item* DestinationWalk::find(const Key& key, bool& is_listed) {
   if (!is_in_order_) return find_in_page(key, is_listed);
   is_listed = !(last_ && key < *last_);  // another partition of the source begins: not in step any more
-  if (!is_listed) return nullptr;
+  if (!is_listed) {
+    is_out_of_step_ = true;
+    return nullptr;
+  }
   last_ = key;
   do {
-    while (at_ < items_.size() && items_[at_].key() < key) ++at_;
+    while (at_ < items_.size() && items_[at_].key() < key) pass();
   } while (at_ == items_.size() && fetch());
-  return at_ < items_.size() && items_[at_].key() == key ? &items_[at_] : nullptr;
+  is_matched_ = at_ < items_.size() && items_[at_].key() == key;
+  return is_matched_ ? &items_[at_] : nullptr;
 }
 
 }  // namespace waybill::internal

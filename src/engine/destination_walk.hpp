@@ -4,6 +4,7 @@
 // item. Where they are not in step, it is known of a destination that one page shows whole; an empty one above all.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -31,6 +32,14 @@ class DestinationTail {
   std::vector<Item> items_;  // guarded by mutex_
 };
 
+/// Objects at the destination for which nobody has asked.
+///
+/// *Thread safety:* any thread.
+struct UnmatchedObjects {
+  std::atomic<int64_t> count{0};
+  std::atomic<bool> is_known{true};  ///< false: some walk was in no step by which they would be seen
+};
+
 /// *Thread safety:* one thread at a time.
 class DestinationWalk {
  public:
@@ -41,9 +50,13 @@ class DestinationWalk {
   /// What is at `key`, or null; may be moved from where nobody asks for the key again. `is_listed` becomes false where the
   /// listing cannot tell.
   Item* find(const Key& key, bool& is_listed);
+  /// Walks on, to `end` inclusively (nothing: to the end of all), and adds what nobody has asked for.
+  void finish(const std::optional<Key>& end, UnmatchedObjects& unmatched);
 
  private:
   bool fetch();
+  void pass();
+  void begin_page();
   Item* find_in_page(const Key& key, bool& is_listed);
 
   DestinationTail& tail_;
@@ -56,6 +69,10 @@ class DestinationWalk {
   bool is_begun_ = false;
   std::optional<Key> last_;
   Item found_;
+  bool is_matched_ = false;     // the item at at_
+  bool is_out_of_step_ = false;
+  int64_t unmatched_ = 0;       // behind at_
+  std::vector<bool> asked_for_; // in no order: of items_
 };
 
 }  // namespace waybill::internal

@@ -48,6 +48,7 @@ bool list_in_one(const ListingJob& job, const ListingSink& sink) {
     // Without an order the same item may come twice: its first row has to be there when the second is looked up.
     if (!sink(std::move(changes), {record}, order == Order::none || record.is_listed)) return false;
   }
+  if (job.unmatched != nullptr) walk.finish(std::nullopt, *job.unmatched);
   return true;
 }
 
@@ -130,6 +131,7 @@ std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, Pag
     if (known[i] && known[i]->run == job.run) continue;  // recorded before the interruption
     const bool is_wanted = partitions.empty() || std::find(partitions.begin(), partitions.end(), item.id.partition) != partitions.end();
     if (!is_wanted) continue;
+    if (job.on_item) job.on_item(item);
     rules.excluded_by = excluding_rule(item, job.options);
     if (!job.new_place.empty() && item.key().starts_with(job.new_place)) rules.excluded_by = "it is at the new place already";
     changes.push_back(job.keys != nullptr ? decide_placed(job, item, known[i], rules, walk)
@@ -175,6 +177,7 @@ ListingEnd list_everything(const ListingJob& job, const ListingSink& sink) {
   uint64_t moved = job.moved_before;
   // The page on which the limit is reached is cut behind the last item to be moved, and is not recorded as listed.
   const ListingSink limited = [&](std::vector<ItemChange> changes, std::vector<ListingRecord> records, bool wait) {
+    std::erase_if(changes, [](const ItemChange& change) { return is_look(change.record); });
     for (size_t i = 0; i < changes.size(); ++i) {
       if (changes[i].record.state != ItemState::pending || ++moved < limit) continue;
       changes.resize(i + 1);
@@ -187,6 +190,8 @@ ListingEnd list_everything(const ListingJob& job, const ListingSink& sink) {
   // With a limit the first items are wanted, not the first of each range.
   const bool is_listed = limit != 0 ? list_in_one(job, limited) : can_list_ranges(job) ? list_ranges(job, sink) : list_in_one(job, sink);
   if (!is_listed) return limit != 0 && moved >= limit ? ListingEnd::limited : ListingEnd::stopped;
+  // What a trial has not asked about must not look gone.
+  if (limit != 0 && job.has_earlier_runs && !job.source.capabilities().lists_stamps) return ListingEnd::trial;
   if (job.tracker == nullptr || !job.has_earlier_runs || !job.marks_gone) return ListingEnd::complete;
   constexpr const char* why = "gone from the source before it was copied";
   const auto mark = [&](const std::string* partition) { return mark_gone(*job.tracker, job.run, partition, why, sink); };

@@ -42,11 +42,15 @@ struct ListingJob {
   uint64_t moved_before = 0;                ///< of Options::limit, by an interrupted run
   const KeyTemplate* keys = nullptr;        ///< null: each item goes to its own key
   std::string new_place = {};               ///< of links: one that begins with it is ours; "": none does
+  UnmatchedObjects* unmatched = nullptr;    ///< where it is set, the destination is walked to its end
+  /// Told of each item that is decided about, before the sink: what it has beside its row. By one thread at a time. May be empty.
+  std::function<void(const Item&)> on_item = {};
 };
 
 enum class ListingEnd {
   complete,
   limited,  ///< Options::limit items are to be moved; the rest is not listed
+  trial,    ///< all are listed, but with a limit nobody asks about what was copied before, and the listing does not tell
   stopped,  ///< the sink said stop
 };
 

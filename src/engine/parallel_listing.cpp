@@ -45,6 +45,8 @@ constexpr double weight_of_news = 0.2;
 struct Range {
   Key start;               ///< its keys lie behind this one; its name in the ledger
   std::optional<Key> end;  ///< and not behind this one
+  /// As `end`, of the destination: where a range turned out to have nothing behind its end, nobody else looks there.
+  std::optional<Key> end_there = {};
   Key first;               ///< of the last page
   Key at;                  ///< what has been listed ends here
   std::string partition;
@@ -124,6 +126,9 @@ class RangeListing {
       stop(std::make_exception_ptr(Error(ErrorCode::cancelled, ErrorClass::cancelled, "listing cancelled")));
     }
     const bool is_complete = !is_stopped_;
+    lock.unlock();
+    if (is_complete && job_.unmatched != nullptr && job_.keys != nullptr) placed_walk_.finish(std::nullopt, *job_.unmatched);
+    lock.lock();
     stop(nullptr);
     lock.unlock();
     // What is still being asked for has no use any more.
@@ -145,7 +150,7 @@ class RangeListing {
       range->start = records[i].scope;
       range->at = range->first = std::max(records[i].last_key, records[i].scope);
       range->partition = records[i].partition;
-      if (i + 1 < records.size()) range->end = records[i + 1].scope;
+      if (i + 1 < records.size()) range->end = range->end_there = records[i + 1].scope;
       waiting_.push_back(std::move(range));
     }
     std::reverse(waiting_.begin(), waiting_.end());  // taken from the back
@@ -278,6 +283,7 @@ class RangeListing {
       if (!walk)
         walk.emplace(job_.destination, true, before, tail_, scope_, job_.retries.of(Side::destination), trouble_);
       listed.there = match_page(job_, *page, *walk);
+      if (is_over && job_.unmatched != nullptr && job_.keys == nullptr) finish(*range, *walk);
       listed.page = std::move(*page);
       std::unique_lock lock(mutex_);
       learn_average(wait_seconds_, seconds_since(began) - (thread_cpu_seconds() - cpu_began));
@@ -287,6 +293,13 @@ class RangeListing {
       listed_.push_back(std::move(listed));
       arrived_.notify_one();
     }
+  }
+
+  void finish(const Range& range, DestinationWalk& walk) {
+    std::unique_lock lock(mutex_);
+    const std::optional<Key> end = range.end_there;
+    lock.unlock();
+    walk.finish(end, *job_.unmatched);
   }
 
   enum class Verdict { found, ask_again, in_vain };
@@ -310,6 +323,7 @@ class RangeListing {
       return Verdict::in_vain;
     }
     shrink(from, range->start);
+    range->end_there = std::exchange(from.end_there, range->start);
     range->is_new = true;
     new_.push_back(range);
     running_.push_back(range);

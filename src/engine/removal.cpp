@@ -143,7 +143,7 @@ void RemovalGround::remember_findings(uint64_t run) {
   for (uint64_t offset = 0;;) {
     const std::vector<Finding> findings = tracker_.findings(run, offset, page_rows);
     for (const Finding& finding : findings) {
-      if (finding.kind != FindingKind::extra) doubtful_.push_back(finding.id);
+      if (finding.kind != FindingKind::extra && finding.kind != FindingKind::gone) doubtful_.push_back(finding.id);
     }
     if (doubtful_.size() > most_doubtful) {
       refuse("the verifications since the last copy have found more than " + std::to_string(most_doubtful) +
@@ -346,6 +346,7 @@ class RemovalGround::Job {
       ItemChange change;
       change.record = std::move(*candidate.record);
       change.record.gone_at_source = true;
+      change.record.stamp.opaque = removed_by_us;
       batch.items.push_back(std::move(change));
     }
     batch.live = LiveState{};

@@ -18,6 +18,9 @@ namespace waybill::internal {
 /// is the same one still.
 std::string extra_detail(const Item& there);
 
+/// SourceStamp::opaque of a row whose item remove() has deleted at the source. An item that comes back is another revision.
+inline constexpr std::string_view removed_by_us = "removed";
+
 /// What may be deleted, by the ledger. The stores are asked by remove() alone, but for the source's first item.
 class RemovalGround {
  public:

@@ -328,7 +328,9 @@ bool RunBase::has_work_left(const Snapshot& snapshot) const { return snapshot.it
 
 bool RunBase::has_differences(const Snapshot& snapshot) const {
   const bool has_findings = std::any_of(snapshot.findings.begin(), snapshot.findings.end(),
-                                        [](const auto& kind) { return kind.first != "unknown" && kind.second > 0; });
+                                        [](const auto& kind) {
+                                          return kind.second > 0 && kind.first != "unknown" && kind.first != "gone";
+                                        });
   return snapshot.items.failed + snapshot.items.vanished > 0 || (setup_.record.phase == Phase::verify && has_findings);
 }
 

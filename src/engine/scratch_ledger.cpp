@@ -17,7 +17,7 @@ std::filesystem::path new_folder() {
   std::string name = (parent / "waybill-plan-XXXXXX").string();
   if (error || ::mkdtemp(name.data()) == nullptr) {
     throw Error(ErrorCode::unavailable, ErrorClass::local_io,
-                "a plan with a key template sorts its keys in a temporary folder, and none can be made (" + printable(name) +
+                "what does not fit into memory is sorted in a temporary folder, and none can be made (" + printable(name) +
                     "); set TMPDIR");
   }
   return name;
@@ -55,7 +55,6 @@ ScratchLedger::~ScratchLedger() {
 void ScratchLedger::add(std::vector<ItemChange> changes) {
   Batch batch;
   for (ItemChange& change : changes) {
-    if (change.record.destination_key.empty()) continue;
     change.record.run = the_run;
     batch.items.push_back(std::move(change));
   }

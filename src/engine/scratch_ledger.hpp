@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A ledger for one question: what a plan has listed, sorted by destination keys on disk, since memory does not grow with the
-// number of items. It goes with its folder.
+// A ledger for one question: what was listed, counted or told, sorted on disk, since memory does not grow with the number of
+// items. It goes with its folder.
 #pragma once
 
 #include <filesystem>
@@ -21,7 +21,7 @@ class ScratchLedger {
   ScratchLedger& operator=(const ScratchLedger&) = delete;
 
   Tracker& tracker() noexcept { return *tracker_; }
-  /// Records rows with a destination key; others are nothing here.
+  /// Records rows; those with a destination key are sorted by it as well.
   void add(std::vector<ItemChange> changes);
 
  private:

@@ -95,7 +95,7 @@ class Selection {
     for (uint64_t offset = 0;;) {
       const std::vector<Finding> findings = job_.tracker->findings(options_.findings_of, offset, page_rows);
       for (const Finding& finding : findings) {
-        if (finding.kind != FindingKind::extra && !take(finding.id)) return false;
+        if (finding.kind != FindingKind::extra && finding.kind != FindingKind::gone && !take(finding.id)) return false;
       }
       offset += findings.size();
       if (findings.size() < page_rows) return true;

@@ -2,12 +2,16 @@
 
 #include "engine/verify_run.hpp"
 
+#include <map>
+
 #include "base/accounts.hpp"
 #include "base/hash.hpp"
 #include "base/text.hpp"
 #include "engine/decide.hpp"
 #include "engine/destination_key.hpp"
 #include "engine/removal.hpp"
+#include "engine/scratch_ledger.hpp"
+#include "engine/switched_references.hpp"
 #include "engine/transfer.hpp"
 
 namespace waybill::internal {
@@ -183,6 +187,7 @@ void VerifyRun::join_targets() {
     triple.asks_there = triple.asks_source && !triple.there;
     if (triple.asks_source || judge(triple)) hand_over(std::move(triple));
   }
+  find_new_items();
   // Rows without a destination key have never been anywhere.
   RecordCursor rest(*setup_.tracker);
   while (const ItemRecord* record = is_stopping() ? nullptr : rest.peek()) {
@@ -205,6 +210,46 @@ void VerifyRun::ask_each() {
     triple.asks_source = triple.asks_there = is_done(*record);
     records.pop();
     if (triple.asks_there || judge(triple)) hand_over(std::move(triple));
+  }
+  find_new_items();
+}
+
+// Where the source is not listed beside the rows: what it has that no row knows. An item that is listed more than once, as one
+// that several records point at, is told once.
+void VerifyRun::find_new_items() {
+  const auto trouble = [this](const Error& error, int) {
+    ledger_->event(EventKind::log, LogLevel::warning, "listing is tried again: " + error.message());
+  };
+  ListRequest request;
+  std::optional<LedgerReferences> switched;
+  if (has_references(*setup_.source, setup_.tracker.get())) request.switched = &switched.emplace(*setup_.tracker);
+  ItemCursor source([this, &request](Context& context) { return setup_.source->list(request, context); },
+                    setup_.source->capabilities().order, setup_.source->identity(), scope_, retries_.of(Side::source), trouble);
+  const std::string new_place = new_place_of(*setup_.source, setup_.tracker.get());
+  const auto is_ours = [&](const ItemId& id) { return !new_place.empty() && id.key.starts_with(new_place); };
+  std::optional<ScratchLedger> told;
+  while (!is_stopping()) {
+    const std::optional<Page> page = source.next_page();
+    if (!page) return;
+    std::vector<ItemId> ids;
+    for (const Item& item : page->items) ids.push_back(item.id);
+    const std::vector<std::optional<ItemRecord>> known = setup_.tracker->lookup(ids);
+    std::map<ItemId, const Item*> unknown;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (!known[i] && !is_ours(ids[i])) unknown.emplace(ids[i], &page->items[i]);
+    }
+    if (unknown.empty()) continue;
+    ids.clear();
+    for (const auto& [id, item] : unknown) ids.push_back(id);
+    if (!told) told.emplace();
+    const std::vector<std::optional<ItemRecord>> was_told = told->tracker().lookup(ids);
+    std::vector<ItemChange> changes;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (was_told[i]) continue;
+      judge(Triple{*unknown.at(ids[i]), std::nullopt, std::nullopt});
+      changes.emplace_back().record.id = ids[i];
+    }
+    told->add(std::move(changes));
   }
 }
 
@@ -310,6 +355,10 @@ bool VerifyRun::judge_done(const Triple& triple) {
                       : "touched at the source since it was copied, at the same size; the next run copies it again");
     settle(record, false);
     return true;
+  }
+  // What waybill itself has deleted at the source is meant to be there without it.
+  if (!triple.source && record.stamp.opaque != removed_by_us) {
+    find(FindingKind::gone, record.id, "copied, and no longer at the source");
   }
   return false;
 }

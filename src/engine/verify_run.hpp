@@ -48,6 +48,7 @@ class VerifyRun final : public RunBase {
   void join_ordered();
   void join_targets();
   void ask_each();
+  void find_new_items();
   /// What the listings tell. True if the item's content is left to be checked.
   bool judge(const Triple& triple);
   bool judge_done(const Triple& triple);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verify finds what others did to a destination behind our back: each of twelve changes, and nothing else."""
+"""verify finds what others did to a destination behind our back: each of twelve changes, and the orphans on both sides; and
+nothing else."""
 
 from __future__ import annotations
 
@@ -35,14 +36,17 @@ CHANGES: dict[str, list[tuple[str, str]]] = {
     "twins swapped": [(NFC, "checksum"), (NFD, "checksum")],
     "bodies swapped": [("body one", "checksum"), ("body two", "checksum")],
     "written again in parts": [],
+    "object without an item": [("gone at the source", "gone")],
+    "item without an object": [("new at the source", "missing")],
 }
+NEW = "new at the source"
 UNTOUCHED = [f"untouched/{number:03}" for number in range(50)]
 LARGE = "written again in parts"
 
 
 def contents() -> dict[str, bytes]:
     """The source: every key has a content of its own, those that are swapped of one length."""
-    keys = [key for found in CHANGES.values() for key, kind in found if kind != "extra"] + UNTOUCHED
+    keys = [key for found in CHANGES.values() for key, kind in found if kind != "extra" and key != NEW] + UNTOUCHED
     made = {key: f"content of {number:05} ".encode() * 40 for number, key in enumerate(keys)}
     made[LARGE] = os.urandom(11 * MIB)
     return made
@@ -73,7 +77,8 @@ def check(waybill: Waybill, change: Callable[[], None]) -> None:
     }
     repaired = waybill.run("retry", "--findings")
     assert repaired.returncode == 0, repaired.stderr.decode()
-    assert found_by(waybill, "content", 3) == [("extra", "extra")], "what is extra is nobody's to repair by copying"
+    left = [("extra", "extra"), ("gone at the source", "gone")]
+    assert found_by(waybill, "content", 3) == left, "what is extra or an orphan is nobody's to repair by copying"
 
 
 def test_twelve_changes_in_a_folder(folder: Path) -> None:
@@ -112,6 +117,8 @@ def test_twelve_changes_in_a_folder(folder: Path) -> None:
         swap(NFC, NFD)
         swap("body one", "body two")
         rewrite(LARGE, (target / LARGE).read_bytes(), keeps_time=True)
+        (source / "gone at the source").unlink()
+        (source / NEW).write_bytes(b"not copied yet")
 
     check(waybill, change)
 
@@ -171,6 +178,8 @@ def test_twelve_changes_in_a_bucket(folder: Path, server: S3Server) -> None:
             write(one, of_other)
             write(other, of_one)
         write_in_parts(LARGE, body(LARGE))
+        client.delete_object(Bucket="origin", Key="gone at the source")
+        client.put_object(Bucket="origin", Key=NEW, Body=b"not copied yet")
 
     check(waybill, change)
     client.close()

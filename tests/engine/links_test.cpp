@@ -57,15 +57,16 @@ class Links : public Stores {
 
   Report copy_links(const Options& options = quick()) {
     reads = stats = 0;
+    return links().run(options);
+  }
+  Migration links() {
     const Hook counting = [this](const std::string& operation, const Key& key, Context& context) {
       reads += operation == "stream" || operation == "read" ? 1 : 0;
       stats += operation == "stat" ? 1 : 0;
       source_hook(operation, key, context);
     };
-    Migration migration(std::make_shared<LinkSource>(open_source(from), counting, positions),
-                        std::make_shared<ScriptedDestination>(open_destination(to), destination_hook),
-                        open_tracker(ledger));
-    return migration.run(options);
+    return Migration(std::make_shared<LinkSource>(open_source(from), counting, positions),
+                     std::make_shared<ScriptedDestination>(open_destination(to), destination_hook), open_tracker(ledger));
   }
 };
 
@@ -147,6 +148,44 @@ TEST_F(Links, EachKnownItemIsAskedForOnceAndReadOnlyIfItChanged) {
   EXPECT_EQ(row("k000004")->revision, revision + 1);
   EXPECT_EQ(copy_links().snapshot.items.unchanged, 20);
   EXPECT_EQ(reads, 0);
+}
+
+TEST_F(Links, WhatIsOnlyLookedAtIsNotCountedAsToMove) {
+  fill(5);
+  ASSERT_EQ(copy_links().snapshot.items.created, 5);
+  put(from, "k9", "new");
+  const Plan plan = links().plan(quick());
+  EXPECT_EQ(plan.items, 6);
+  EXPECT_EQ(plan.to_look_at, 5);
+  EXPECT_EQ(plan.to_create, 1);
+  EXPECT_EQ(plan.to_update + plan.to_compare, 0);
+  EXPECT_EQ(plan.requests.source_looks, 5);
+  EXPECT_EQ(plan.requests.reads, 1);
+  EXPECT_EQ(plan.bytes_to_move, 0u) << "the listing does not tell the size of the new one";
+}
+
+// A trial goes on with items that were never moved; it neither asks about the others, nor takes them for gone.
+TEST_F(Links, ATrialDoesNotAskAboutWhatWasCopiedBefore) {
+  fill(10);
+  Options trial = quick();
+  trial.limit = 4;
+  EXPECT_EQ(copy_links(trial).snapshot.items.done, 4);
+  EXPECT_EQ(links().plan(trial).to_look_at, 0);
+  stats = 0;
+  Report report = copy_links(trial);
+  EXPECT_EQ(report.snapshot.items.created, 4);
+  EXPECT_EQ(stats, 0);
+  EXPECT_EQ(get_all(to).size(), 8u);
+  report = copy_links(trial);
+  EXPECT_EQ(report.snapshot.items.created, 2) << "there are no more";
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_NE(report.snapshot.reason.find("does not ask"), std::string::npos) << report.snapshot.reason;
+  for (const char* key : {"k000000", "k000005", "k000009"}) EXPECT_FALSE(row(key)->gone_at_source) << key;
+  report = copy_links();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_EQ(report.snapshot.items.discovered, 10);
+  EXPECT_EQ(report.snapshot.items.unchanged, 10);
+  EXPECT_EQ(stats, 10);
 }
 
 TEST_F(Links, AVerifiedItemStaysVerifiedWhileItDoesNotChange) {

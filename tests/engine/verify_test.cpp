@@ -74,6 +74,42 @@ TEST_F(Verify, FindsEachKindOfDifference) {
   }
 }
 
+TEST_F(Verify, ACopyWithoutItsItemIsAFindingAndNoDifference) {
+  copy();
+  std::filesystem::remove(from.path("d/5"));
+  for (const bool is_known : {false, true}) {
+    if (is_known) {
+      ASSERT_EQ(migration().run().exit_code, 0) << "a copy marks it";
+    }
+    const Report report = migration().verify();
+    EXPECT_EQ(report.exit_code, 0) << report.message;
+    EXPECT_EQ(findings(report), (std::map<std::string, std::string>{{"d/5", "gone"}}));
+    EXPECT_EQ(report.snapshot.findings.at("gone"), 1);
+    EXPECT_EQ(report.snapshot.items.verified, 20) << "its content is still what was copied";
+  }
+  Options repair;
+  repair.findings_of = 4;
+  EXPECT_EQ(migration().run(repair).exit_code, 0) << "there is nothing to repair";
+}
+
+TEST_F(Verify, WhatWaybillDeletedAtTheSourceIsNoFinding) {
+  copy();
+  ASSERT_EQ(migration().verify(VerifyLevel::content).exit_code, 0);
+  RemovalOptions source;
+  source.kind = RemovalKind::source;
+  Migration once = migration();
+  ASSERT_EQ(once.remove(source, once.plan_removal(source).hash, "tester@host").removed, 20);
+  std::filesystem::remove(from.path("d"));  // an empty folder is an item
+  const Report report = migration().verify();
+  EXPECT_EQ(report.exit_code, 0) << report.message;
+  EXPECT_TRUE(findings(report).empty());
+  // Should one come back, it is copied as another revision, over the one that is ours.
+  write(from.path("d/7"), "content 7");
+  EXPECT_EQ(migration().run().exit_code, 0);
+  std::filesystem::remove_all(from.path("d"));
+  EXPECT_EQ(findings(migration().verify()), (std::map<std::string, std::string>{{"d/7", "gone"}}));
+}
+
 TEST_F(Verify, ListingLevelReadsNothingAndDoesNotSayVerified) {
   copy();
   const auto time = std::filesystem::last_write_time(to.path("d/3"));

@@ -15,6 +15,7 @@ from waybill.cli.exit_codes import DIFFERENCES, USAGE
 from waybill.cli.follow import LogFile, follow, report_line
 from waybill.cli.inspection import finding_line, last_verify_run
 from waybill.cli.output import Output, complain
+from waybill.cli.plan_text import show_plan
 from waybill.cli.values import (
     DEFAULT_TRACKER,
     HOW,
@@ -40,7 +41,7 @@ from waybill.cli.values import (
 from waybill.live import Mode
 from waybill.options import DigestChoice, Overwrite, VerifyLevel
 from waybill.spec import source_of
-from waybill.text import count, duration, key_fields, safe, size
+from waybill.text import count, duration, safe, size
 
 __all__ = [
     "KeyTemplate",
@@ -323,11 +324,15 @@ def _plan(
     modified_since: ModifiedSince = None,
     modified_before: ModifiedBefore = None,
     partition: OnlyPartition = None,
+    limit: Limit = None,
     overwrite: OverwriteWord = None,
     trace_http: TraceHttp = None,
     json: JsonFlag = False,
 ) -> None:
     """Show what run would do; nothing is recorded or moved.
+
+    How many items of which partitions, sizes and kinds; what would not move, and why; the requests it takes, and the
+    time, going by an earlier run. With --json, all of it as one object.
 
     waybill plan --from /data/photos --to s3://photos/2026
     """
@@ -340,7 +345,7 @@ def _plan(
         modified_since=modified_since,
         modified_before=modified_before,
         partition=partition,
-    ) | {"overwrite": overwrite}
+    ) | {"limit": limit, "overwrite": overwrite}
     said |= {"from": source, "to": destination, "tracker": tracker if is_named(context, "tracker") else None}
     said |= {"catalog": catalog, "contents": contents or None, "key_template": key_template}
     values = with_spec(spec, said)
@@ -642,36 +647,7 @@ def _next_commands(report: Report, again: str) -> list[str]:
 
 
 def _show_plan(plan: Plan, json: bool) -> None:
-    output = Output()
     if json:
-        output.line(plan.to_json())
-        return
-    rows = [
-        ("listed", plan.items, size(plan.bytes)),
-        ("to move", plan.to_create + plan.to_update, size(plan.bytes_to_move)),
-        ("  new", plan.to_create, ""),
-        ("  replaced", plan.to_update, ""),
-        ("to compare", plan.to_compare, "something is there; the transfer looks closer"),
-        ("unchanged", plan.unchanged, "there already and the same"),
-        ("excluded", plan.excluded, ""),
-        ("refused", plan.refused, ", ".join(f"{count(n)} {word}" for word, n in plan.refused_by_class.items())),
-        ("occupied", plan.occupied, "the destination holds something else"),
-        ("in parts", plan.objects_in_parts, "large objects"),
-        ("suffixed", plan.items_in_collisions, f"{count(plan.collisions)} destination keys are of more than one item"),
-    ]
-    for label, number, note in rows:
-        if number or label in ("listed", "to move"):
-            output.line(f"{label:<12}{count(number):>14}  {note}".rstrip())
-    if plan.collision_examples:
-        output.line("what gets a suffix:")
-    for one in plan.collision_examples:
-        there = key_fields(one.destination_key)["key"] if one.destination_key else "(none helps: it would fail)"
-        if not output.line(f"  {safe(key_fields(one.key)['key'])}  {safe(there)}"):
-            break
-    if plan.examples:
-        output.line("what would not move:")
-    for example in plan.examples:
-        name = key_fields(example.key)["key"]
-        if not output.line(f"  {example.error_class:<14}  {safe(name)}  {safe(example.reason)}"):
-            break
-    output.flush()
+        Output().line(plan.to_json())
+    else:
+        show_plan(plan)

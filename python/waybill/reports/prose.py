@@ -61,6 +61,7 @@ FINDINGS = {
     "checksum": "of another content",
     "metadata": "the bytes are right, what goes with them is not",
     "unknown": "could not be compared; counted, and no difference",
+    "gone": "copied, and not at the source any more; counted, and no difference",
 }
 
 
@@ -95,14 +96,17 @@ def verification(summary: Summary) -> str:
     is_tracked = summary.run.record.phase == "track"
     if verify is None:
         return "The work of a program: nothing is to be verified." if is_tracked else "Nothing has been verified yet."
-    record, found = verify.record, sum(number for kind, number in verify.findings.items() if kind != "unknown")
-    unknown = verify.findings.get("unknown", 0)
+    record = verify.record
+    found = sum(number for kind, number in verify.findings.items() if kind not in ("unknown", "gone"))
+    unknown, gone = verify.findings.get("unknown", 0), verify.findings.get("gone", 0)
     compared = f"{count(verify.items.settled)} of {count(verify.items.eligible)} {_items(verify.items.eligible)}"
     when = moment(record.ended_at_ms if record.ended_at_ms is not None else record.started_at_ms)
     parts = [f"Verify run {record.run} ({when}) compared {compared} and found"]
     parts[0] += f" {count(found)} {'difference' if found == 1 else 'differences'}" if found else " no difference"
     if unknown:
         parts[0] += f"; {count(unknown)} could not be compared"
+    if gone:
+        parts[0] += f"; {count(gone)} {'is' if gone == 1 else 'are'} not at the source any more"
     parts[0] += "."
     if record.state not in ("completed", "completed_with_differences"):
         parts.append(f"It is {record.state} and did not reach its end.")

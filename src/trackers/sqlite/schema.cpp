@@ -347,7 +347,7 @@ void insert_words(Database& database) {
   insert_words<ErrorCode>(database, "error_code", 17);
   insert_words<Phase>(database, "phase", 5);
   insert_words<RunState>(database, "run_state", 9);
-  insert_words<FindingKind>(database, "finding", 6);
+  insert_words<FindingKind>(database, "finding", 7);
   insert_words<EventKind>(database, "event", 7);
   insert_words<LogLevel>(database, "level", 4);
   insert_words<ReferenceState>(database, "reference", n_reference_states);
