@@ -126,6 +126,59 @@ class SalesforceServer(FaultServer):
             **more,
         )
 
+    def files(self, documents: int, versions: int = 1, size: int = 1000, size_most: int = 0, accounts: int = 5) -> None:
+        """Salesforce Files: `documents` with `versions` each, linked to accounts; and an attachment of each account."""
+        body = {"body_size": size, "body_size_most": size_most}
+        self.object("Account", "001", [{"name": "Name", "made": "Account {n}"}], count=accounts)
+        self.object(
+            "ContentDocument",
+            "069",
+            [{"name": "Title", "made": "Title {n}"}, {"name": "FileExtension", "made": "bin"}],
+            count=documents,
+        )
+        document = {"name": "ContentDocumentId", "type": "reference", "refers_to": "ContentDocument"}
+        self.object(
+            "ContentVersion",
+            "068",
+            [
+                {**document, "relationship": "ContentDocument", "made": f"{{n/{versions}}}"},
+                {"name": "Title", "made": f"Title {{n/{versions}}}"},
+                {"name": "PathOnClient", "made": f"Title {{n/{versions}}}.bin"},
+                {"name": "FileExtension", "made": "bin"},
+                {"name": "VersionNumber", "made": f"{{n%{versions}+1}}"},
+                {"name": "IsLatest", "type": "boolean", "made": f"{{n%{versions}={versions - 1}}}"},
+                {"name": "ContentSize", "type": "int", "made": "{size}"},
+                {"name": "Checksum", "length": 50, "made": "{md5}"},
+                {"name": "VersionData", "type": "base64"},
+            ],
+            count=documents * versions,
+            **body,
+        )
+        account = {"type": "reference", "refers_to": "Account", "made": f"{{n%{accounts}}}"}
+        self.object(
+            "ContentDocumentLink",
+            "06A",
+            [
+                {**document, "relationship": "ContentDocument", "made": "{n}", "has_to_be_pinned": True},
+                {"name": "LinkedEntityId", **account, "has_to_be_pinned": True},
+                {"name": "ShareType", "made": "V"},
+            ],
+            count=documents,
+        )
+        self.object(
+            "Attachment",
+            "00P",
+            [
+                {"name": "ParentId", **account},
+                {"name": "Name", "made": "attached {n}.bin"},
+                {"name": "BodyLength", "type": "int", "made": "{size}"},
+                {"name": "Body", "type": "base64"},
+            ],
+            count=accounts,
+            seed=2,
+            **body,
+        )
+
     def edit(self, object_name: str, number: int, values: dict[str, Any], **more: Any) -> None:
         """An edit by a user's hand: at once, or with `op` (and `nth`, `after`) at the moment of such a call."""
         self.control("salesforce_edit", {"object": object_name, "number": number, "values": values, **more})

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import threading
 import time
 import warnings
@@ -29,6 +32,7 @@ from simple_salesforce.exceptions import (
     SalesforceAuthenticationFailed,
     SalesforceExpiredSession,
     SalesforceMalformedRequest,
+    SalesforceOperationError,
     SalesforceRefusedRequest,
 )
 
@@ -619,3 +623,195 @@ def test_jsforce_writes(server: SalesforceServer) -> None:
     ] == [(3, "UNABLE_TO_LOCK_ROW")]
     assert server.counts()["UpdateCollection"]["requests"] == 3
     assert server.writes(ENTRY, "Document__c") == {"records": 449, "writes": 450, "most": 2}
+
+
+# Bulk.
+
+
+def read_csv(text: str | bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text if isinstance(text, str) else text.decode())))
+
+
+def test_a_bulk_query_in_pages(server: SalesforceServer, sf: Salesforce) -> None:
+    server.entries(1_000, accounts=3)
+    server.plant(ENTRY, 1, {"Document__c": 'a "quoted", long\nname'})
+    query = f"SELECT Id, Document__c, Account__r.Name, SystemModstamp, Notes__c FROM {ENTRY}"
+    pages = list(getattr(sf.bulk2, ENTRY).query(query, max_records=300, wait=0.01))
+    assert [len(read_csv(page)) for page in pages] == [300, 300, 300, 100]
+    found = [row for page in pages for row in read_csv(page)]
+    assert found[1]["Document__c"] == 'a "quoted", long\nname' and found[1]["Account__r.Name"] == "Account 1"
+    assert found[7]["SystemModstamp"] == "2025-01-01T00:00:07.000Z" and found[7]["Notes__c"] == ""
+    counts = server.counts()
+    assert (counts["CreateQueryJob"]["requests"], counts["GetQueryResults"]["requests"]) == (1, 4)
+    # Under way once, as `bulk_polls` says, then complete.
+    assert counts["GetQueryJob"]["requests"] == 2
+
+
+def bulk(sf: Salesforce, method: str, path: str, **more: Any) -> requests.Response:
+    return sf.session.request(
+        method,
+        f"{sf.bulk2_url}{path}",
+        headers={"Authorization": f"Bearer {sf.session_id}", **more.pop("headers", {})},
+        **more,
+    )
+
+
+def test_results_stay_as_they_were(server: SalesforceServer, sf: Salesforce) -> None:
+    server.entries(250)
+    server.salesforce(bulk_polls=0)
+    query = {"operation": "queryAll", "query": f"SELECT Id, Document__c FROM {ENTRY}"}
+    job = bulk(sf, "POST", "query", json={**query, "lineEnding": "CRLF", "columnDelimiter": "PIPE"}).json()
+    assert job["state"] == "UploadComplete"
+    results = f"query/{job['id']}/results"
+    assert bulk(sf, "GET", results).status_code == 400
+    assert bulk(sf, "GET", f"query/{job['id']}").json()["state"] == "JobComplete"
+    first = bulk(sf, "GET", results, params={"maxRecords": 100})
+    locator = first.headers["Sforce-Locator"]
+    assert first.headers["Sforce-NumberOfRecords"] == "100" and first.text.startswith('"Id"|"Document__c"\r\n')
+    second = bulk(sf, "GET", results, params={"maxRecords": 100, "locator": locator})
+    server.edit(ENTRY, 150, {"Document__c": "https://users.example.com/"})
+    again = bulk(sf, "GET", results, params={"maxRecords": 100, "locator": locator})
+    assert again.text == second.text and "/150.pdf" in again.text
+    last = bulk(sf, "GET", results, params={"locator": again.headers["Sforce-Locator"]})
+    assert (last.headers["Sforce-Locator"], last.headers["Sforce-NumberOfRecords"]) == ("null", "50")
+    server.expire("locators")
+    assert bulk(sf, "GET", results, params={"locator": locator}).json()[0]["errorCode"] == "INVALID_QUERY_LOCATOR"
+    other = sf.bulk2_url.replace(VERSION, "61.0")
+    assert sf.session.get(f"{other}{results}", headers={"Authorization": f"Bearer {sf.session_id}"}).status_code == 409
+    assert bulk(sf, "DELETE", f"query/{job['id']}").status_code == 204
+    assert bulk(sf, "GET", f"query/{job['id']}").status_code == 404
+
+
+def test_the_query_jobs_of_a_day_are_limited(server: SalesforceServer, sf: Salesforce) -> None:
+    server.entries(1)
+    server.salesforce(daily_query_jobs=1)
+    query = {"operation": "query", "query": f"SELECT Id FROM {ENTRY}"}
+    job = bulk(sf, "POST", "query", json=query).json()
+    assert bulk(sf, "PATCH", f"query/{job['id']}", json={"state": "Aborted"}).json()["state"] == "Aborted"
+    assert bulk(sf, "POST", "query", json=query).status_code == 400
+    assert sf.limits()["DailyBulkV2QueryJobs"]["Remaining"] == 0
+    assert sf.query(f"SELECT Id FROM {ENTRY}")["totalSize"] == 1
+
+
+def test_a_bulk_update(server: SalesforceServer, sf: Salesforce) -> None:
+    server.entries(60)
+    server.fail_records(ENTRY, "UNABLE_TO_LOCK_ROW", message="unable to obtain exclusive access", numbers=[9])
+    server.edit(ENTRY, 20, {"IsDeleted": True})
+    server.edit(ENTRY, 5, {"Document__c": "https://users.example.com/"}, op="IngestJob")
+    ids = [row["Id"] for row in sf.query_all(f"SELECT Id FROM {ENTRY}", include_deleted=True)["records"]]
+    records = [{"Id": one, "Document__c": f"https://new.example.com/{at}"} for at, one in enumerate(ids)]
+    records[3]["Document__c"] = "#N/A"
+    records[4]["Document__c"] = ""
+    client = getattr(sf.bulk2, ENTRY)
+    (summary,) = client.update(records=records, wait=0.01)
+    assert (summary["numberRecordsProcessed"], summary["numberRecordsFailed"]) == (60, 2)
+    done = read_csv(client.get_successful_records(summary["job_id"]))
+    failed = {row["sf__Id"]: row["sf__Error"] for row in read_csv(client.get_failed_records(summary["job_id"]))}
+    assert failed == {
+        ids[9]: "UNABLE_TO_LOCK_ROW:unable to obtain exclusive access: --",
+        ids[20]: "ENTITY_IS_DELETED:entity is deleted: --",
+    }
+    # Every record has its result, and the order is not that of the request.
+    order = [row["sf__Id"] for row in done]
+    assert sorted([*order, *failed]) == ids and order != sorted(order)
+    assert read_csv(client.get_unprocessed_records(summary["job_id"])) == []
+    values = [server.record(ENTRY, number)["values"]["Document__c"] for number in (2, 3, 4, 5)]
+    assert values == [
+        "https://new.example.com/2",
+        None,
+        "https://old.example.com/docs/4.pdf",
+        "https://new.example.com/5",
+    ]
+    assert [one["call"] for one in server.record(ENTRY, 5)["history"]] == ["user", "IngestJob"]
+
+
+def test_bulk_updates_that_fail(server: SalesforceServer, sf: Salesforce) -> None:
+    server.entries(30)
+    records = [{"Id": row["Id"], "Document__c": "https://new.example.com/"} for row in rows(sf, "Name")]
+    client = getattr(sf.bulk2, ENTRY)
+    with pytest.raises(SalesforceOperationError, match="Field name not found : Nothing__c"):
+        client.update(records=[{**record, "Nothing__c": "x"} for record in records], wait=0.01)
+    job = bulk(sf, "POST", "ingest", json={"object": ENTRY, "operation": "update", "contentType": "CSV"}).json()
+    batches = f"ingest/{job['id']}/batches"
+    upload = {"data": "Id,Document__c\r\n", "headers": {"Content-Type": "text/csv"}}
+    assert bulk(sf, "PUT", batches, **upload).status_code == 201
+    assert bulk(sf, "PUT", batches, data="Id\n", headers={"Content-Type": "text/csv"}).status_code == 400
+    bulk(sf, "PATCH", f"ingest/{job['id']}", json={"state": "UploadComplete"})
+    bulk(sf, "GET", f"ingest/{job['id']}")
+    assert "LineEnding is invalid" in bulk(sf, "GET", f"ingest/{job['id']}").json()["errorMessage"]
+    server.salesforce(bulk_stops_after=10)
+    with pytest.raises(SalesforceOperationError, match="was ended"):
+        client.update(records=records, wait=0.01)
+    stopped = server.log("CreateIngestJob")[-1]
+    assert stopped["status"] == 200 and server.writes(ENTRY, "Document__c") == {"records": 10, "writes": 10, "most": 1}
+
+
+def test_jsforce_in_bulk(server: SalesforceServer) -> None:
+    server.entries(120)
+    server.edit(ENTRY, 7, {"IsDeleted": True})
+    result = run_jsforce(
+        server,
+        JSFORCE_LOGIN
+        + f"""
+        connection.bulk2.pollInterval = 10;
+        connection.bulk2.pollTimeout = 60000;
+        const stream = await connection.bulk2.query('SELECT Id, Document__c FROM {ENTRY}', {{scanAll: true}});
+        const records = await stream.toArray();
+        const results = await connection.bulk2.loadAndWaitForResults({{
+          object: '{ENTRY}', operation: 'update',
+          input: records.map((record) => ({{Id: record.Id, Document__c: 'https://new.example.com/'}}))}});
+        return {{count: records.length, done: results.successfulResults.length,
+                 failed: results.failedResults.map((row) => row.sf__Error)}};
+        """,
+    )
+    assert result == {"count": 120, "done": 119, "failed": ["ENTITY_IS_DELETED:entity is deleted: --"]}
+    assert server.writes(ENTRY, "Document__c") == {"records": 119, "writes": 119, "most": 1}
+
+
+# Files.
+
+
+def test_files_and_their_versions(server: SalesforceServer, sf: Salesforce) -> None:
+    server.files(4, versions=3, size=100, size_most=5_000)
+    versions = sf.query(
+        "SELECT Id, Title, IsLatest, VersionNumber, ContentSize, Checksum, VersionData, ContentDocument.Title FROM ContentVersion"
+    )["records"]
+    assert len(versions) == 12 and sum(version["IsLatest"] for version in versions) == 4
+    assert [version["VersionNumber"] for version in versions[:4]] == ["1", "2", "3", "1"]
+    for version in versions:
+        body = sf.session.get(
+            f"https://{sf.sf_instance}{version['VersionData']}",
+            headers={"Authorization": f"Bearer {sf.session_id}", "Range": "bytes=0-9"},
+        )
+        assert body.status_code == 200 and len(body.content) == version["ContentSize"]
+        assert hashlib.md5(body.content).hexdigest() == version["Checksum"]
+    assert len({version["Checksum"] for version in versions}) == 12
+    assert sf.ContentVersion.get_base64(versions[0]["Id"], "VersionData")[:4] != b""
+    attachment = sf.query("SELECT Id, BodyLength FROM Attachment")["records"][0]
+    assert len(sf.Attachment.get_base64(attachment["Id"])) == attachment["BodyLength"]
+
+
+def test_links_of_files_need_a_filter(server: SalesforceServer, sf: Salesforce) -> None:
+    server.files(10, accounts=5)
+    with pytest.raises(SalesforceMalformedRequest, match="Implementation restriction"):
+        sf.query("SELECT LinkedEntityId FROM ContentDocumentLink")
+    account = sf.query("SELECT Id FROM Account")["records"][1]["Id"]
+    links = sf.query(
+        f"SELECT ContentDocumentId, ContentDocument.Title FROM ContentDocumentLink WHERE LinkedEntityId IN ('{account}')"
+    )["records"]
+    assert [link["ContentDocument"]["Title"] for link in links] == ["Title 1", "Title 6"]
+
+
+def test_jsforce_streams_a_body(server: SalesforceServer) -> None:
+    server.files(1, size=300_000)
+    result = run_jsforce(
+        server,
+        JSFORCE_LOGIN
+        + """
+        const version = (await connection.query('SELECT Id, Checksum FROM ContentVersion')).records[0];
+        const hash = require('crypto').createHash('md5');
+        for await (const part of connection.sobject('ContentVersion').record(version.Id).blob('VersionData')) hash.update(part);
+        return [version.Checksum, hash.digest('hex')];
+        """,
+    )
+    assert result[0] == result[1]

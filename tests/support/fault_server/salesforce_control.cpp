@@ -175,7 +175,7 @@ json expire(SalesforceStore& store, const json& argument) {
   } else if (what == "cursors") {
     for (auto& [id, cursor] : store.cursors) cursor.has_expired = true;
   } else if (what == "locators") {
-    for (auto& [id, job] : store.jobs) job.locators_expired = true;
+    for (auto& [id, job] : store.jobs) ++job.locator_generation;
   } else if (what == "jobs") {
     store.jobs.clear();
   } else {

@@ -33,6 +33,23 @@ std::string id_suffix(std::string_view id) {
 
 char lower(char letter) { return static_cast<char>(std::tolower(static_cast<unsigned char>(letter))); }
 
+// "n%3", "n/3", "n:8", and the first two with "=2" ("true" or "false") or "+1" behind.
+std::string computed(uint64_t n, const std::string& word) {
+  const size_t more = word.find_first_of("=+");
+  const auto operand =
+      word.size() > 2 && word[0] == 'n' ? internal::parse_uint(word.substr(2, more - 2)) : std::nullopt;
+  const auto second =
+      more == std::string::npos ? std::optional<uint64_t>(0) : internal::parse_uint(word.substr(more + 1));
+  if (!operand || !second || *operand == 0 || std::string("%/:").find(word[1]) == std::string::npos) {
+    throw std::invalid_argument("made: what is {" + word + "}?");
+  }
+  const uint64_t result = word[1] == '%' ? n % *operand : word[1] == '/' ? n / *operand : n;
+  if (more != std::string::npos && word[more] == '=') return result == *second ? "true" : "false";
+  const std::string text = std::to_string(result + *second);
+  const bool is_short = word[1] == ':' && text.size() < *operand;
+  return is_short ? std::string(*operand - text.size(), '0') + text : text;
+}
+
 SalesforceField system_field(const char* name, const char* type, uint64_t length = 0) {
   return {.name = name,
           .type = type,
@@ -147,12 +164,7 @@ std::string SalesforceObject::made_value(uint64_t number, const std::string& mad
     } else if (word == "n") {
       out += std::to_string(number);
     } else {
-      const auto operand = word.size() > 2 && word[0] == 'n' ? internal::parse_uint(word.substr(2)) : std::nullopt;
-      if (!operand || (*operand == 0 && word[1] != ':')) throw std::invalid_argument("made: what is {" + word + "}?");
-      const uint64_t result = word[1] == '%' ? number % *operand : word[1] == '/' ? number / *operand : number;
-      const std::string text = std::to_string(result);
-      if (word[1] == ':' && text.size() < *operand) out.append(*operand - text.size(), '0');
-      out += text;
+      out += computed(number, word);
     }
   }
   return out;

@@ -32,6 +32,7 @@ struct SalesforceField {
   std::string refers_to;     ///< the object of a reference
   std::string relationship;  ///< the name by which a path follows the reference
   /// What a made-up record has: {n} is the record's number, {n%500} and {n/3} what they say, {n:8} with so many digits;
+  /// {n%3=2} is "true" or "false", {n%3+1} one more;
   /// {size} and {md5} are the body's. For a reference, the number of the other record. "" is null.
   std::string made{};
   std::string refers_prefix{};    ///< key prefix of `refers_to`

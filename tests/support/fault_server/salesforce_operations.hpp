@@ -45,6 +45,17 @@ Answer update_collection(SalesforceContext& context);
 Answer composite(SalesforceContext& context);
 Answer get_blob(SalesforceContext& context);
 
+Answer create_query_job(SalesforceContext& context);
+Answer get_query_job(SalesforceContext& context);
+Answer get_query_results(SalesforceContext& context);
+Answer change_query_job(SalesforceContext& context);
+Answer delete_job(SalesforceContext& context);
+Answer create_ingest_job(SalesforceContext& context);
+Answer upload_ingest_data(SalesforceContext& context);
+Answer change_ingest_job(SalesforceContext& context);
+Answer get_ingest_job(SalesforceContext& context);
+Answer get_ingest_results(SalesforceContext& context);
+
 SalesforceError not_found();
 /// Of an account; other objects have none.
 std::string salesforce_etag(const SalesforceObject& object, uint64_t number);

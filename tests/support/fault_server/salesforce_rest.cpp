@@ -257,6 +257,17 @@ SalesforceOperation find_salesforce_operation(std::string_view name) {
       {"GetCollection", get_collection},
       {"UpdateCollection", update_collection},
       {"Composite", composite},
+      {"CreateQueryJob", create_query_job},
+      {"GetQueryJob", get_query_job},
+      {"GetQueryResults", get_query_results},
+      {"ChangeQueryJob", change_query_job},
+      {"DeleteQueryJob", delete_job},
+      {"CreateIngestJob", create_ingest_job},
+      {"UploadIngestData", upload_ingest_data},
+      {"ChangeIngestJob", change_ingest_job},
+      {"GetIngestJob", get_ingest_job},
+      {"GetIngestResults", get_ingest_results},
+      {"DeleteIngestJob", delete_job},
   };
   const auto found = all.find(name);
   return found == all.end() ? nullptr : found->second;

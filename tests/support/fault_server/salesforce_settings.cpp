@@ -93,6 +93,7 @@ void SalesforceSettings::merge(const json& object) {
       {"cursor_seconds", field(&S::cursor_seconds)},
       {"bulk_polls", field(&S::bulk_polls)},
       {"bulk_page_records", field(&S::bulk_page_records)},
+      {"bulk_stops_after", field(&S::bulk_stops_after)},
       {"daily_query_jobs", field(&S::daily_query_jobs)},
       {"locks_parents", field(&S::locks_parents)},
       {"seed", field(&S::seed)},

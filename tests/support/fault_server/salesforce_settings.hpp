@@ -49,6 +49,7 @@ struct SalesforceSettings {
   uint64_t cursor_seconds = 172'800;
   uint64_t bulk_polls = 1;              ///< so often a job is told to be under way before it is complete
   uint64_t bulk_page_records = 50'000;  ///< most records of a page of results
+  uint64_t bulk_stops_after = 0;        ///< an update job fails after so many records; 0: never
   uint64_t daily_query_jobs = 10'000;
   bool locks_parents = false;  ///< a write fails for records whose parent another call is writing below
   uint64_t seed = 1;           ///< of the order of results of a bulk job

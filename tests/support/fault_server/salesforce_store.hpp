@@ -77,8 +77,8 @@ struct SalesforceJob {
   std::string query;
   std::shared_ptr<const SalesforceSelection> selection;
   std::vector<uint32_t> numbers;
-  uint64_t sequence = 0;  ///< results are as they were after this change
-  bool locators_expired = false;
+  uint64_t sequence = 0;            ///< results are as they were after this change
+  uint64_t locator_generation = 1;  ///< locators of another one have expired
   // Of an ingest.
   bool has_data = false;
   std::string data;
