@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jwt
@@ -421,6 +422,14 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def is_up(server: SalesforceServer) -> bool:
+    try:
+        server.usage()
+    except OSError:
+        return False
+    return True
+
+
 def codes(results: list[dict[str, Any]]) -> list[str]:
     return [error["statusCode"] for result in results for error in result["errors"]]
 
@@ -535,6 +544,7 @@ def test_writes_below_one_parent_lock_each_other(server: SalesforceServer, sf: S
     server.down(1)
     first.join()
     assert len(ended) == 1
+    wait_until(lambda: is_up(server))
     again = login(server)
     assert codes(collection(again, [{"Id": one, "Document__c": "b"} for one in ids])) == []
 
@@ -680,6 +690,30 @@ def test_results_stay_as_they_were(server: SalesforceServer, sf: Salesforce) -> 
     assert sf.session.get(f"{other}{results}", headers={"Authorization": f"Bearer {sf.session_id}"}).status_code == 409
     assert bulk(sf, "DELETE", f"query/{job['id']}").status_code == 204
     assert bulk(sf, "GET", f"query/{job['id']}").status_code == 404
+
+
+def test_result_pages_are_read_side_by_side(server: SalesforceServer, sf: Salesforce) -> None:
+    server.entries(650)
+    server.salesforce(bulk_polls=0, bulk_page_records=100)
+    job = bulk(sf, "POST", "query", json={"operation": "query", "query": f"SELECT Id FROM {ENTRY}"}).json()["id"]
+    bulk(sf, "GET", f"query/{job}")
+    five = bulk(sf, "GET", f"query/{job}/resultPages").json()
+    rest = sf.session.get(
+        f"https://{sf.sf_instance}{five['nextRecordsUrl']}", headers={"Authorization": f"Bearer {sf.session_id}"}
+    ).json()
+    urls = [page["resultUrl"] for page in five["resultPages"] + rest["resultPages"]]
+    assert (len(five["resultPages"]), five["done"], len(urls), rest["done"]) == (5, False, 7, True)
+
+    def read(url: str) -> list[dict[str, str]]:
+        page = loopback_session(server).get(
+            f"https://{sf.sf_instance}{url}", headers={"Authorization": f"Bearer {sf.session_id}"}
+        )
+        return read_csv(page.text)
+
+    with ThreadPoolExecutor(5) as pool:
+        pages = list(pool.map(read, reversed(urls)))
+    assert [len(page) for page in pages] == [50] + [100] * 6
+    assert len({row["Id"] for page in pages for row in page}) == 650
 
 
 def test_the_query_jobs_of_a_day_are_limited(server: SalesforceServer, sf: Salesforce) -> None:

@@ -251,6 +251,23 @@ Answer get_query_results(SalesforceContext& context) {
   return answer;
 }
 
+// Up to five addresses of pages, which can be read side by side.
+Answer list_result_pages(SalesforceContext& context) {
+  const SalesforceJob& job = find_job(context, true);
+  require_state(job, "JobComplete");
+  if (internal::parse_uint(job.version.substr(0, job.version.find('.'))).value_or(0) < 58) throw not_found();
+  const std::string base = "/services/data/v" + job.version + "/jobs/query/" + job.id;
+  uint64_t begin = begin_of(job, context.request.parameter("locator"));
+  json pages = json::array();
+  for (; begin < job.numbers.size() && pages.size() < 5; begin += context.store.settings.bulk_page_records) {
+    pages.push_back({{"resultUrl", base + "/results?locator=" + locator_of(job, begin)}});
+  }
+  const bool is_done = begin >= job.numbers.size();
+  json answer = {{"resultPages", pages}, {"done", is_done}};
+  if (!is_done) answer["nextRecordsUrl"] = base + "/resultPages?locator=" + locator_of(job, begin);
+  return salesforce_json(answer.dump());
+}
+
 Answer change_query_job(SalesforceContext& context) {
   SalesforceJob& job = find_job(context, true);
   if (context.request.json().value("state", "") != "Aborted" || has_ended(job)) {

@@ -48,6 +48,7 @@ Answer get_blob(SalesforceContext& context);
 Answer create_query_job(SalesforceContext& context);
 Answer get_query_job(SalesforceContext& context);
 Answer get_query_results(SalesforceContext& context);
+Answer list_result_pages(SalesforceContext& context);
 Answer change_query_job(SalesforceContext& context);
 Answer delete_job(SalesforceContext& context);
 Answer create_ingest_job(SalesforceContext& context);

@@ -100,7 +100,7 @@ void SalesforceRequest::route(std::string_view path) {
       op = is_query ? by_method(method, "GetQueryJob", none, "ChangeQueryJob", "DeleteQueryJob")
                     : by_method(method, "GetIngestJob", none, "ChangeIngestJob", "DeleteIngestJob");
     } else if (is_query) {
-      op = member == "results" ? "GetQueryResults" : none;
+      op = member == "results" ? "GetQueryResults" : member == "resultPages" ? "ListResultPages" : none;
     } else {
       op = member == "batches" ? "UploadIngestData" : "GetIngestResults";
     }

@@ -260,6 +260,7 @@ SalesforceOperation find_salesforce_operation(std::string_view name) {
       {"CreateQueryJob", create_query_job},
       {"GetQueryJob", get_query_job},
       {"GetQueryResults", get_query_results},
+      {"ListResultPages", list_result_pages},
       {"ChangeQueryJob", change_query_job},
       {"DeleteQueryJob", delete_job},
       {"CreateIngestJob", create_ingest_job},
