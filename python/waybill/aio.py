@@ -27,7 +27,8 @@ from waybill.cutover import CutoverPlan
 from waybill.errors import Error
 from waybill.migration import _DAY_MS, Migration
 from waybill.options import VerifyLevel
-from waybill.records import Event, Plan, Report, Snapshot, make_plan
+from waybill.plans import Plan, make_plan
+from waybill.records import Event, Report, Snapshot
 from waybill.run import Run as WaitedRun
 
 __all__ = [

@@ -15,7 +15,7 @@ from waybill.catalogs import Catalog, ReferenceId, ReferencePage, Since
 from waybill.errors import FailedPreconditionError
 from waybill.legacy import LegacyLedger, LegacyReference, open_legacy
 from waybill.options import LedgerFormat
-from waybill.records import ImportReport
+from waybill.plans import ImportReport
 from waybill.stores import Context, ListRequest, Source
 
 __all__ = ["import_ledger"]

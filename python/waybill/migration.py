@@ -15,16 +15,9 @@ from waybill.connectors import is_of_database, open_catalog, open_destination, o
 from waybill.cutover import CutoverPlan, RollbackPlan, make_cutover_plan, make_rollback_plan
 from waybill.errors import InvalidArgumentError, NotFoundError
 from waybill.options import LedgerFormat, Options, VerifyLevel
+from waybill.plans import ImportReport, Plan, RemovalPlan, RemovalReport, make_plan, make_removal_plan
 from waybill.reader import LedgerReader
-from waybill.records import (
-    ImportReport,
-    Plan,
-    RemovalPlan,
-    RemovalReport,
-    Report,
-    make_plan,
-    make_removal_plan,
-)
+from waybill.records import Report
 from waybill.run import SLICE_MS, Progress, Run, followed, started
 from waybill.stores import (
     DESTINATION_WANTED,

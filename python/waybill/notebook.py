@@ -16,7 +16,8 @@ from typing import Any
 
 from waybill.advice import what_to_do
 from waybill.live import View
-from waybill.records import ItemAccounts, Plan, Report, Snapshot, printable
+from waybill.plans import Plan
+from waybill.records import ItemAccounts, Report, Snapshot, printable
 from waybill.reports import prose
 from waybill.reports.summary import LIVE_STATES, SizeClass, size_bound, size_class
 from waybill.run import Run
