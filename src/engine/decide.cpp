@@ -69,8 +69,13 @@ std::optional<bool> is_changed_since(const Item& source, const std::optional<int
 // A row that was taken over from another program's ledger, and the destination had an object of that size. No run has met
 // it yet: its stamp is a size alone. Here it gets the source's.
 ItemChange meet_imported(ItemRecord record, const Item& source, const AtDestination& there, const DecideRules& rules) {
-  record.stamp = source.stamp;
   const bool is_there = !there.is_listed || (there.item && is_still_stored(*record.stored, *there.item));
+  // The listing tells nothing: the transfer asks the source what it has now.
+  if (!rules.lists_stamps && !source.stamp.size && is_there) {
+    record.change = Change::unchanged;
+    return move(std::move(record), there.is_listed ? DestinationSeen::ours : DestinationSeen::unknown);
+  }
+  record.stamp = source.stamp;
   const std::optional<bool> is_changed = is_changed_since(source, record.copied_at_ms);
   const bool is_same_size = source.stamp.size == record.stored->size;
   if (is_there && is_same_size) {
@@ -192,6 +197,15 @@ bool proves_same(const SourceStamp& a, const SourceStamp& b) {
 bool is_look(const ItemRecord& record) noexcept {
   const bool may_be_there = record.seen == DestinationSeen::ours || record.seen == DestinationSeen::unknown;
   return record.state == ItemState::pending && record.change == Change::unchanged && record.copied_at_ms && record.stored && may_be_there;
+}
+
+bool is_as_imported(const ItemRecord& record, const Item& now) {
+  if (!record.stored || now.stamp.size != record.stored->size) return false;
+  Item there;
+  there.stamp.size = record.stored->size;
+  there.stamp.etag = record.stored->etag;
+  there.digest = record.stored->digest;
+  return matching_basis(now, there) != Basis::none || is_changed_since(now, record.copied_at_ms) == false;
 }
 
 ItemChange decide(const Item& listed, const std::optional<ItemRecord>& known, const AtDestination& there,

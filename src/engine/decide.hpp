@@ -48,6 +48,10 @@ bool contradicts(const SourceStamp& a, const SourceStamp& b);
 /// Whether a stamp has more than a size, which two revisions may share.
 bool tells_revision(const SourceStamp& stamp);
 
+/// Whether the source has now what another program has copied, as far as a digest, or size and time, tell: of a row that was
+/// taken over, and that no run has met.
+bool is_as_imported(const ItemRecord& record, const Item& now);
+
 /// Whether both are known to be one revision, though one may tell more than the other.
 bool proves_same(const SourceStamp& a, const SourceStamp& b);
 

@@ -147,14 +147,15 @@ void Transfer::move_by_size(const Task& task, CallContext& context, Side& side) 
 // was copied, and it is there. What it has else is moved as any other revision.
 bool Transfer::settle_unchanged(const Task& task, CallContext& context, Side& side) {
   ItemRecord& record = task->record;
+  const bool is_claimed = record.basis == Basis::matched_weak && !tells_revision(record.stamp);
   const bool is_asked = !source_can_.lists_stamps && !task->is_looked_at && record.copied_at_ms && record.stored &&
-                        record.seen == DestinationSeen::ours && tells_revision(record.stamp);
+                        record.seen == DestinationSeen::ours && (is_claimed || tells_revision(record.stamp));
   task->is_looked_at = true;
   if (!is_asked) return false;
   side = Side::source;
   const std::optional<Item> now = source_.stat(record.id, context);
   if (!now) throw Error(ErrorCode::not_found, ErrorClass::missing, printable(redact_url(record.id.key)) + " is not at the source any more");
-  if (!proves_same(record.stamp, now->stamp)) {
+  if (!(is_claimed ? is_as_imported(record, *now) : proves_same(record.stamp, now->stamp))) {
     queue_.set_stamp(*task, size_alone(now->stamp));
     record.digest = {};
     record.basis = Basis::none;
@@ -166,6 +167,7 @@ bool Transfer::settle_unchanged(const Task& task, CallContext& context, Side& si
   queue_.leave(*task);
   ItemChange change;
   change.record = std::move(record);
+  if (is_claimed) change.record.stamp = now->stamp;
   change.record.state = change.record.verified_at_ms ? ItemState::verified : ItemState::copied;
   change.record.change = Change::unchanged;
   change.record.error_class = ErrorClass::none;
