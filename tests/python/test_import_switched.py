@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -26,6 +27,7 @@ from small_crm import SmallCrm
 CommandLine = Any  # the class of conftest.py, which has no name that tests can import
 
 LEDGER = "migration_tracking.db"
+OLD = 1_577_836_800  # 2020, in seconds
 
 
 def new_url(record: str) -> str:
@@ -37,14 +39,16 @@ def new_url(record: str) -> str:
 class Legacy:
     """A system of record, and the ledger of the tool that has copied all its files and switched some records."""
 
-    def __init__(self, cli: CommandLine, switched: int = 6) -> None:
+    def __init__(self, cli: CommandLine, is_odd: bool = True, switched: int = 6) -> None:
         self.cli = cli
         self.crm = SmallCrm(cli.folder)
         self.path: Path = cli.folder / LEDGER
-        odd = self.crm.urls()["001-0"]
-        assert odd is not None
-        # What only a copy of the very bytes brings back.
-        self.crm.edit("001-0", odd.replace("document", "%64ocument") + "?X-Amz-Signature=a%2Fb&x=ü")
+        first = self.crm.urls()["001-0"]
+        assert first is not None
+        if is_odd:  # what only a copy of the very bytes brings back
+            self.crm.edit("001-0", first.replace("document", "%64ocument") + "?X-Amz-Signature=a%2Fb&x=ü")
+        for path in self.crm.old.rglob("*.txt"):
+            os.utime(path, (OLD, OLD))
         self.old = self.crm.urls()
         self.records = sorted(self.old)
         shutil.copytree(self.crm.old, self.crm.new)
@@ -318,3 +322,42 @@ def test_the_report_in_python(old: Legacy, monkeypatch: pytest.MonkeyPatch) -> N
         [switch] = ledger.journal(reference.id)
     assert (reference.record, reference.partition, reference.partition_name) == ("001-0", "001", "Acme Corp.")
     assert (switch.old, switch.intended, switch.state) == (old.old["001-0"], new_url("001-0"), "applied")
+
+
+@pytest.fixture
+def plain(cli: CommandLine) -> Legacy:
+    """With values that are all addresses of files."""
+    return Legacy(cli, is_odd=False)
+
+
+@pytest.mark.parametrize("has_accounts", [True, False])
+def test_where_the_source_is_what_the_references_point_at(plain: Legacy, has_accounts: bool) -> None:
+    crm = plain.crm
+    catalog = crm.catalog if has_accounts else crm.catalog.replace("&partition=account&partition_name=name", "")
+    template = "{partition}/{name}" if has_accounts else "other/{name}"
+    words = ("--catalog", catalog, "--contents", "old", "--to", "new", "--key-template", template)
+    report = json.loads(plain.told("import", LEDGER, *words, "--json"))
+    assert (report["items"], report["confirmed"], report["references_confirmed"]) == (12, 12, 6)
+    files = {path: path.stat().st_mtime_ns for path in crm.new.rglob("*") if path.is_file()}
+    assert "0 created, 0 updated, 12 unchanged" in plain.told("run")
+    with waybill.Tracker(plain.cli.folder / "waybill.db") as ledger:
+        items = {(item.partition, item.key.decode()) for item in ledger.items("copied")}
+    accounts = {record: record.partition("-")[0] if has_accounts else "" for record in plain.records}
+    assert items == {(accounts[record], url) for record, url in plain.old.items()}, "also of what is switched"
+    plain.told("verify", "--level", "content")
+    plan = json.loads(plain.told("cutover", "--url-template", crm.template, "--json"))
+    assert (plan["references"]["pending"], plan["references"]["updated"]) == (6, 6)
+    assert "6 of 6 references switched" in plain.told("cutover", "--execute", "--plan", plan["hash"])
+    assert "0 created, 0 updated, 12 unchanged" in plain.told("run"), "with all of them switched"
+    assert files == {path: path.stat().st_mtime_ns for path in crm.new.rglob("*") if path.is_file()}
+    assert "12 of 12 references restored" in plain.told("rollback", "--execute")
+    assert crm.urls() == plain.old
+
+
+def test_a_catalog_of_other_partitions_is_refused_before_all_is_copied_again(plain: Legacy) -> None:
+    catalog = plain.crm.catalog.replace("partition=account", "partition=title")
+    done = plain.cli("import", LEDGER, "--catalog", catalog, "--contents", "old", "--to", "new")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "'document 0.txt'" in done.stderr
+    assert "name its column of accounts as partition" in done.stderr
+    assert not (plain.cli.folder / "waybill.db").exists()

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from waybill import ImportReport, Options
-from waybill.cli.moving import KeyTemplate, open_migration
+from waybill.cli.moving import Contents, KeyTemplate, open_migration, stores_of
 from waybill.cli.output import Output
-from waybill.cli.switching import CatalogUrl
+from waybill.cli.switching import CatalogUrl, is_whole, remembered
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, command_line, utf8
+from waybill.connectors import is_of_catalog, without_contents
 from waybill.options import LedgerFormat
 from waybill.text import count, json_line
 
@@ -36,6 +37,7 @@ def _import(
     ] = None,
     key_template: KeyTemplate = None,
     catalog: CatalogUrl = None,
+    contents: Contents = None,
     format: Annotated[
         LedgerFormat,
         typer.Option(
@@ -54,8 +56,11 @@ def _import(
 
     What that ledger says to be copied is believed as far as the destination shows it. The same file again changes
     nothing. References that it has switched are taken over with --catalog, as far as that shows them; the command
-    rollback then takes them back.
+    rollback then takes them back. Without --from, what the references of the catalog point at is the source.
     """
+    source, destination = stores_of({"from": source, "to": destination, "catalog": catalog, "contents": contents})
+    if catalog is None:
+        catalog = _catalog_of(source, destination, tracker)
     migration = open_migration(source, destination, tracker, name, Options(), key_template, catalog)
     report = migration.import_ledger(file, format)
     output = Output()
@@ -64,6 +69,14 @@ def _import(
     else:
         _show(report, tracker, output)
     output.flush()
+
+
+def _catalog_of(source: str | None, destination: str | None, tracker: str) -> str | None:
+    """The catalog whose references are the source, or the one that the ledger remembers whole."""
+    if source is not None:
+        return without_contents(source)[0] if is_of_catalog(source) else None
+    kept = remembered(tracker).catalog if destination is None else ""
+    return kept if is_whole(kept) else None
 
 
 def _show(report: ImportReport, tracker: str, output: Output) -> None:

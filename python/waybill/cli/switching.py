@@ -29,6 +29,7 @@ __all__ = [
     "OnlyRecords",
     "Remembered",
     "follow_switch",
+    "is_whole",
     "open_switching",
     "remembered",
 ]
@@ -114,13 +115,18 @@ def open_switching(
     )
 
 
+def is_whole(kept: str) -> bool:
+    """Whether what the ledger remembers is all of it: it keeps no secrets."""
+    return bool(kept) and _HIDDEN not in kept
+
+
 def told_or_kept(told: str | None, kept: str, what: str, option: str, tracker: str) -> str:
     """What the command says, or else the ledger remembers."""
     if told is not None:
         return told
     if not kept:
         raise wrong(f"the ledger {tracker} knows no {what} yet: name it with {option}")
-    if _HIDDEN in kept:
+    if not is_whole(kept):
         raise wrong(f"the ledger {tracker} keeps no secrets, and the {what} has one ({kept}): name it with {option}")
     return kept
 
