@@ -172,6 +172,15 @@ bool BoundCondition::holds(uint64_t number) const {
     case SoqlCondition::Kind::compare:
       break;
   }
+  // Stamps without the way over their text, because conditions on them are tried on many records.
+  const bool is_stamp =
+      path_.is_own(SalesforceObject::system_modstamp) || path_.is_own(SalesforceObject::last_modified_date);
+  if (is_stamp && !comparison_.ends_with("IN") && !wanted_[0].is_null) {
+    const int64_t ms = path_.steps[0].first->stamp_s(number) * 1000;
+    if (comparison_ == "=") return ms == wanted_[0].ms;
+    if (comparison_ == "!=") return ms != wanted_[0].ms;
+    return orders(comparison_, order_of(ms, wanted_[0].ms));
+  }
   const FieldValue value = path_.value(number);
   if (!comparison_.ends_with("IN")) return matches(value, wanted_[0]);
   const bool is_one =
