@@ -15,6 +15,7 @@
 #include "waybill/options.hpp"
 #include "waybill/probe.hpp"
 #include "waybill/progress.hpp"
+#include "waybill/redaction.hpp"
 #include "waybill/source.hpp"
 #include "waybill/trace.hpp"
 #include "waybill/track.hpp"

@@ -9,6 +9,7 @@
 #include "calls.hpp"
 #include "lent.hpp"
 #include "store_values.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::python {
 namespace {
@@ -304,7 +305,7 @@ ReadResult read_at(const Ref& store, const Item& item, uint64_t offset, std::spa
     });
     const bool is_first = result.count == 0;
     if (!is_first && !(piece.stamp == result.stamp)) {
-      throw Error(ErrorCode::aborted, ErrorClass::source_changed, printable(item.id.key) + " changed while it was read");
+      throw Error(ErrorCode::aborted, ErrorClass::source_changed, shown_key(item.id.key) + " changed while it was read");
     }
     const size_t count = piece.count;
     if (is_first) result = std::move(piece);

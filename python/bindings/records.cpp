@@ -6,6 +6,7 @@
 #include <string>
 
 #include "record_fields.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::python {
 namespace {
@@ -290,6 +291,7 @@ py::dict to_dict(const Report& report) {
 
 void add_records(py::module_& module) {
   module.def("printable", [](const std::string& key) { return to_text(printable(key)); }, py::arg("key"));
+  module.def("shown_key", [](const std::string& key) { return to_text(shown_key(key)); }, py::arg("key"));
   module.def("event_json", [](py::handle event) { return to_text(to_json(record_from<Event>(event, "event"))); }, py::arg("event"));
   module.def("snapshot_json", [](py::handle snapshot) { return to_text(to_json(record_from<Snapshot>(snapshot, "snapshot"))); },
              py::arg("snapshot"));

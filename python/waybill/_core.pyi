@@ -38,6 +38,9 @@ def error_codes() -> tuple[str, ...]: ...
 def printable(key: str | bytes) -> str:
     """A key as text for people: one line; control characters, invalid bytes and the backslash are escaped."""
 
+def shown_key(key: str | bytes) -> str:
+    """`printable`; of a key that is a URL without what may be a secret in it."""
+
 def event_json(event: Event) -> str: ...
 def snapshot_json(snapshot: Snapshot) -> str: ...
 def redacted_url(url: str | bytes) -> str:

@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from waybill._core import shown_key
 from waybill.advice import what_to_do
 from waybill.live import View
 from waybill.plans import Plan
-from waybill.records import ItemAccounts, Report, Snapshot, printable
+from waybill.records import ItemAccounts, Report, Snapshot
 from waybill.reports import prose
 from waybill.reports.summary import LIVE_STATES, SizeClass, size_bound, size_class
 from waybill.run import Run
@@ -112,7 +113,7 @@ def plan_html(plan: Plan) -> str:
         for one in groups.values()
     ]
     examples = [
-        _row(_text(one.error_class), f"{_name(printable(one.key))} {_muted(_cut(one.reason))}")
+        _row(_text(one.error_class), f"{_name(shown_key(one.key))} {_muted(_cut(one.reason))}")
         for one in plan.examples[:_EXAMPLES_SHOWN]
     ]
     rest = len(plan.examples) - len(examples)

@@ -12,6 +12,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
+from waybill._core import shown_key
 from waybill.records import (
     Failure,
     Finding,
@@ -73,13 +74,24 @@ def json_line(value: Any) -> str:
 
 
 def key_fields(key: bytes) -> dict[str, str]:
-    """A key in JSON: printable text, and its bytes where they are not UTF-8."""
-    fields = {"key": printable(key)}
+    """A key in JSON: as it is shown, and its bytes where they are not UTF-8 and it is no URL that may hold a secret."""
+    fields = {"key": shown_key(key)}
     try:
         key.decode("utf-8")
     except UnicodeDecodeError:
-        fields["key_base64"] = base64.b64encode(key).decode("ascii")
+        if fields["key"] == printable(key):
+            fields["key_base64"] = base64.b64encode(key).decode("ascii")
     return fields
+
+
+def shown_value(value: str | None) -> str | None:
+    """What a reference holds, as it is shown: without what may be a secret in a URL."""
+    if value is None:
+        return None
+    if "://" in value:
+        return shown_key(value) if re.search("[?#@]", value) else value
+    plain, mark, _ = value.partition("?")  # it may still be a part of a URL
+    return f"{plain}?***" if mark else value
 
 
 # Of a row of the ledger, what only a ledger needs: no report and no command shows it.
@@ -93,13 +105,13 @@ def row_fields(row: ItemRecord | Failure | Finding) -> dict[str, Any]:
     if isinstance(row, ItemRecord):
         fields["crc64nvme"] = f"{row.crc64nvme:016x}" if row.crc64nvme is not None else None
         fields["sha256"] = row.sha256.hex() if row.sha256 is not None else None
-        fields["destination_key"] = printable(row.destination_key) or None
+        fields["destination_key"] = shown_key(row.destination_key) or None
     return fields
 
 
 def item_name(item: ItemRecord | Failure | Finding | InFlight) -> str:
     """Partition, if there is one, and key."""
-    name = safe(printable(item.key))
+    name = safe(shown_key(item.key))
     return f"{safe(item.partition)}: {name}" if item.partition else name
 
 

@@ -9,6 +9,7 @@
 
 #include "waybill/catalog.hpp"
 #include "waybill/destination.hpp"
+#include "waybill/redaction.hpp"
 #include "waybill/source.hpp"
 #include "waybill/transform.hpp"
 
@@ -62,12 +63,12 @@ class PositionedStream final : public Stream {
     const ReadResult result = source_.read(item_, fetched_, out, context);
     if (!(result.stamp == stamp_)) {
       throw Error(ErrorCode::aborted, ErrorClass::source_changed,
-                  printable(item_.key()) + " changed while it was read");
+                  shown_key(item_.key()) + " changed while it was read");
     }
     fetched_ += result.count;
     if (result.count < out.size() && total_size_ && fetched_ < *total_size_) {
       throw Error(ErrorCode::data_loss, ErrorClass::network,
-                  printable(item_.key()) + " ended after " + std::to_string(fetched_) + " of " +
+                  shown_key(item_.key()) + " ended after " + std::to_string(fetched_) + " of " +
                       std::to_string(*total_size_) + " bytes")
           .set_retryable();
     }
@@ -162,7 +163,7 @@ Removal Destination::remove_unchanged(const Item& item, Context& context) {
   const std::optional<Item> there = stat(item.key(), context);
   if (!there) return Removal::gone;
   if (there->refused != item.refused || !(there->stamp == item.stamp)) {
-    throw Error(ErrorCode::failed_precondition, ErrorClass::conflict, "\"" + printable(item.key()) + "\" has changed");
+    throw Error(ErrorCode::failed_precondition, ErrorClass::conflict, "\"" + shown_key(item.key()) + "\" has changed");
   }
   remove(item.key(), context);
   return Removal::removed;

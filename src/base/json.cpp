@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The JSON forms of a snapshot (the fields of `waybill status --json`), an event, the options and a plan of deletions, and the
-// check of the options' ranges. Times are RFC 3339 with Z, keys are printable(), what is not known is null. One line, UTF-8:
+// check of the options' ranges. Times are RFC 3339 with Z, keys are shown_key(), what is not known is null. One line, UTF-8:
 // text that is not valid UTF-8 gets replacement characters rather than an exception, and nothing in it moves a terminal's
 // cursor or turns the reading direction.
 #include <nlohmann/json.hpp>
@@ -17,6 +17,7 @@
 #include "waybill/migration.hpp"
 #include "waybill/options.hpp"
 #include "waybill/progress.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill {
 namespace {
@@ -85,7 +86,7 @@ Json in_flight_json(const std::vector<InFlight>& in_flight) {
   Json list = Json::array();
   for (const InFlight& item : in_flight) {
     list.push_back({{"partition", printable(item.partition)},
-                    {"key", printable(item.key)},
+                    {"key", shown_key(item.key)},
                     {"bytes_done", item.bytes_done},
                     {"bytes_total", or_null(item.bytes_total)},
                     {"attempt", item.attempt},
@@ -222,7 +223,7 @@ std::string to_json(const RemovalPlan& plan) {
   Json examples = Json::array();
   for (const RemovalPlan::Example& example : plan.examples) {
     examples.push_back({{"partition", printable(example.id.partition)},
-                        {"key", printable(example.id.key)},
+                        {"key", shown_key(example.id.key)},
                         {"version", printable(example.id.version)},
                         {"detail", example.detail}});
   }

@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "waybill/migration.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill {
 namespace {
@@ -43,7 +44,7 @@ Json unreachable_json(const Plan& plan) {
 Json examples_json(const Plan& plan) {
   Json list = Json::array();
   for (const Plan::Example& example : plan.examples) {
-    list.push_back({{"key", printable(example.key)}, {"class", to_string(example.error_class)}, {"reason", example.reason}});
+    list.push_back({{"key", shown_key(example.key)}, {"class", to_string(example.error_class)}, {"reason", example.reason}});
   }
   return list;
 }
@@ -52,10 +53,10 @@ Json collisions_json(const Plan& plan) {
   Json list = Json::array();
   for (const Plan::Collision& one : plan.collision_examples) {
     list.push_back({{"partition", printable(one.id.partition)},
-                    {"key", printable(one.id.key)},
+                    {"key", shown_key(one.id.key)},
                     {"version", printable(one.id.version)},
-                    {"wanted", printable(one.wanted)},
-                    {"destination_key", printable(one.destination_key)}});
+                    {"wanted", shown_key(one.wanted)},
+                    {"destination_key", shown_key(one.destination_key)}});
   }
   return list;
 }

@@ -12,6 +12,7 @@
 #include "waybill/connectors.hpp"
 #include "waybill/error.hpp"
 #include "waybill/item.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -236,6 +237,11 @@ std::string redact_store_url(std::string_view url) {
 }  // namespace waybill::internal
 
 namespace waybill {
+
+std::string shown_key(std::string_view key) {
+  const bool may_hold_secrets = key.find_first_of("?#@") != std::string_view::npos && internal::scheme_of(key);
+  return printable(may_hold_secrets ? internal::redact_url(key) : key);
+}
 namespace {
 
 Error bad_url(std::string message) {

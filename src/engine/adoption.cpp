@@ -5,6 +5,7 @@
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "engine/decide.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -66,12 +67,12 @@ void Adoption::check_order(const ImportedItem& item) {
   const bool is_known_state = item.state == ItemState::copied || item.state == ItemState::failed || item.state == ItemState::pending;
   if (item.key.empty() || !is_known_state || (last_ && id <= *last_)) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                "imported items ascend by partition and key, and are copied, failed or pending: \"" + printable(item.key) + "\", " +
-                    to_string(item.state) + (last_ ? ", after \"" + printable(last_->key) + "\"" : ""));
+                "imported items ascend by partition and key, and are copied, failed or pending: \"" + shown_key(item.key) + "\", " +
+                    to_string(item.state) + (last_ ? ", after \"" + shown_key(last_->key) + "\"" : ""));
   }
   if (!item.destination_key.empty() && !has_template_) {
     throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                "\"" + printable(item.key) + "\" has a destination key of its own: that takes a migration with a key template");
+                "\"" + shown_key(item.key) + "\" has a destination key of its own: that takes a migration with a key template");
   }
   last_ = id;
 }
@@ -155,7 +156,7 @@ void Adoption::add(std::span<const ImportedItem> items) {
     const size_t count = batch.items.size();
     const Key& last = batch.items.back().record.id.key;
     std::string text = std::to_string(count) + " items imported from " + printable(origin_.file) + " by " + printable(origin_.who) +
-                       ": " + printable(first) + (count > 1 ? " to " + printable(last) : "");
+                       ": " + shown_key(first) + (count > 1 ? " to " + shown_key(last) : "");
     const std::string head = json_object({{"action", "import"}, {"import", origin_.sha256}, {"who", origin_.who}});
     add_event(batch, EventKind::audit, LogLevel::info, std::move(text), head.substr(0, head.size() - 1) + ",\"rows\":[" + rows + "]}");
     commit(std::move(batch));

@@ -10,6 +10,7 @@
 #include "base/accounts.hpp"
 #include "engine/decide.hpp"
 #include "engine/key_template.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -107,7 +108,7 @@ class CollisionScan {
         is_counted_ = false;
         above_.erase(above_.begin() + static_cast<std::ptrdiff_t>(i--));
       } else if (!is_holder) {
-        fail(record, "the item \"" + printable(above.id.key) + "\" is at \"" + printable(above.destination_key) +
+        fail(record, "the item \"" + shown_key(above.id.key) + "\" is at \"" + shown_key(above.destination_key) +
                          "\" at the destination, where this one needs a folder");
         return false;
       }
@@ -119,7 +120,7 @@ class CollisionScan {
     const Key wanted = record.destination_key;
     const Key own = has_own_suffix(wanted, record.id) ? Key() : with_own_suffix(wanted, record.id);
     if (own.empty()) {
-      return fail(std::move(record), "another item has the destination key \"" + printable(wanted) +
+      return fail(std::move(record), "another item has the destination key \"" + shown_key(wanted) +
                                          "\" as well, and no suffix can tell them apart");
     }
     ++found_.items;

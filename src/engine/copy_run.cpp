@@ -7,6 +7,7 @@
 #include "engine/collisions.hpp"
 #include "engine/listing.hpp"
 #include "engine/switched_references.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -212,7 +213,7 @@ void CopyRun::tidy() {
     } catch (...) {
       const Error error = current_error();
       if (error.error_class() != ErrorClass::missing) {
-        ledger_->event(EventKind::log, LogLevel::warning, "an upload of " + printable(key) + " stays open: " + error.message());
+        ledger_->event(EventKind::log, LogLevel::warning, "an upload of " + shown_key(key) + " stays open: " + error.message());
         continue;
       }
     }

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "base/fault_point.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -60,8 +61,8 @@ void ItemCursor::check_order(const Page& page) {
     if (last != nullptr && last->partition == item.id.partition &&
         std::tie(last->key, last->version) >= std::tie(item.id.key, item.id.version)) {
       throw Error(ErrorCode::data_loss, ErrorClass::server,
-                  printable(what_) + ": the listing is not in byte order: " + printable(item.id.key) + " came after " +
-                      printable(last->key) + "; nothing after it can be trusted");
+                  printable(what_) + ": the listing is not in byte order: " + shown_key(item.id.key) + " came after " +
+                      shown_key(last->key) + "; nothing after it can be trusted");
     }
     last = &item.id;
   }

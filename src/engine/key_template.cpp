@@ -6,6 +6,7 @@
 
 #include "base/uri.hpp"
 #include "waybill/connectors.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -100,10 +101,10 @@ Made KeyTemplate::key_of(const TemplateFields& fields) const {
   // What is a folder at the source is one at the destination, and nothing else is.
   const bool is_folder = fields.id.key.ends_with('/');
   if (is_folder && !key.ends_with('/')) key += '/';
-  if (!is_folder && key.ends_with('/')) return refused("the key that the template makes for it ends with a '/': " + printable(key));
+  if (!is_folder && key.ends_with('/')) return refused("the key that the template makes for it ends with a '/': " + shown_key(key));
   const std::string flaw = flaw_of(key);
   if (!flaw.empty()) {
-    return refused("the key that the template makes for it " + flaw + ": " + printable(std::string_view(key).substr(0, 200)));
+    return refused("the key that the template makes for it " + flaw + ": " + shown_key(std::string_view(key).substr(0, 200)));
   }
   return {std::move(key), ""};
 }

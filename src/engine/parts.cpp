@@ -8,6 +8,7 @@
 #include "base/fault_point.hpp"
 #include "base/text.hpp"
 #include "engine/transfer.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -128,7 +129,7 @@ void Transfer::drop_announced(const ItemTask& task, CallContext& context) {
     destination_.sweep({&announced, 1}, context);
   } catch (const Error& error) {
     if (error.retryable() || is_stopped(error)) throw;
-    ledger_.event(EventKind::log, LogLevel::warning, "an upload of " + printable(announced.key) + " may stay open: " + error.message());
+    ledger_.event(EventKind::log, LogLevel::warning, "an upload of " + shown_key(announced.key) + " may stay open: " + error.message());
   }
 }
 

@@ -18,6 +18,7 @@
 #include "engine/destination_key.hpp"
 #include "engine/transfer.hpp"
 #include "engine/verify_run.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill {
 
@@ -303,12 +304,12 @@ class RemovalGround::Job {
   void announce() {
     Batch batch;
     for (const Candidate& candidate : candidates_) {
-      add_event(batch, action() + " " + printable(candidate.id.key) + ": " + candidate.detail,
+      add_event(batch, action() + " " + shown_key(candidate.id.key) + ": " + candidate.detail,
                 json_object({{"action", action()},
                              {"plan", hash_},
                              {"who", who_},
                              {"partition", printable(candidate.id.partition)},
-                             {"key", printable(candidate.id.key)},
+                             {"key", shown_key(candidate.id.key)},
                              {"version", printable(candidate.id.version)}}));
     }
     batch.live = LiveState{};  // the heartbeat
@@ -319,7 +320,7 @@ class RemovalGround::Job {
   void check_two_places(const Key& key) const {
     if (ground_.migration_.destination().stat(key, Context::background())) return;
     throw Error(ErrorCode::data_loss, ErrorClass::configuration,
-                "the source and the destination are one place: with \"" + printable(key) +
+                "the source and the destination are one place: with \"" + shown_key(key) +
                     "\" its copy has gone, too; put it back from a backup. Nothing else was deleted");
   }
 
@@ -337,8 +338,8 @@ class RemovalGround::Job {
       if (outcome.error) {
         ++report_.kept;
         ++report_.kept_by_class[to_string(error_class)];
-        add_event(batch, "kept " + printable(candidate.id.key) + ": " + outcome.error->message(),
-                  json_object({{"action", "keep"}, {"plan", hash_}, {"key", printable(candidate.id.key)}, {"class", to_string(error_class)}}));
+        add_event(batch, "kept " + shown_key(candidate.id.key) + ": " + outcome.error->message(),
+                  json_object({{"action", "keep"}, {"plan", hash_}, {"key", shown_key(candidate.id.key)}, {"class", to_string(error_class)}}));
         continue;
       }
       ++(outcome.removal == Removal::gone ? report_.gone : outcome.removal == Removal::hidden ? report_.hidden : report_.removed);

@@ -10,6 +10,7 @@
 #include "engine/destination_key.hpp"
 #include "engine/filter.hpp"
 #include "engine/listing.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -110,7 +111,7 @@ class Selection {
     std::optional<Item> item = find(id, context, dead);
     if (!item && !known) {
       throw Error(ErrorCode::not_found, ErrorClass::missing,
-                  "neither the source nor the ledger has an item \"" + printable(id.key) + "\"; nothing else was looked at");
+                  "neither the source nor the ledger has an item \"" + shown_key(id.key) + "\"; nothing else was looked at");
     }
     std::vector<ItemChange> changes;
     if (!item) {

@@ -72,10 +72,14 @@ class Transfer::StreamedItem {
     if (transfer_.options_.digest == DigestChoice::sha256) tap_.sha256.emplace();
     side_ = Side::source;
     std::unique_ptr<Stream> tapped = std::make_unique<TappedStream>(transfer_.source_.stream(item_, context_), tap_);
+    source_size_ = tapped->size();
     stream_ = transfer_.transform_ == nullptr
                   ? std::move(tapped)
                   : guarded([&] { return transfer_.transform_->apply(item_, std::move(tapped), context_); });
   }
+
+  /// What the source says of its size; nothing where it cannot tell before its end.
+  std::optional<uint64_t> source_size() const noexcept { return source_size_; }
 
   /// Fills `out` from the stream; less only at its end.
   size_t fill(std::span<std::byte> out) {
@@ -137,6 +141,7 @@ class Transfer::StreamedItem {
   const Item item_;
   Tap tap_;
   std::unique_ptr<Stream> stream_;
+  std::optional<uint64_t> source_size_;
 };
 
 void Transfer::move_streamed(const Task& task, CallContext& context, Side& side) {
@@ -151,6 +156,7 @@ void Transfer::move_streamed(const Task& task, CallContext& context, Side& side)
     buffer = BodyBuffer();
     buffer = scope_.bodies.take(capacity, scope_.cancel);
     streamed.open();
+    if (settle_excluded(task, streamed.source_size())) return;
     filled = streamed.fill(buffer.bytes());
     if (filled < capacity || capacity == part_size) break;
     capacity = part_size;

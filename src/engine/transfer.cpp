@@ -7,8 +7,9 @@
 #include "base/fault_point.hpp"
 #include "base/hash.hpp"
 #include "base/text.hpp"
-#include "base/uri.hpp"
 #include "engine/decide.hpp"
+#include "engine/filter.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -22,9 +23,6 @@ constexpr std::chrono::seconds probe_pause{2};
 // Small enough not to be drawn from the budget for bodies, which whoever compares already holds a share of.
 constexpr size_t window_bytes = 256 << 10;
 constexpr uint64_t largest_contiguous = uint64_t{64} << 20;
-
-// A key may be a URL that is signed.
-std::string shown_key(const Key& key) { return printable(key.find("://") == Key::npos ? key : redact_url(key)); }
 
 // What is known of a revision before it is read, where listings tell none.
 SourceStamp size_alone(const SourceStamp& stamp) {
@@ -154,7 +152,7 @@ bool Transfer::settle_unchanged(const Task& task, CallContext& context, Side& si
   if (!is_asked) return false;
   side = Side::source;
   const std::optional<Item> now = source_.stat(record.id, context);
-  if (!now) throw Error(ErrorCode::not_found, ErrorClass::missing, printable(redact_url(record.id.key)) + " is not at the source any more");
+  if (!now) throw Error(ErrorCode::not_found, ErrorClass::missing, shown_key(record.id.key) + " is not at the source any more");
   if (!(is_claimed ? is_as_imported(record, *now) : proves_same(record.stamp, now->stamp))) {
     queue_.set_stamp(*task, size_alone(now->stamp));
     record.digest = {};
@@ -171,6 +169,28 @@ bool Transfer::settle_unchanged(const Task& task, CallContext& context, Side& si
   change.record.state = change.record.verified_at_ms ? ItemState::verified : ItemState::copied;
   change.record.change = Change::unchanged;
   change.record.error_class = ErrorClass::none;
+  change.attempts = task->attempts;
+  change.attempts_failed = task->attempts_failed;
+  retries_.succeeded();
+  ledger_.outcome(std::move(change));
+  end_trial();
+  return true;
+}
+
+// Where listings tell no sizes, a limit is looked at once the source answers: true if it leaves the item out.
+bool Transfer::settle_excluded(const Task& task, std::optional<uint64_t> size) {
+  if (task->record.stamp.size || task->record.stored || !size) return false;
+  Item item = item_of(task->record);
+  item.stamp.size = size;
+  const std::optional<std::string> rule = excluding_rule(item, options_);
+  if (!rule) return false;
+  queue_.leave(*task);
+  ItemChange change;
+  change.record = std::move(task->record);
+  change.record.stamp.size = size;
+  change.record.state = ItemState::excluded;
+  change.record.error_class = ErrorClass::none;
+  change.failure = refusal(ErrorClass::none, *rule);
   change.attempts = task->attempts;
   change.attempts_failed = task->attempts_failed;
   retries_.succeeded();
@@ -538,7 +558,7 @@ bool Transfer::is_of_another_item(const ItemRecord& record) {
 void Transfer::settle_failed(const Task& task, const Error& error) {
   if (error.error_class() == ErrorClass::occupied && is_of_another_item(task->record)) {
     return settle_failed(task, Error(ErrorCode::already_exists, ErrorClass::collision,
-                                     "another item has the destination key \"" + printable(task->destination_key) + "\" as well"));
+                                     "another item has the destination key \"" + shown_key(task->destination_key) + "\" as well"));
   }
   ItemChange change;
   change.record = task->record;

@@ -63,6 +63,7 @@ class Transfer {
   void move_item(const Task& task, Side& side);
   bool look_closer(const Task& task, CallContext& context, Side& side);
   bool settle_unchanged(const Task& task, CallContext& context, Side& side);
+  bool settle_excluded(const Task& task, std::optional<uint64_t> size);
   void move_by_size(const Task& task, CallContext& context, Side& side);
   Crc64 crc_of_source(const Task& task, CallContext& context);
   void move_small(const Task& task, CallContext& context, Side& side);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -49,7 +50,7 @@ class Waiving {
         const ItemId id{partition, key, ""};
         std::optional<ItemRecord> record = tracker_.lookup({&id, 1}).front();
         if (!record) {
-          throw Error(ErrorCode::not_found, ErrorClass::missing, "the ledger has no item \"" + printable(key) + "\"; nothing was waived");
+          throw Error(ErrorCode::not_found, ErrorClass::missing, "the ledger has no item \"" + shown_key(key) + "\"; nothing was waived");
         }
         take(std::move(*record));
       }

@@ -8,6 +8,7 @@
 #include "base/random.hpp"
 #include "waybill/connectors.hpp"
 #include "waybill/error.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::internal {
 namespace {
@@ -98,6 +99,17 @@ TEST(Redaction, HidesWhatIsNotKnownToBeHarmless) {
       {"", ""},
   };
   for (const auto& [url, shown] : cases) EXPECT_EQ(redact_url(url), shown);
+}
+
+TEST(Redaction, KeysThatAreUrlsShowNoSecrets) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"folder/what?a=b#c@d", "folder/what?a=b#c@d"},
+      {"two\nlines?x=y", "two\\x0alines?x=y"},
+      {"https://h/a b%20\\", "https://h/a b%20\\\\"},
+      {"https://h/p?token=T&versionId=3", "https://h/p?token=***&versionId=3"},
+      {"ftp://user:pass@h/p#S", "ftp://h/p"},
+  };
+  for (const auto& [key, shown] : cases) EXPECT_EQ(shown_key(key), shown);
 }
 
 TEST(Redaction, OfACatalogKeepsWhatOpensItAgain) {

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from waybill import Event, PartitionSummary, RunSummary, Tracker
+from waybill._core import shown_key
 from waybill.advice import what_to_do
 from waybill.cli.output import Output
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, capped, wrong_run
-from waybill.records import printable
 from waybill.reports.summary import observed_history
 from waybill.text import (
     LEFT,
@@ -217,7 +217,7 @@ def _errors(
                 line = (
                     json_line(row_fields(failure))
                     if json
-                    else f"{moment(failure.at_ms)}  {failure.error_class:<14}  {printable(failure.key)}  "
+                    else f"{moment(failure.at_ms)}  {failure.error_class:<14}  {shown_key(failure.key)}  "
                     f"{safe(failure.message)}"
                 )
                 if not output.line(line):
@@ -237,7 +237,7 @@ def _errors(
                 {group_by: name, "items": 0, "attempts": 0, "retryable": 0, "example": "", "message": "", "advice": ""},
             )
             if group["items"] == 0:
-                group["example"], group["message"] = printable(failure.key), failure.message
+                group["example"], group["message"] = shown_key(failure.key), failure.message
                 group["advice"] = what_to_do(failure.error_class)
             group["items"] += 1
             group["attempts"] += failure.attempts

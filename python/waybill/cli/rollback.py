@@ -37,7 +37,7 @@ from waybill.cli.values import (
 )
 from waybill.options import Options
 from waybill.records import ReferenceState
-from waybill.text import count, json_line, key_fields, moment, reference_name, safe
+from waybill.text import count, json_line, key_fields, moment, reference_name, safe, shown_value
 
 __all__ = ["add_commands"]
 
@@ -203,7 +203,8 @@ def _show_record(tracker: str, record: str, json: bool, output: Output) -> None:
             if not output.line(json_line({"type": "reference"} | _fields(row)) if json else _text(row)):
                 return
             for switch in ledger.journal(row.id):
-                fields = {"type": "switch"} | dataclasses.asdict(switch)
+                shown = {name: shown_value(getattr(switch, name)) for name in ("old", "intended", "observed")}
+                fields = {"type": "switch"} | dataclasses.asdict(switch) | shown
                 if not output.line(json_line(fields) if json else _switch_text(switch)):
                     return
 
@@ -220,19 +221,24 @@ def _find(ledger: Tracker, record: str) -> list[ReferenceRecord]:
 def _fields(row: ReferenceRecord) -> dict[str, object]:
     fields = dataclasses.asdict(row)
     item = key_fields(fields.pop("item_key"))
+    fields |= {name: shown_value(fields[name]) for name in ("value", "intended")}
     return fields | {f"item_{name}": text for name, text in item.items()}
 
 
 def _text(row: ReferenceRecord) -> str:
-    value = "(null)" if row.value is None else safe(row.value)
     reason = f"  ({safe(row.reason)})" if row.reason else ""
-    return f"{row.state:<9}  {reference_name(row)}  {value}{reason}"
+    return f"{row.state:<9}  {reference_name(row)}  {_value_text(row.value)}{reason}"
+
+
+def _value_text(value: str | None) -> str:
+    shown = shown_value(value)
+    return "(null)" if shown is None else safe(shown)
 
 
 def _switch_text(switch: JournalRecord) -> str:
     arrow = Output.drawn("→", "->")
-    old, new = (safe(text) if text is not None else "(null)" for text in (switch.old, switch.intended))
+    old, new = (_value_text(value) for value in (switch.old, switch.intended))
     line = f"  {switch.generation}. run {switch.run}, {moment(switch.at_ms)}, {switch.state}: {old} {arrow} {new}"
     if switch.observed not in (switch.intended, None):
-        line += f" (then seen: {safe(switch.observed)})"
+        line += f" (then seen: {_value_text(switch.observed)})"
     return line

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from waybill.records import Finding, ItemRecord, Outcome, printable
+from waybill._core import shown_key
+from waybill.records import Finding, ItemRecord, Outcome
 from waybill.reports.summary import outcome_of
 from waybill.text import json_line, key_fields, moment_ms, row_fields, safe
 from waybill.tracker import Tracker
@@ -27,7 +28,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff2
 
 
 def destination_of(item: ItemRecord) -> bytes:
-    """The key at the destination: the item's own, or that of one of its versions."""
+    """The key at the destination: what a template made, the item's own, or that of one of its versions."""
+    if item.destination_key:
+        return item.destination_key
     if not item.version:
         return item.key
     return item.key + b"?versionId=" + quote(item.version.encode("utf-8", "surrogateescape"), safe="").encode()
@@ -38,7 +41,7 @@ def item_row(outcome: Outcome) -> dict[str, Any]:
     item, failure = outcome.item, outcome.failure
     row = row_fields(item) | {
         "record": "item",
-        "destination": printable(destination_of(item)),
+        "destination": shown_key(destination_of(item)),
         "outcome": outcome_of(outcome),
         "left": outcome.left,
         "copied_at": _time(item.copied_at_ms),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from waybill._core import shown_key
 from waybill.advice import what_to_do
 from waybill.errors import FailedPreconditionError, NotFoundError
 from waybill.records import (
@@ -23,7 +24,6 @@ from waybill.records import (
     RateSample,
     RunSummary,
     Snapshot,
-    printable,
 )
 from waybill.text import safe
 from waybill.tracker import Tracker
@@ -167,7 +167,7 @@ class Tally:
         group = self._groups.setdefault(word, ErrorGroup(error_class=word))
         # An example that somebody still has to look at, if there is one.
         if not group.example or (not item.waived and group.failed + group.vanished == 0):
-            group.example, group.message = printable(item.key), failure.message if failure is not None else ""
+            group.example, group.message = shown_key(item.key), failure.message if failure is not None else ""
         if item.waived:
             group.waived += 1
         elif item.state == "vanished":

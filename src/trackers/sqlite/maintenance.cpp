@@ -22,6 +22,7 @@
 #include "trackers/sqlite/ownership.hpp"
 #include "trackers/sqlite/recount.hpp"
 #include "trackers/sqlite/schema.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill {
 namespace internal {
@@ -163,7 +164,7 @@ void Check::pass_segment() {
   const auto& [segment, n_rows, n_pending] = segments_[at_++];
   if (segment.n_rows == n_rows && segment.n_pending == n_pending) return;
   problem("the queue's index says " + std::to_string(segment.n_rows) + " rows, " + std::to_string(segment.n_pending) +
-          " of them pending, from key " + printable(segment.first_key) + " of partition " +
+          " of them pending, from key " + shown_key(segment.first_key) + " of partition " +
           std::to_string(segment.partition) + " on; there are " + std::to_string(n_rows) + " and " +
           std::to_string(n_pending));
 }
@@ -210,7 +211,7 @@ void Check::check_rows() {
     Stored* stored = at_ < segments_.size() ? &segments_[at_] : nullptr;
     if (stored == nullptr || stored->segment.partition != partition || record.id.key < stored->segment.first_key ||
         record.id.key > stored->segment.last_key) {
-      problem("the queue's index has no place for key " + printable(record.id.key) + " of partition " +
+      problem("the queue's index has no place for key " + shown_key(record.id.key) + " of partition " +
               std::to_string(partition));
       return;
     }
@@ -223,7 +224,7 @@ void Check::check_rows() {
     if (run_ != 0) check_counters(name + " in run " + std::to_string(run_), run_, partition, counted.run);
   };
   const auto on_damaged = [&](int64_t partition, const ItemId& id) {
-    problem("the row of key " + printable(id.key) + " of partition " + std::to_string(partition) + " is damaged");
+    problem("the row of key " + shown_key(id.key) + " of partition " + std::to_string(partition) + " is damaged");
   };
   const Recounted counted =
       recount(database_, base, run_, {.on_row = on_row, .on_partition = on_partition, .on_damaged = on_damaged});
