@@ -143,6 +143,24 @@ bool is_link_local(std::string_view host) {
   return is_ipv4 || host.starts_with("fd00:ec2::");
 }
 
+// The same of an address that is to be connected to. Link-local: RFC 3927, RFC 4291. The others are where AWS (IPv6),
+// Alibaba Cloud and Azure have theirs, by their documentation.
+bool is_metadata(const sockaddr& address) {
+  const auto is_ipv4 = [](uint32_t host) { return host >> 16 == 0xa9fe || host == 0x646464c8 || host == 0xa83f8110; };
+  if (address.sa_family == AF_INET) {
+    return is_ipv4(ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr));
+  }
+  if (address.sa_family != AF_INET6) return false;
+  const in6_addr& ipv6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&ipv6)) {
+    uint32_t host = 0;
+    std::memcpy(&host, ipv6.s6_addr + 12, sizeof host);
+    return is_ipv4(ntohl(host));
+  }
+  const bool is_of_aws = ipv6.s6_addr[0] == 0xfd && ipv6.s6_addr[1] == 0 && ipv6.s6_addr[2] == 0x0e && ipv6.s6_addr[3] == 0xc2;
+  return IN6_IS_ADDR_LINKLOCAL(&ipv6) || is_of_aws;
+}
+
 // Three runs of memchr over a short text cost less than one find_first_of, which calls it once a character.
 bool has_line_break(std::string_view text) {
   return text.find('\r') != std::string_view::npos || text.find('\n') != std::string_view::npos;
@@ -904,7 +922,14 @@ CURLcode Handle::on_tls_context(CURL*, void* context, void* self) {
 
 // The name is known when the first socket is opened: others may now look it up in the cache.
 curl_socket_t Handle::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) {
-  static_cast<Handle*>(self)->release_gate();
+  Handle& handle = *static_cast<Handle*>(self);
+  handle.release_gate();
+  if (handle.shared_.options.denies_metadata && is_metadata(address->addr)) {
+    handle.callback_error_ = std::make_exception_ptr(
+        Error(ErrorCode::permission_denied, ErrorClass::permission,
+              describe(*handle.request_) + ": it leads to this machine's own link or metadata service, which nothing is read from"));
+    return CURL_SOCKET_BAD;
+  }
   return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 

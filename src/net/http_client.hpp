@@ -38,6 +38,9 @@ struct HttpOptions {
   std::string ca_file;
   /// "" is "waybill/<version>".
   std::string user_agent;
+  /// For URLs that strangers choose. A call that would go to an address of this machine's link or to a cloud's metadata
+  /// service, by whatever name, fails with class permission and is not retryable. A proxy decides for itself.
+  bool denies_metadata = false;
 };
 
 struct HttpRequest {

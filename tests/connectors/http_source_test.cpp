@@ -11,6 +11,7 @@
 #include "connectors/http/http_url.hpp"
 #include "connectors/s3_scripted_server.hpp"
 #include "net/raw_server.hpp"
+#include "support/name_service.hpp"
 #include "support/nginx.hpp"
 #include "support/test_context.hpp"
 #include "waybill/connectors.hpp"
@@ -269,6 +270,30 @@ TEST_F(HttpSource, RedirectsAreFollowedToTheEndAndNoFurther) {
     EXPECT_EQ(error.message().find("secret"), std::string::npos) << error.message();
     EXPECT_LE(server.requests().size() - before, 6U);
   }
+}
+
+TEST_F(HttpSource, NoLinkLeadsToAMetadataService) {
+  const testing::NameService names([](const std::string& name) {
+    return name.starts_with("v6") ? "fe80::1" : name.starts_with("aws6") ? "fd00:ec2::254" : "169.254.169.254";
+  });
+  ScriptedServer server([&](const ScriptedRequest& request) {
+    const std::string where = request.target == "/number" ? "http://169.254.169.254/latest/" : "http://rebound.waybill.invalid/latest/";
+    return ScriptedAnswer{302, "Location: " + where + "\r\n", "moved", true};
+  });
+  const auto expect_denied = [&](Source& source, const Key& key) {
+    SCOPED_TRACE(key);
+    const Error error = error_of([&] { source.stream(item_at(key), context); });
+    EXPECT_EQ(error.error_class(), ErrorClass::permission) << error.message();
+    EXPECT_FALSE(error.retryable());
+    EXPECT_NE(error.message().find("metadata"), std::string::npos) << error.message();
+  };
+  for (const char* base : {"http://169.254.169.254/", "http://[::ffff:169.254.169.254]/", "http://100.100.100.200/", "http://168.63.129.16/",
+                           "http://named.waybill.invalid/", "http://v6.waybill.invalid/", "http://aws6.waybill.invalid/"}) {
+    expect_denied(*open_source(base), "latest/meta-data/iam/security-credentials/");
+  }
+  const auto redirected = open_source(base_of(server));
+  expect_denied(*redirected, "number");
+  expect_denied(*redirected, "name");
 }
 
 TEST_F(HttpSource, AHeaderOfOnesOwnGoesToTheHostItIsForAlone) {

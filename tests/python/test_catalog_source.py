@@ -106,6 +106,24 @@ def test_the_command_line_goes_through_both_phases(crm: SmallCrm) -> None:
     assert crm.switched() == set()
 
 
+def test_partitions_are_listed_in_the_order_asked_for(crm: SmallCrm) -> None:
+    (crm.old / "002/document 1.txt").write_text("a long text that makes this account the largest")
+    crm.edit("003-0", "ftp://h/x")
+    crm.edit("003-1", "ftp://h/y")
+    crm.edit("002-3", None)
+    crm.add("001", 7)
+    begin = ["--catalog", crm.catalog, "--contents", crm.old, "--to", crm.new, "--key-template", TEMPLATE]
+    run(crm, "run", *begin, code=3)
+
+    def names(*words: str) -> list[str]:
+        return [json.loads(line)["name"] for line in run(crm, "partitions", "--json", *words).splitlines()]
+
+    assert names() == ["001", "002", "003"]
+    assert names("--sort", "items") == ["001", "003", "002"]
+    assert names("--sort", "bytes")[0] == "002"
+    assert names("--sort", "failed", "--top", "1") == ["003"]
+
+
 def test_retry_and_doctor_open_what_the_ledger_keeps(crm: SmallCrm) -> None:
     missing = crm.old / "001/document 1.txt"
     missing.rename(missing.with_suffix(".away"))

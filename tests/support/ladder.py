@@ -26,6 +26,7 @@ SECRET_KEY = "canary-SecretKey/3dF6+hK9mP2sV5yB8e"
 KEY_TEMPLATE = "uploads/{partition_name|slug|default:unnamed}/{name}"
 COPY_EVENTS = {"listing_page": 8, "claim": 4, "write": 300, "put_done": 300, "commit": 8}
 SWITCH_EVENTS = {"journalled": 6, "update_done": 6, "read_back": 6, "outcome": 6, "commit": 12}
+ROLLBACK_EVENTS = {name: most for name, most in SWITCH_EVENTS.items() if name != "journalled"}
 """Where a process may be killed, and up to how often each event has happened in it by then."""
 
 

@@ -172,6 +172,13 @@ internal::HttpRequest Web::request_for(const Ask& ask, const HttpUrl& url) const
   return request;
 }
 
+// Whoever writes a link into a record must not read what this machine alone may.
+internal::HttpOptions Web::options() {
+  internal::HttpOptions options;
+  options.denies_metadata = true;
+  return options;
+}
+
 void Web::follow(const Ask& ask, const Send& send) {
   std::vector<HttpUrl> visited = {ask.url};
   for (;;) {

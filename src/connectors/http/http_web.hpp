@@ -60,12 +60,13 @@ class Web {
   using Send = std::function<const internal::HttpResponse&(internal::HttpClient&, internal::HttpRequest)>;
   void follow(const Ask& ask, const Send& send);
 
+  static internal::HttpOptions options();
   internal::HttpRequest request_for(const Ask& ask, const HttpUrl& url) const;
 
   const std::string origin_;
   const std::optional<internal::HttpHeader> credential_;
-  internal::HttpClient here_;
-  internal::HttpClient elsewhere_;
+  internal::HttpClient here_{options()};
+  internal::HttpClient elsewhere_{options()};
 };
 
 }  // namespace waybill::http
