@@ -36,18 +36,15 @@ char lower(char letter) { return static_cast<char>(std::tolower(static_cast<unsi
 // "n%3", "n/3", "n:8", and the first two with "=2" ("true" or "false") or "+1" behind.
 std::string computed(uint64_t n, const std::string& word) {
   const size_t more = word.find_first_of("=+");
-  const auto operand =
-      word.size() > 2 && word[0] == 'n' ? internal::parse_uint(word.substr(2, more - 2)) : std::nullopt;
-  const auto second =
-      more == std::string::npos ? std::optional<uint64_t>(0) : internal::parse_uint(word.substr(more + 1));
-  if (!operand || !second || *operand == 0 || std::string("%/:").find(word[1]) == std::string::npos) {
-    throw std::invalid_argument("made: what is {" + word + "}?");
-  }
-  const uint64_t result = word[1] == '%' ? n % *operand : word[1] == '/' ? n / *operand : n;
+  const bool is_computed = word.size() > 2 && word[0] == 'n' && std::string("%/:").find(word[1]) != std::string::npos;
+  const uint64_t operand = is_computed ? internal::parse_uint(word.substr(2, more - 2)).value_or(0) : 0;
+  const auto second = internal::parse_uint(more == std::string::npos ? "0" : word.substr(more + 1));
+  if (operand == 0 || !second) throw std::invalid_argument("made: what is {" + word + "}?");
+  const uint64_t result = word[1] == '%' ? n % operand : word[1] == '/' ? n / operand : n;
   if (more != std::string::npos && word[more] == '=') return result == *second ? "true" : "false";
   const std::string text = std::to_string(result + *second);
-  const bool is_short = word[1] == ':' && text.size() < *operand;
-  return is_short ? std::string(*operand - text.size(), '0') + text : text;
+  const bool is_short = word[1] == ':' && text.size() < operand;
+  return is_short ? std::string(operand - text.size(), '0') + text : text;
 }
 
 SalesforceField system_field(const char* name, const char* type, uint64_t length = 0) {

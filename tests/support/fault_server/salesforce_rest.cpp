@@ -177,7 +177,7 @@ Answer query_all(SalesforceContext& context) { return run_query(context, true); 
 Answer query_more(SalesforceContext& context) {
   const std::string& id = context.request.id;
   const size_t dash = id.rfind('-');
-  const auto begin = dash == std::string::npos ? std::nullopt : internal::parse_uint(id.substr(dash + 1));
+  const auto begin = internal::parse_uint(dash == std::string::npos ? "" : id.substr(dash + 1));
   const auto found = context.store.cursors.find(id.substr(0, dash));
   const SalesforceError expired{400, "INVALID_QUERY_LOCATOR", "invalid query locator"};
   if (!begin || found == context.store.cursors.end()) throw expired;
