@@ -114,7 +114,7 @@ struct Words<Phase> : OwnWords<Phase, 5> {};
 template <>
 struct Words<RunState> : OwnWords<RunState, 9> {};
 template <>
-struct Words<FindingKind> : OwnWords<FindingKind, 6> {};
+struct Words<FindingKind> : OwnWords<FindingKind, 7> {};
 template <>
 struct Words<EventKind> : OwnWords<EventKind, 7> {};
 template <>

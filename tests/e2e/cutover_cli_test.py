@@ -141,7 +141,7 @@ def test_what_is_not_ready_is_refused(crm: SmallCrm) -> None:
     places = ("--catalog", crm.catalog, "--url-template", crm.template)
     shown = told(waybill, "readiness", *places, code=4)
     assert "REFUSED  verified    12: its item is copied, and not verified; run: waybill verify" in shown
-    assert "gates refuse" in shown
+    assert "not ready: 1 of 11 gates refuses" in shown
     plan = json.loads(told(waybill, "cutover", "--json", code=4))["hash"]
     assert "is not ready: verified" in complaint(waybill, "cutover", "--execute", "--plan", plan, code=4)
     assert crm.switched() == set()

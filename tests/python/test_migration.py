@@ -341,7 +341,7 @@ def test_the_views_have_the_columns_that_the_docs_name(tree: Path, tmp_path: Pat
     ledger = tmp_path / "ledger.db"
     waybill.Migration(tree, tmp_path / "to", ledger).run()
     text = (Path(__file__).parents[2] / "docs/ledger.md").read_text()
-    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| `") and "_view`" in line.split("|")[1]]
     documented = {re.findall("`([^`]+)`", row[1])[0]: set(re.findall("`([^`]+)`", row[3])) for row in rows}
     accounts = {"discovered", "excluded", "eligible", "pending_and_in_progress", "done", "verified", *VIEWED}
     documented["account_view"] |= accounts

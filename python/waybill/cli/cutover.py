@@ -301,7 +301,7 @@ def _show_readiness(plan: CutoverPlan, tracker: str, output: Output) -> None:
         output.line(f"ready: {switched} of {count(plan.references.total)} references would be switched")
         output.line(f"next: {command_line('cutover', tracker)}")
     else:
-        word = "gate refuses" if refused == 1 else "gates refuse"
+        word = "gates refuses" if refused == 1 else "gates refuse"
         output.line(f"not ready: {count(refused)} of {count(len(plan.gates))} {word}")
         output.line(f"next: see to what is refused, then {command_line('readiness', tracker)}")
     output.flush()
