@@ -47,6 +47,7 @@ def back_up(ladder: Ladder, kills: int) -> None:
     (plan,) = ladder.rows("plan", *ladder.copying)
     assert plan["items"] == len(items)
     assert plan["items_in_collisions"] > 0
+    ladder.note_values()
     ladder.carried_through(("run", *ladder.copying), ("run", *ladder.limit), COPY_EVENTS, kills, code=3)
     status = ladder.waybill.status()
     check_accounts(status)
