@@ -235,6 +235,11 @@ bool Transfer::look_closer(const Task& task, CallContext& context, Side& side) {
     record.seen = DestinationSeen::ours;
     return false;
   }
+  // What has no size before it is read cannot be compared yet. Its write wants the key free: it is refused, and compares.
+  if (!record.stamp.size && transform_ == nullptr && there->refused == ErrorClass::none) {
+    record.seen = DestinationSeen::absent;
+    return false;
+  }
   Basis basis = Basis::none;
   Digest digest;
   const bool is_same_size = record.stamp.size && record.stamp.size == there->stamp.size && there->refused == ErrorClass::none;

@@ -114,6 +114,17 @@ TEST_F(Links, ARetryByKeyGoesPastLinksThatAreRefused) {
   EXPECT_EQ(row("k000001")->error_class, ErrorClass::permission);
 }
 
+TEST_F(Links, WhatIsThereAlreadyIsComparedThoughNoListingTellsItsSize) {
+  fill(3);
+  put(to, "k000000", get(from, "k000000").value());
+  put(to, "k000001", "something else");
+  const Report report = copy_links();
+  EXPECT_EQ(report.snapshot.items.done, 2);
+  EXPECT_EQ(row("k000000")->basis, Basis::matched_checksum);
+  EXPECT_EQ(row("k000001")->error_class, ErrorClass::occupied);
+  EXPECT_EQ(get(to, "k000001"), "something else");
+}
+
 TEST_F(Links, WhatWasCopiedStaysWhenItsLinkDies) {
   fill(5);
   EXPECT_EQ(copy_links().snapshot.items.done, 5);
