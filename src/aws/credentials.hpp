@@ -24,12 +24,16 @@
 #include <string>
 #include <string_view>
 
-#include "aws/secret.hpp"
 #include "base/random.hpp"
+#include "base/secret.hpp"
 #include "waybill/context.hpp"
 #include "waybill/error.hpp"
 
 namespace waybill::aws {
+
+using internal::read_small_file;
+using internal::Secret;
+using internal::wipe;
 
 struct Credentials {
   std::string access_key_id;

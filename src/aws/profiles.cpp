@@ -3,8 +3,6 @@
 // See profiles.hpp.
 #include "aws/profiles.hpp"
 
-#include <fcntl.h>
-#include <openssl/crypto.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <vector>
 
 #include "aws/providers.hpp"
 #include "base/text.hpp"
@@ -21,8 +18,6 @@
 
 namespace waybill::aws {
 namespace {
-
-constexpr size_t max_file_bytes = 1 << 20;
 
 std::string home_directory() {
   if (std::string home = environment("HOME"); !home.empty()) return home;
@@ -96,31 +91,6 @@ bool read_section(const std::string& path, std::string_view profile, bool is_con
 
 std::string credentials_path() { return file_path("AWS_SHARED_CREDENTIALS_FILE", "/.aws/credentials"); }
 std::string config_path() { return file_path("AWS_CONFIG_FILE", "/.aws/config"); }
-
-Secret read_small_file(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return {};
-    throw system_error(errno, printable(path));
-  }
-  std::vector<char> text;
-  std::array<char, 8192> chunk{};
-  ssize_t count = 0;
-  while (text.size() <= max_file_bytes && (count = read(fd, chunk.data(), chunk.size())) > 0) {
-    text.insert(text.end(), chunk.begin(), chunk.begin() + count);
-  }
-  const int error_number = count < 0 ? errno : 0;
-  close(fd);
-  Secret content(std::string_view(text.data(), text.size()));
-  OPENSSL_cleanse(text.data(), text.size());
-  OPENSSL_cleanse(chunk.data(), chunk.size());
-  if (error_number != 0) throw system_error(error_number, printable(path));
-  if (content.reveal().size() > max_file_bytes) {
-    throw Error(ErrorCode::invalid_argument, ErrorClass::configuration,
-                printable(path) + " is too long for a file of profiles or a token");
-  }
-  return content;
-}
 
 std::string_view value_of(const Section& section, std::string_view name) {
   const auto found = section.find(name);

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "aws/secret.hpp"
+#include "aws/credentials.hpp"
 
 namespace waybill::aws {
 
@@ -41,8 +41,5 @@ std::string config_path();
 /// The region: with `profile` "" from AWS_REGION or AWS_DEFAULT_REGION, then of the profile; with a profile the other
 /// way round. "" if none is set. Errors: as read_profile.
 std::string load_region(std::string_view profile = {});
-
-/// The whole of a file of at most a megabyte; empty if there is none. Errors: as read_profile.
-Secret read_small_file(const std::string& path);
 
 }  // namespace waybill::aws

@@ -29,6 +29,7 @@ ARROWS: dict[str, set[str]] = {
     "connectors/catalog": {"connectors/links"},
     "connectors/manifest": {"base", "connectors/links"},
     "connectors/memory": {"base", "net"},
+    "connectors/salesforce": {"base", "net"},
     "connectors/sql_catalog": {"base"},
     # The one file that knows all connectors.
     "builtin.cpp": {
@@ -43,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
         "connectors/catalog",
         "connectors/manifest",
         "connectors/memory",
+        "connectors/salesforce",
         "connectors/sql_catalog",
     },
 }
@@ -50,11 +52,11 @@ ARROWS: dict[str, set[str]] = {
 # Headers of other libraries -> where they may be included; everything else comes from the standard library or the system.
 THIRD_PARTY = {
     "curl/": {"src/net/http_client.cpp"},
-    "openssl/": {"src/base/", "src/net/", "src/aws/"},
+    "openssl/": {"src/base/", "src/net/", "src/aws/", "src/connectors/salesforce/jwt.cpp"},
     "sqlite3.h": {"src/trackers/sqlite/", "src/connectors/sql_catalog/"},
     "nlohmann/": {"src/"},
     "zlib.h": {"src/connectors/manifest/"},
-    "pugixml.hpp": {"src/aws/", "src/connectors/s3/"},
+    "pugixml.hpp": {"src/aws/", "src/connectors/s3/", "src/connectors/salesforce/"},
     "pybind11/": {"python/bindings/"},
 }
 

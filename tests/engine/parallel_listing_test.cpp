@@ -27,6 +27,8 @@ using std::chrono::milliseconds;
 using Behaviour = KeysSource::Behaviour;
 
 constexpr milliseconds short_wait{2};
+// Worth several listers even where the machine is busy with other things.
+constexpr milliseconds long_wait{20};
 
 std::string hex(std::mt19937& random, size_t digits) {
   std::string text;
@@ -233,7 +235,7 @@ TEST_F(Lists, TroubleIsMendedByItself) {
   std::mt19937 random(3);
   const std::vector<Key> keys = keys_of(2, 20'000, random);
   std::atomic<int> pages{0};
-  KeysSource source(keys, {.page_size = 50, .latency = milliseconds(2), .before_page = [&](const Key&, Context&) {
+  KeysSource source(keys, {.page_size = 50, .latency = long_wait, .before_page = [&](const Key&, Context&) {
                              if (++pages % 50 == 0)
                                throw Error(ErrorCode::unavailable, ErrorClass::throttled, "slow down").set_retryable();
                            }});
@@ -267,7 +269,7 @@ TEST_F(Lists, DestinationIsJoinedInEveryRange) {
     present.insert(keys[i]);
     destination->put(keys[i], Body({}, {}), WriteOptions{}, Context::background());
   }
-  KeysSource source(keys, {.page_size = 20, .latency = milliseconds(2)});
+  KeysSource source(keys, {.page_size = 20, .latency = long_wait});
   list(source);
   expect_each_once(keys);
   EXPECT_GE(source.most_at_once(), 4);
@@ -283,7 +285,7 @@ TEST_F(Lists, EmptyDestinationIsAskedOnce) {
   std::atomic<int> listings{0};
   destination = std::make_shared<ScriptedDestination>(
       destination, [&](const std::string& operation, const Key&, Context&) { listings += operation == "list"; });
-  KeysSource source(keys, {.page_size = 20, .latency = milliseconds(2)});
+  KeysSource source(keys, {.page_size = 20, .latency = long_wait});
   list(source);
   expect_each_once(keys);
   EXPECT_GE(source.most_at_once(), 4);

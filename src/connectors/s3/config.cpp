@@ -82,7 +82,7 @@ CustomerKey customer_key(const std::string& value) {
   if (!bytes || bytes->size() != 32) {
     throw bad("sse_c_key=" + value + ": the variable " + name + " does not hold 32 bytes in base64");
   }
-  return {aws::Secret(text), internal::base64_encode(internal::md5(*bytes))};
+  return {internal::Secret(text), internal::base64_encode(internal::md5(*bytes))};
 }
 
 struct Endpoint {

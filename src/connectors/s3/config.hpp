@@ -33,7 +33,7 @@
 #include <string>
 #include <string_view>
 
-#include "aws/secret.hpp"
+#include "base/secret.hpp"
 #include "waybill/connectors.hpp"
 #include "waybill/item.hpp"
 
@@ -41,7 +41,7 @@ namespace waybill::s3 {
 
 /// A key of the user's own for the encryption of objects; the text of headers.
 struct CustomerKey {
-  aws::Secret key;  ///< base64; empty where there is none
+  internal::Secret key;  ///< base64; empty where there is none
   std::string md5;  ///< of the key's bytes, base64
 
   bool empty() const noexcept { return key.empty(); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A text that must not be shown.
+// A text that must not be shown, and the file that one may be read from.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace waybill::aws {
+namespace waybill::internal {
 
 /// A text that must not be shown. No output operator and no conversion; reveal() is the one way to it. Its memory is
 /// wiped when it dies or is replaced.
@@ -33,4 +33,8 @@ class Secret {
 /// Overwrites `text` and empties it: for texts that secrets came in.
 void wipe(std::string& text) noexcept;
 
-}  // namespace waybill::aws
+/// The whole of a file of at most a megabyte; empty if there is none. Errors: permission, local_io (it cannot be read),
+/// configuration (longer).
+Secret read_small_file(const std::string& path);
+
+}  // namespace waybill::internal
