@@ -5,7 +5,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 
 #include "waybill/error.hpp"
 #include "waybill/item.hpp"
@@ -64,15 +66,22 @@ int Bytes::refill(Context& context) {
   return take();
 }
 
-int Bytes::peek(Context& context) {
+std::string_view Bytes::ahead(Context& context) {
   if (at_ == filled_) {
     const int byte = refill(context);
-    if (byte == end) return end;
+    if (byte == end) return {};
     --at_;
     --offset_;
     if (byte == '\n') --line_;
   }
-  return static_cast<unsigned char>(buffer_[at_]);
+  return std::string_view(buffer_).substr(at_, filled_ - at_);
+}
+
+void Bytes::skip(size_t count) {
+  const auto from = buffer_.begin() + static_cast<std::ptrdiff_t>(at_);
+  line_ += static_cast<uint64_t>(std::count(from, from + static_cast<std::ptrdiff_t>(count), '\n'));
+  at_ += count;
+  offset_ += count;
 }
 
 void Bytes::go_to(uint64_t offset, uint64_t line) {

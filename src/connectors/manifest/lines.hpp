@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "waybill/context.hpp"
 
@@ -25,7 +26,10 @@ class Bytes {
   /// The next byte, or `end`. A byte order mark in front of the first is left out. Errors: local_io, data_loss (a
   /// gzip'd file that is damaged or ends early).
   int next(Context& context) { return at_ < filled_ ? take() : refill(context); }
-  int peek(Context& context);
+  /// What is in memory from the next byte on; empty at the end alone. Errors: as next().
+  std::string_view ahead(Context& context);
+  /// Goes by that many bytes of ahead(), which stays as it is.
+  void skip(size_t count);
 
   uint64_t line() const noexcept { return line_; }      ///< of the next byte, from 1
   uint64_t offset() const noexcept { return offset_; }  ///< of the next byte, uncompressed

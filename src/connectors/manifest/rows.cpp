@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/csv.hpp"
 #include "base/text.hpp"
 #include "waybill/item.hpp"
 
@@ -44,55 +45,25 @@ class CsvRows final : public Rows {
   }
 
  private:
-  // The fields of the next row that is not empty; nothing at the end of the file.
+  // The fields of the next row; nothing at the end of the file.
   std::optional<std::vector<std::string>> fields(uint64_t& line, Context& context) {
-    for (;;) {
-      line = bytes_.line();
-      if (bytes_.peek(context) == Bytes::end) return std::nullopt;
-      std::vector<std::string> values;
-      size_t length = 0;
-      while (field(values.emplace_back(), length, line, context)) {
-      }
-      if (values.size() > 1 || !values.front().empty() || length > 0) return values;
+    using State = internal::CsvParser::State;
+    State state = State::more;
+    while (state == State::more) {
+      const std::string_view ahead = bytes_.ahead(context);
+      if (parser_.is_between_rows()) line = bytes_.line();
+      if (ahead.empty() && parser_.is_between_rows()) return std::nullopt;
+      std::string_view rest = ahead;
+      state = ahead.empty() ? parser_.finish() : parser_.take(rest);
+      bytes_.skip(ahead.size() - rest.size());
     }
-  }
-
-  // True where another field follows in the row.
-  bool field(std::string& value, size_t& length, uint64_t line, Context& context) {
-    bool is_quoted = false;
-    bool is_closed = false;
-    for (;;) {
-      const int byte = bytes_.next(context);
-      if (byte == Bytes::end && is_quoted && !is_closed) throw broken(bytes_, line, "a quote is opened and not closed");
-      if (byte == Bytes::end) return false;
-      if (!is_quoted || is_closed) {
-        if (byte == ',') return true;
-        if (byte == '\n') return false;
-        if (byte == '\r' && bytes_.peek(context) == '\n') continue;
-        if (is_closed)
-          throw broken(bytes_, line,
-                       "something stands behind a closing quote; a quote within a field is written twice");
-        if (byte == '"' && !value.empty())
-          throw broken(bytes_, line, "a quote stands in a field that does not begin with one");
-        if (byte == '"') {
-          is_quoted = true;
-          ++length;
-          continue;
-        }
-      } else if (byte == '"') {
-        if (bytes_.peek(context) != '"') {
-          is_closed = true;
-          continue;
-        }
-        bytes_.next(context);
-      }
-      if (++length > longest_row) throw broken(bytes_, line, "the row is longer than 1 MiB; is a quote not closed?");
-      value += static_cast<char>(byte);
-    }
+    if (state == State::broken) throw broken(bytes_, line, parser_.why());
+    return std::move(parser_.fields());
   }
 
   Bytes& bytes_;
   std::vector<std::string> columns_;
+  internal::CsvParser parser_{longest_row};
 };
 
 class JsonRows final : public Rows {
