@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "waybill/context.hpp"
+#include "waybill/diagnosis.hpp"
 #include "waybill/error.hpp"
 #include "waybill/item.hpp"
 
@@ -110,6 +111,9 @@ class Catalog {
   /// Whether it answers, has what it was opened for, and lets us do what `access` says; changes nothing. Errors: missing,
   /// configuration (no such table or column: with the nearest name), permission, auth, network. Default: nothing is asked.
   virtual void check(CatalogAccess access, Context& context);
+  /// Everything that could keep it from being listed ("fail") or updated ("warn": a copy needs no right to), one by one;
+  /// changes nothing. Throws nothing but cancelled. Default: what check() says of both.
+  virtual std::vector<Diagnosis> diagnose(Context& context);
   virtual std::unique_ptr<ReferenceLister> list(const Since& since, Context& context) = 0;
   /// One result for each update, in order; at most Capabilities::max_batch. An Error means that none is known to have
   /// happened or not: read them.

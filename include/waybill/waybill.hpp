@@ -8,6 +8,7 @@
 #include "waybill/context.hpp"
 #include "waybill/cutover.hpp"
 #include "waybill/destination.hpp"
+#include "waybill/diagnosis.hpp"
 #include "waybill/error.hpp"
 #include "waybill/item.hpp"
 #include "waybill/maintenance.hpp"

@@ -309,6 +309,11 @@ void add_migration(py::module_& module) {
                    [&] { return probe_destination(*open_destination(url), may_write, Context::background()); }));
              },
              py::arg("url"), py::arg("may_write"));
+  module.def("probe_catalog",
+             [](const std::shared_ptr<Catalog>& catalog) {
+               return to_list(unlocked([&] { return probe_catalog(*catalog, Context::background()); }));
+             },
+             py::arg("catalog"));
   using Guard = py::call_guard<py::gil_scoped_release>;
   py::class_<PlanJob>(module, "PlanJob")
       .def("wait", &PlanJob::wait, py::arg("timeout_ms"), Guard())

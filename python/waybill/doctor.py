@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from waybill import _core
-from waybill.connectors import open_source
+from waybill.catalogs import Catalog, core_catalog
+from waybill.connectors import open_catalog, open_source
 from waybill.errors import Error
 from waybill.maintenance import check_ledger
 from waybill.stores import PathOrUrl, core_source
@@ -66,6 +67,7 @@ def diagnose(
     destination: PathOrUrl | None = None,
     tracker: PathOrUrl | None = None,
     *,
+    catalog: str | Catalog | None = None,
     write: bool = False,
 ) -> Iterator[Diagnosis]:
     """Look at everything that a migration needs; what is None is not looked at. Nothing is raised for what is wrong.
@@ -74,6 +76,8 @@ def diagnose(
     ----------
     source, destination, tracker : str or path, optional
         As `Migration` takes them.
+    catalog : str or Catalog, optional
+        The catalog of a cutover. Nothing in it is changed; that it may not be updated is a warning, as a copy only reads it.
     write : bool
         Also write an object of its own to the destination, read it back and remove it. Without, nothing is written
         anywhere.
@@ -87,6 +91,12 @@ def diagnose(
         yield from _store("destination", lambda: _core.probe_destination(os.fsencode(destination), write))
         if not write:
             yield Diagnosis(verdict="ok", subject="destination: write", text="not tried; --write tries it")
+    if catalog is not None:
+        yield from _store("catalog", lambda: _core.probe_catalog(core_catalog(_opened(catalog))))
+
+
+def _opened(catalog: str | Catalog) -> Catalog:
+    return open_catalog(catalog) if isinstance(catalog, str) else catalog
 
 
 def _versions() -> Iterator[Diagnosis]:

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/diagnosis.hpp"
 #include "waybill/catalog.hpp"
 #include "waybill/destination.hpp"
 #include "waybill/redaction.hpp"
@@ -102,6 +103,27 @@ Catalog::~Catalog() = default;
 SwitchedReferences::~SwitchedReferences() = default;
 std::string Catalog::endpoint() const { return identity(); }
 void Catalog::check(CatalogAccess, Context&) {}
+
+std::vector<Diagnosis> Catalog::diagnose(Context& context) {
+  const std::string where = printable(identity() + " at " + endpoint());
+  try {
+    check(CatalogAccess::read, context);
+  } catch (const Error& error) {
+    internal::FirstFailure failure = internal::first_failure("list", error);
+    std::vector<Diagnosis> found;
+    if (failure.is_reachable) found.push_back({Verdict::ok, "reachable", where, ""});
+    found.push_back(std::move(failure.diagnosis));
+    return found;
+  }
+  Diagnosis update{Verdict::ok, "update", "its values may be replaced", ""};
+  try {
+    check(CatalogAccess::update, context);
+  } catch (const Error& error) {
+    update = internal::failed("update", error);
+    update.verdict = Verdict::warn;  // a copy only reads
+  }
+  return {{Verdict::ok, "reachable", where, ""}, std::move(update)};
+}
 
 void Source::check(Context&) {}
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "base/diagnosis.hpp"
 #include "base/hash.hpp"
 #include "base/random.hpp"
 #include "base/text.hpp"
@@ -19,29 +20,8 @@ constexpr std::string_view content = "waybill was here to see whether it may wri
 
 using Diagnoses = std::vector<Diagnosis>;
 
-const char* fix_of(ErrorClass error_class) noexcept {
-  switch (error_class) {
-    case ErrorClass::auth:
-      return "renew the credentials, or name others: profile=NAME in the URL, or the environment";
-    case ErrorClass::permission:
-      return "grant the right that is named, or name other credentials";
-    case ErrorClass::missing:
-      return "correct the URL, or make what it names";
-    case ErrorClass::network:
-    case ErrorClass::timeout:
-      return "check the endpoint in the URL, the name server, proxies and firewalls between here and there";
-    case ErrorClass::configuration:
-      return "correct the URL";
-    case ErrorClass::archived:
-      return "restore it from the archive first";
-    default:
-      return "try again later; if it stays, ask whoever runs the store";
-  }
-}
-
 void fail(Diagnoses& found, std::string subject, const Error& error) {
-  if (error.error_class() == ErrorClass::cancelled) throw error;
-  found.push_back({Verdict::fail, std::move(subject), printable(error.message()), fix_of(error.error_class())});
+  found.push_back(internal::failed(std::move(subject), error));
 }
 
 /// What check() says, told apart by what it means. False if nothing more can be asked.
@@ -51,18 +31,9 @@ bool probe_check(Store& store, Context& context, Diagnoses& found) {
   try {
     store.check(context);
   } catch (const Error& error) {
-    switch (error.error_class()) {
-      case ErrorClass::auth:
-        found.push_back({Verdict::ok, "reachable", where, ""});
-        fail(found, "credentials", error);
-        break;
-      case ErrorClass::permission:
-        found.push_back({Verdict::ok, "reachable", where, ""});
-        fail(found, "list", error);
-        break;
-      default:
-        fail(found, "reachable", error);
-    }
+    internal::FirstFailure failure = internal::first_failure("list", error);
+    if (failure.is_reachable) found.push_back({Verdict::ok, "reachable", where, ""});
+    found.push_back(std::move(failure.diagnosis));
     return false;
   }
   found.push_back({Verdict::ok, "reachable", where, ""});
@@ -180,19 +151,30 @@ void probe_write(Destination& destination, Context& context, Diagnoses& found) {
   probe_parts(destination, key, context, found);
 }
 
-}  // namespace
-
-const char* to_string(Verdict verdict) noexcept {
-  switch (verdict) {
-    case Verdict::ok:
-      return "ok";
-    case Verdict::warn:
-      return "warn";
-    case Verdict::fail:
-      return "fail";
+void probe_references(Catalog& catalog, Context& context, Diagnoses& found) {
+  try {
+    const ReferencePage page = catalog.list({}, context)->next(context);
+    const std::string n = std::to_string(page.references.size());
+    found.push_back({Verdict::ok, "list", n + (page.is_last ? " references" : " references, and more"), ""});
+  } catch (const Error& error) {
+    fail(found, "list", error);
   }
-  return "fail";
 }
+
+Diagnosis window_of(const Catalog& catalog) {
+  const char* fix = "read what --accept-window accepts: docs/guides/two-phase.md";
+  switch (catalog.capabilities().conditional) {
+    case Catalog::Conditional::exact:
+      return {Verdict::ok, "window", "none: a value is replaced only where it is still the one that was read", ""};
+    case Catalog::Conditional::weak:
+      return {Verdict::warn, "window", "an edit in the moment of a write may be lost: its condition is weak", fix};
+    case Catalog::Conditional::none:
+      break;
+  }
+  return {Verdict::warn, "window", "an edit between the look at a value and its write is lost: there is no condition", fix};
+}
+
+}  // namespace
 
 std::vector<Diagnosis> probe_source(Source& source, Context& context) {
   Diagnoses found;
@@ -208,6 +190,15 @@ std::vector<Diagnosis> probe_destination(Destination& destination, bool may_writ
   probe_clock(destination, found);
   probe_list(destination, context, found);
   if (may_write) probe_write(destination, context, found);
+  return found;
+}
+
+std::vector<Diagnosis> probe_catalog(Catalog& catalog, Context& context) {
+  Diagnoses found = catalog.diagnose(context);
+  const auto is_failure = [](const Diagnosis& one) { return one.verdict == Verdict::fail; };
+  if (std::any_of(found.begin(), found.end(), is_failure)) return found;
+  probe_references(catalog, context, found);
+  found.push_back(window_of(catalog));
   return found;
 }
 

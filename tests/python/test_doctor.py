@@ -219,3 +219,69 @@ def test_the_package_looks_as_the_command_does(tree: Path, tmp_path: Path) -> No
         "source: reachable", "source: list", "source: read",
     ]  # fmt: skip
     assert not os.path.exists(tmp_path / "x.db")
+
+
+@pytest.fixture
+def catalog(cli: CommandLine) -> str:
+    """The URL of a table of three documents; a parameter that is given again replaces an earlier one."""
+    with sqlite3.connect(cli.folder / "crm.db") as database:
+        database.executescript(
+            "CREATE TABLE documents (id TEXT PRIMARY KEY, url TEXT); CREATE VIEW seen AS SELECT * FROM documents;"
+            "INSERT INTO documents VALUES ('1', 'https://h/1'), ('2', 'https://h/2'), ('3', NULL);"
+        )
+    return f"sqlite://{cli.folder}/crm.db?id=id&"
+
+
+def catalog_lines(done: Any, code: int) -> list[str]:
+    assert done.returncode == code, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines() if " catalog: " in line]
+
+
+def test_a_catalog_is_looked_at(cli: CommandLine, catalog: str) -> None:
+    table = catalog + "table=documents&url=url"
+    lines = catalog_lines(cli("doctor", "--catalog", table), 0)
+    assert [line.split(": ")[1] for line in lines] == ["reachable", "update", "list", "window"]
+    assert all(line.startswith("ok    ") for line in lines), lines
+    assert lines[2].endswith(": 3 references")
+    # A view can be listed, and that is all that a copy needs.
+    lines = catalog_lines(cli("doctor", "--catalog", catalog + "table=seen&url=url"), 0)
+    assert [line for line in lines if line.startswith("warn  catalog: update: ")], lines
+    assert any(line.endswith(": 3 references") for line in lines), lines
+
+    (line,) = catalog_lines(cli("doctor", "--catalog", catalog + "table=documents&url=urls"), 1)
+    assert line.startswith("fail  catalog: reachable: ") and 'did you mean "url"?' in line, line
+    (line,) = catalog_lines(cli("doctor", "--catalog", catalog + "table=documents&url=url&colour=red"), 1)
+    assert "colour" in line and line.endswith("correct the URL"), line
+    with sqlite3.connect(cli.folder / "crm.db") as database:
+        assert database.execute("SELECT count(url) FROM documents").fetchone() == (2,)
+
+
+def test_the_catalog_of_a_spec_and_that_of_a_ledger_are_looked_at(cli: CommandLine, catalog: str, tree: Path) -> None:
+    table = catalog + "table=documents&url=url"
+    (cli.folder / "job.toml").write_text(f'from = "source"\nto = "to"\ntracker = "job.db"\ncatalog = "{table}"\n')
+    assert len(catalog_lines(cli("doctor", "job.toml"), 0)) == 4
+    assert cli("run", "job.toml").returncode == 0
+    assert not catalog_lines(cli("doctor", "--tracker", "job.db"), 0)
+    cli("readiness", "job.toml", "--url-template", "https://new/{destination_key}")
+    assert len(catalog_lines(cli("doctor", "--tracker", "job.db"), 0)) == 4
+
+
+def test_the_window_of_a_catalog_without_conditions_is_told() -> None:
+    class Register(waybill.Catalog):
+        def identity(self) -> str:
+            return "register"
+
+        def list(self, since: Any, context: Any) -> Any:
+            raise waybill.UnavailableError("it sleeps")
+
+        def update(self, updates: Any, context: Any) -> Any:
+            raise AssertionError("doctor changes nothing")
+
+        read = update
+
+    found = [one for one in waybill.diagnose(catalog=Register()) if one.subject.startswith("catalog")]
+    verdicts = {one.subject: one.verdict for one in found}
+    assert verdicts == {
+        "catalog: reachable": "ok", "catalog: update": "ok", "catalog: list": "fail", "catalog: window": "warn",
+    }  # fmt: skip
+    assert "is lost" in found[-1].text and "--accept-window" in found[-1].fix

@@ -13,6 +13,7 @@ from waybill import Error, Spec, Tracker
 from waybill.cli.exit_codes import FAILED
 from waybill.cli.moving import DestinationUrl, SourceUrl, SpecFile
 from waybill.cli.output import Output, complain
+from waybill.cli.switching import CatalogUrl, is_whole, remembered
 from waybill.cli.values import DEFAULT_TRACKER, JsonFlag, TrackerPath, is_named
 from waybill.doctor import Diagnosis, diagnose, write_bundle
 from waybill.text import json_line, safe
@@ -31,6 +32,7 @@ def _doctor(
     spec: SpecFile = None,
     source: SourceUrl = None,
     destination: DestinationUrl = None,
+    catalog: CatalogUrl = None,
     tracker: TrackerPath = DEFAULT_TRACKER,
     write: Annotated[
         bool, typer.Option("--write", help="Write an object of its own to the destination, and remove it.")
@@ -50,18 +52,21 @@ def _doctor(
 
     waybill doctor photos.toml --write
 
+    waybill doctor --catalog "$CATALOG"
+
     Without a spec and stores, those of the ledger are looked at. Nothing is written without --write and --bundle.
     """
     values = {} if spec is None else _values_of(spec)
     if is_named(context, "tracker"):
         values["tracker"] = tracker
     path = values.get("tracker", tracker)
-    places = {"from": source or values.get("from"), "to": destination or values.get("to")}
-    if places["from"] is None and places["to"] is None:
+    said = {"from": source, "to": destination, "catalog": catalog}
+    places = {name: url or values.get(name) for name, url in said.items()}
+    if not any(places.values()):
         places = _places_of(path)
     output = Output()
     found: list[Diagnosis] = []
-    for one in diagnose(places["from"], places["to"], path, write=write):
+    for one in diagnose(places["from"], places["to"], path, catalog=places["catalog"], write=write):
         found.append(one)
         output.line(json_line(dataclasses.asdict(one)) if json else _text(one))
         output.flush()
@@ -89,12 +94,13 @@ def _values_of(path: str) -> dict[str, str]:
 
 
 def _places_of(tracker: str) -> dict[str, str | None]:
-    """The stores that the ledger names; none where it hides part of their URLs, or cannot be read."""
+    """The stores and the catalog that the ledger names; none where it hides part of their URLs, or cannot be read."""
     try:
         with Tracker(tracker) as ledger:
             info = ledger.migration()
+        known = remembered(tracker).catalog
     except Error:
-        info = None
-    urls = (info.source_url, info.destination_url) if info is not None else ("", "")
-    shown = [url if url and "***" not in url else None for url in urls]
-    return {"from": shown[0], "to": shown[1]}
+        info, known = None, ""
+    source, destination = (info.source_url, info.destination_url) if info is not None else ("", "")
+    urls = {"from": source, "to": destination, "catalog": known}
+    return {name: url if is_whole(url) else None for name, url in urls.items()}
