@@ -12,6 +12,7 @@
 #include "connectors/manifest/manifest.hpp"
 #include "connectors/memory/memory.hpp"
 #include "connectors/s3/s3.hpp"
+#include "connectors/salesforce/salesforce.hpp"
 #include "connectors/sql_catalog/sql_catalog.hpp"
 #include "net/http_client.hpp"
 #include "trackers/memory/memory_tracker.hpp"
@@ -33,6 +34,7 @@ struct Registry {
     connectors.emplace("manifest", manifest::manifest_connector());
     connectors.emplace("memory", memory::memory_connector());
     connectors.emplace("s3", s3::s3_connector());
+    connectors.emplace("salesforce", salesforce::salesforce_connector());
     connectors.emplace("sqlite", sql_catalog::sql_catalog_connector());
   }
 };
@@ -68,7 +70,9 @@ void register_connector(std::string_view scheme, Connector connector) {
 std::shared_ptr<Source> open_source(std::string_view url) {
   const Url parsed = Url::parse(url);
   const Connector connector = find_connector(parsed);
-  if (connector.open_source) return connector.open_source(parsed);
+  if (connector.open_source) {
+    if (auto source = connector.open_source(parsed)) return source;
+  }
   if (connector.open_catalog) return catalog_source::open(parsed, connector.open_catalog);
   throw cannot(parsed, "source");
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Connectors and trackers by URL. Built in: file:///path (or a plain path), s3://bucket/prefix?endpoint=…&region=…&
-// profile=…, memory://name; sources alone: https://host/base/, manifest:///path/list.csv?base=URL; ledgers: a path, sqlite:///path, memory:.
+// profile=…, memory://name; sources alone: https://host/base/, manifest:///path/list.csv?base=URL; catalogs: sqlite:///path?table=…,
+// salesforce://acme.my.salesforce.com/Object.Field?…; ledgers: a path, sqlite:///path, memory:.
 #pragma once
 
 #include <functional>
@@ -34,7 +35,7 @@ struct Url {
 /// What a scheme can open; a null function means that it cannot. Connectors refuse query parameters they do not know,
 /// by name, with class configuration.
 struct Connector {
-  std::function<std::shared_ptr<Source>(const Url&)> open_source;
+  std::function<std::shared_ptr<Source>(const Url&)> open_source;  ///< null for a URL that is a catalog's
   std::function<std::shared_ptr<Destination>(const Url&)> open_destination;
   std::function<std::shared_ptr<Catalog>(const Url&)> open_catalog;
 };

@@ -33,6 +33,10 @@ constexpr std::array<std::string_view, 8> catalog_parameters = {"id",     "names
                                                                 "schema", "stamp", "table",     "url"};
 constexpr std::array<std::string_view, 9> manifest_parameters = {"etag",  "format", "key", "mtime",  "partition",
                                                                  "parts", "size",   "url", "version"};
+// Those of Salesforce; a secret's own parameter shows the file that it is in.
+constexpr std::array<std::string_view, 10> salesforce_parameters = {"api_version", "client_id", "max_api_share",  "mode",
+                                                                    "names",       "partition", "partition_name", "reads",
+                                                                    "username",    "versions"};
 // Those that hold URLs of stores, with spaces between them.
 constexpr std::array<std::string_view, 2> store_parameters = {"base", "contents"};
 
@@ -109,11 +113,15 @@ bool is_one_of(std::string_view name, std::span<const std::string_view> names) n
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+// "file:/path"
+bool is_file(std::string_view value) noexcept { return value.starts_with("file:/") && value.size() > 6; }
+
 std::string redact_stores(std::string_view words) {
   std::string shown;
   while (!words.empty()) {
     const size_t end = std::min(words.find(' '), words.size());
-    shown += (shown.empty() ? "" : " ") + redact_url(words.substr(0, end));
+    const std::string_view word = words.substr(0, end);
+    shown += (shown.empty() ? "" : " ") + (word.starts_with("salesforce://") ? redact_store_url(word) : redact_url(word));
     words.remove_prefix(std::min(end + 1, words.size()));
   }
   return shown;
@@ -128,7 +136,8 @@ std::string redact_query(std::string_view query, std::span<const std::string_vie
     const size_t equals = std::min(parameter.find('='), parameter.size());
     const std::string name = percent_decode(parameter.substr(0, equals)).value_or("");
     const std::string value = percent_decode(parameter.substr(std::min(equals + 1, parameter.size()))).value_or("?");
-    if (parameter.empty() || is_one_of(name, names) || may_show(name, value)) {
+    const bool is_secrets_file = names.data() == salesforce_parameters.data() && is_file(value);
+    if (parameter.empty() || is_one_of(name, names) || may_show(name, value) || is_secrets_file) {
       shown += parameter;
     } else if (!names.empty() && is_one_of(name, store_parameters)) {
       shown += name + "=" + encode_query(redact_stores(value));
@@ -231,6 +240,7 @@ std::string redact_url(std::string_view url) { return redacted(url, {}); }
 
 std::string redact_store_url(std::string_view url) {
   if (url.starts_with("manifest://")) return redacted(url, manifest_parameters);
+  if (url.starts_with("salesforce://")) return redacted(url, salesforce_parameters);
   return redacted(url, catalog_parameters);
 }
 

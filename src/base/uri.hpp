@@ -29,7 +29,7 @@ std::optional<std::string> percent_decode(std::string_view text);
 std::string redact_url(std::string_view url);
 
 /// The same of the URL of a store or catalog, which has to open it again: the names of tables and columns are shown, that of a
-/// database's user without the password, and the URLs of stores within it, themselves redacted.
+/// database's user without the password, the files that the secrets of Salesforce are in, and the URLs of stores within it, themselves redacted.
 std::string redact_store_url(std::string_view url);
 
 /// Whether `value` says where a secret is, and is none: "env:NAME".

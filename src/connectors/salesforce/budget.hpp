@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "waybill/context.hpp"
 #include "waybill/error.hpp"

@@ -36,7 +36,4 @@ std::unique_ptr<RecordWriter> write_collections(Client& client, std::string obje
 /// A job of the Bulk API for each call, whose results are fetched at once and joined by id; the job is deleted then.
 std::unique_ptr<RecordWriter> write_by_bulk(Client& client, std::string object, std::string field);
 
-/// What an errorCode and a message of one record mean.
-UpdateResult failed_record(const std::string& code, const std::string& message, const std::string& fields);
-
 }  // namespace waybill::salesforce

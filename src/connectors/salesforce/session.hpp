@@ -5,6 +5,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <string>
 
@@ -36,6 +37,8 @@ class SessionKeeper {
   std::condition_variable changed_;
   Session session_;          // guarded by mutex_, as the next one
   bool is_opening_ = false;
+  uint64_t attempt_ = 0;     // logins that have ended
+  std::exception_ptr error_; // of the last one
 };
 
 /// Opens a session. Errors: auth (refused, by what cause; an expired certificate, a wrong host), configuration, network.

@@ -10,7 +10,7 @@
 namespace waybill::salesforce {
 
 /// 'text' with what would end or change it escaped.
-std::string quoted(std::string_view text);
+std::string soql_text(std::string_view text);
 
 /// An id of 18 characters: one of 15 gets its suffix, which keeps apart what differs by case alone. Nothing where it is no
 /// id. https://help.salesforce.com/s/articleView?id=000385585 tells how the suffix is made.

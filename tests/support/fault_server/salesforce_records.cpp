@@ -227,9 +227,13 @@ Answer composite(SalesforceContext& context) {
   if (!body.contains("compositeRequest"))
     throw SalesforceError{400, "INVALID_INPUT", "The request has no compositeRequest"};
   const json& requests = body["compositeRequest"];
-  const auto is_query = [](const json& one) { return one.value("url", "").find("/query") != std::string::npos; };
-  if (requests.size() > 25 || std::count_if(requests.begin(), requests.end(), is_query) > 5) {
-    throw SalesforceError{400, "LIMIT_EXCEEDED", "A composite has 25 subrequests at most, and 5 queries among them"};
+  const auto is_dear = [](const json& one) {
+    const std::string url = one.value("url", "");
+    return url.find("/query") != std::string::npos || url.find("/composite/sobjects") != std::string::npos;
+  };
+  if (requests.size() > 25 || std::count_if(requests.begin(), requests.end(), is_dear) > 5) {
+    throw SalesforceError{400, "LIMIT_EXCEEDED",
+                          "A composite has 25 subrequests at most, and 5 queries and collections among them"};
   }
   const uint64_t sequence = context.store.sequence();
   std::map<std::string, json> bodies;

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connectors/salesforce/errors.hpp"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "base/text.hpp"
+#include "waybill/item.hpp"
+
+namespace waybill::salesforce {
+namespace {
+
+using internal::HttpResponse;
+using C = ErrorClass;
+using enum ErrorCode;
+
+struct Meaning {
+  ErrorCode code;
+  C error_class;
+  bool retryable;
+  std::string_view hint;
+};
+
+struct Row {
+  std::string_view provider_code;
+  Meaning meaning;
+};
+
+constexpr size_t longest_code = 128;
+constexpr size_t longest_message = 500;
+constexpr std::string_view day_used_up = "totalrequests";
+constexpr std::string_view too_many = "concurrent";
+
+constexpr std::string_view api_hint = "the user needs the permission \"API Enabled\"";
+constexpr std::string_view right_hint = "give the user the right on the object and the field";
+
+// clang-format off
+constexpr std::array by_code = {
+    Row{"REQUEST_LIMIT_EXCEEDED",              {resource_exhausted, C::throttled, true, {}}},
+    Row{"SERVER_UNAVAILABLE",                  {unavailable, C::throttled, true, {}}},
+    Row{"EXCEEDED_QUOTA",                      {resource_exhausted, C::throttled, true, {}}},
+    Row{"LIMIT_EXCEEDED",                      {resource_exhausted, C::throttled, true, {}}},
+    Row{"QUERY_TIMEOUT",                       {deadline_exceeded, C::timeout, true, {}}},
+    Row{"UNKNOWN_EXCEPTION",                   {internal, C::server, true, {}}},
+    Row{"UNABLE_TO_LOCK_ROW",                  {aborted, C::conflict, true, {}}},
+    Row{"INVALID_SESSION_ID",                  {unauthenticated, C::auth, false, {}}},
+    Row{"API_CURRENTLY_DISABLED",              {permission_denied, C::permission, false, api_hint}},
+    Row{"API_DISABLED_FOR_ORG",                {permission_denied, C::permission, false, "the edition of the organization has no API"}},
+    Row{"INSUFFICIENT_ACCESS",                 {permission_denied, C::permission, false, right_hint}},
+    Row{"INSUFFICIENT_ACCESS_OR_READONLY",     {permission_denied, C::permission, false, right_hint}},
+    Row{"INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", {permission_denied, C::permission, false, right_hint}},
+    Row{"INVALID_FIELD_FOR_INSERT_UPDATE",     {permission_denied, C::permission, false, right_hint}},
+    Row{"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",{failed_precondition, C::unsupported, false, "a trigger of the organization refuses it"}},
+    Row{"FIELD_CUSTOM_VALIDATION_EXCEPTION",   {failed_precondition, C::unsupported, false, "a validation rule of the organization refuses it"}},
+    Row{"FIELD_FILTER_VALIDATION_EXCEPTION",   {failed_precondition, C::unsupported, false, "a filter of a lookup refuses it"}},
+    Row{"REQUIRED_FIELD_MISSING",              {failed_precondition, C::unsupported, false, "another field of the record has to be filled first"}},
+    Row{"INVALID_CROSS_REFERENCE_KEY",         {failed_precondition, C::missing, false, {}}},
+    Row{"ENTITY_IS_LOCKED",                    {failed_precondition, C::permission, false, "the record is in an approval"}},
+    Row{"ENTITY_IS_DELETED",                   {not_found, C::missing, false, {}}},
+    Row{"NOT_FOUND",                           {not_found, C::missing, false, {}}},
+    Row{"MALFORMED_ID",                        {invalid_argument, C::configuration, false, {}}},
+    Row{"STRING_TOO_LONG",                     {failed_precondition, C::too_large, false, "the field is too short for the new URL"}},
+    Row{"INVALID_FIELD",                       {invalid_argument, C::configuration, false, {}}},
+    Row{"INVALID_TYPE",                        {invalid_argument, C::configuration, false, {}}},
+    Row{"MALFORMED_QUERY",                     {invalid_argument, C::configuration, false, {}}},
+    Row{"INVALID_QUERY_LOCATOR",               {aborted, C::server, true, {}}},
+    Row{"UNSUPPORTED_API_VERSION",             {failed_precondition, C::configuration, false, "give a later one with api_version="}},
+    Row{"INVALID_URL",                         {invalid_argument, C::unsupported, false, {}}},
+};
+// clang-format on
+
+const Meaning* meaning_of(std::string_view code) {
+  const auto found = std::find_if(by_code.begin(), by_code.end(), [&](const Row& row) { return row.provider_code == code; });
+  return found == by_code.end() ? nullptr : &found->meaning;
+}
+
+Meaning meaning_of_status(int status) {
+  switch (status) {
+    case 401:
+      return {unauthenticated, C::auth, false, {}};
+    case 403:
+      return {permission_denied, C::permission, false, {}};
+    case 404:
+      return {not_found, C::missing, false, {}};
+    case 410:
+      return {failed_precondition, C::configuration, false, "give a later version with api_version="};
+    case 409:
+    case 412:
+      return {failed_precondition, C::conflict, false, {}};
+    case 408:
+      return {deadline_exceeded, C::timeout, true, {}};
+    case 420:
+    case 429:
+    case 503:
+      return {unavailable, C::throttled, true, {}};
+    default:
+      if (status >= 500) return {unavailable, C::server, true, {}};
+      return {invalid_argument, C::configuration, false, {}};
+  }
+}
+
+struct Said {
+  std::string code;
+  std::string message;
+};
+
+std::string text_of(const nlohmann::json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+// [{"message", "errorCode", "fields"}], or one such object; nothing of what is no JSON, as a page of a proxy.
+Said said_by(const HttpResponse& response) {
+  const nlohmann::json body = nlohmann::json::parse(response.text, nullptr, false);
+  const nlohmann::json one = body.is_array() && !body.empty() ? body.front() : body;
+  if (!one.is_object()) return {};
+  return {printable(text_of(one, "errorCode").substr(0, longest_code)), printable(text_of(one, "message").substr(0, longest_message))};
+}
+
+bool says(const Error& error, std::string_view words) {
+  return internal::to_lower(error.message()).find(words) != std::string::npos;
+}
+
+}  // namespace
+
+Error error_of(const std::string& subject, const Organization& organization, const HttpResponse& response) {
+  const Said said = said_by(response);
+  const Meaning* const known = meaning_of(said.code);
+  const Meaning meaning = known != nullptr ? *known : meaning_of_status(response.status);
+  std::string text = subject + ": " + organization.host + " answered " + std::to_string(response.status);
+  if (!said.code.empty()) text += " " + said.code;
+  if (!said.message.empty()) text += ": " + said.message;
+  if (!meaning.hint.empty()) text += "; " + std::string(meaning.hint);
+  Error error(meaning.code, meaning.error_class, std::move(text));
+  return error.set_retryable(meaning.retryable).set_http_status(response.status).set_provider_code(said.code);
+}
+
+bool ends_by_login(const Error& error) {
+  return !says(error, "not valid for use with the rest api") && !says(error, "not attached to agent");
+}
+
+bool is_day_used_up(const Error& error) { return error.provider_code() == "REQUEST_LIMIT_EXCEEDED" && says(error, day_used_up); }
+
+bool is_too_many_at_once(const Error& error) {
+  return error.provider_code() == "REQUEST_LIMIT_EXCEEDED" && !says(error, day_used_up) && says(error, too_many);
+}
+
+UpdateResult failed_record(const std::string& code, const std::string& message, const std::string& fields) {
+  const Meaning* const known = meaning_of(code);
+  const Meaning meaning = known != nullptr ? *known : Meaning{failed_precondition, C::server, false, {}};
+  std::string text = printable(code.substr(0, longest_code));
+  if (!message.empty()) text += ": " + printable(message.substr(0, longest_message));
+  if (!fields.empty()) text += " (" + printable(fields.substr(0, longest_code)) + ")";
+  if (!meaning.hint.empty()) text += "; " + std::string(meaning.hint);
+  return {UpdateResult::Status::failed, meaning.error_class, std::move(text), meaning.retryable};
+}
+
+}  // namespace waybill::salesforce

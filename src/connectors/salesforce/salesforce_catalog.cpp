@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "connectors/salesforce/salesforce_catalog.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <utility>
+
+#include "base/text.hpp"
+#include "base/timebox.hpp"
+#include "connectors/salesforce/record_reader.hpp"
+#include "connectors/salesforce/soql.hpp"
+#include "waybill/item.hpp"
+
+namespace waybill::salesforce {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* stamp_field = "SystemModstamp";
+// Of one call to read them.
+constexpr size_t most_ids = 2000;
+constexpr std::chrono::seconds describing_patience{20};
+
+Error bad(const std::string& message) { return {ErrorCode::invalid_argument, ErrorClass::configuration, message}; }
+Error no_right(const std::string& message) { return {ErrorCode::permission_denied, ErrorClass::permission, message}; }
+
+// "2026-11-22T05:00:00.000+0000", as answers have it, is no literal of SOQL: "2026-11-22T05:00:00.000Z" is.
+std::string stamp_of(std::string stamp) {
+  constexpr std::string_view zone = "+0000";
+  if (stamp.ends_with(zone)) stamp.replace(stamp.size() - zone.size(), zone.size(), "Z");
+  return stamp;
+}
+
+bool may_hold_urls(const Field& field) {
+  return field.type == "url" || field.type == "string" || field.type == "textarea" || field.type == "encryptedstring";
+}
+
+std::unique_ptr<RecordWriter> writer_of(Client& client, const FieldConfig& config) {
+  return write_collections(client, config.object, config.field, config.mode == Mode::safe);
+}
+
+class Lister final : public ReferenceLister {
+ public:
+  Lister(std::unique_ptr<RecordReader> records, const FieldConfig& config) : records_(std::move(records)), config_(config) {}
+
+  ReferencePage next(Context& context) override {
+    RecordPage records = records_->next(context);
+    ReferencePage page;
+    page.resume = std::move(records.resume);
+    page.is_last = records.is_last;
+    page.references.reserve(records.records.size());
+    for (Record& record : records.records) page.references.push_back(reference_of(record));
+    return page;
+  }
+
+ private:
+  ReferenceValue reference_of(Record& record) const {
+    const auto text = [&](const std::string& path) { return path.empty() ? std::string() : record[path].value_or(""); };
+    ReferenceValue reference;
+    reference.id = {config_.identity(), text("Id"), config_.field};
+    reference.value = record[config_.field];
+    reference.stamp = stamp_of(text(stamp_field));
+    reference.partition = text(config_.partition);
+    reference.partition_name = text(config_.partition_name);
+    for (const std::string& name : config_.names) reference.names[name] = text(name);
+    return reference;
+  }
+
+  const std::unique_ptr<RecordReader> records_;
+  const FieldConfig& config_;  // of the catalog, which outlives its listers
+};
+
+}  // namespace
+
+SalesforceCatalog::SalesforceCatalog(FieldConfig config)
+    : config_(std::move(config)), client_(config_.organization), writer_(writer_of(client_, config_)) {}
+
+Object SalesforceCatalog::described(Context& context) const {
+  Object object = describe(client_, config_.object, context);
+  const Field field = resolve(client_, object, config_.field, context);
+  const std::scoped_lock lock(mutex_);
+  length_ = field.length;
+  return object;
+}
+
+Catalog::Capabilities SalesforceCatalog::capabilities() const {
+  Capabilities capabilities;
+  capabilities.conditional = config_.mode == Mode::safe ? Conditional::weak : Conditional::none;
+  capabilities.max_batch = static_cast<uint32_t>(writer_->most());
+  std::optional<uint64_t> length;
+  {
+    const std::scoped_lock lock(mutex_);
+    length = length_;
+  }
+  if (!length) {
+    try {
+      internal::Timebox context(Context::background(), describing_patience);
+      described(context);
+    } catch (const Error&) {
+      return capabilities;  // what is wrong is told by the first call that matters
+    }
+    const std::scoped_lock lock(mutex_);
+    length = length_;
+  }
+  capabilities.max_value_length = length.value_or(0);
+  return capabilities;
+}
+
+void SalesforceCatalog::check(CatalogAccess access, Context& context) {
+  const Object object = described(context);
+  if (!object.is_queryable) throw no_right("the object " + object.name + " cannot be queried by this user");
+  const Field field = resolve(client_, object, config_.field, context);
+  const std::string name = object.name + "." + field.name;
+  if (!may_hold_urls(field)) throw bad("the field " + name + " is of type " + printable(field.type) + ", which holds no URLs");
+  for (const std::string& path : {config_.partition, config_.partition_name}) {
+    if (!path.empty()) resolve(client_, object, path, context);
+  }
+  for (const std::string& path : config_.names) resolve(client_, object, path, context);
+  if (access == CatalogAccess::read) return;
+  if (!object.is_updateable) throw no_right("this user may not edit the object " + object.name + "; give edit rights to it for the cutover");
+  if (!field.is_updateable) throw no_right("this user may not edit the field " + name + "; give edit rights to it for the cutover");
+  const Field* const stamp = object.find(stamp_field);
+  if (config_.mode == Mode::safe && (stamp == nullptr || !stamp->is_filterable)) {
+    throw bad("the object " + object.name + " cannot be filtered by " + stamp_field + ", which mode=safe needs; use mode=fast");
+  }
+}
+
+std::unique_ptr<ReferenceLister> SalesforceCatalog::list(const Since& since, Context&) {
+  Selection selection;
+  selection.object = config_.object;
+  std::set<std::string> paths = {"Id", config_.field, stamp_field};
+  paths.insert(config_.names.begin(), config_.names.end());
+  for (const std::string& path : {config_.partition, config_.partition_name}) {
+    if (!path.empty()) paths.insert(path);
+  }
+  selection.paths.assign(paths.begin(), paths.end());
+  if (!since.stamp.empty()) {
+    if (!internal::parse_rfc3339(since.stamp)) throw bad("the stamp of a listing is not one of " + config_.identity());
+    selection.where = std::string(stamp_field) + " >= " + since.stamp;
+  }
+  return std::make_unique<Lister>(read_by_rest(client_, std::move(selection), since.resume), config_);
+}
+
+std::string SalesforceCatalog::record_of(const ReferenceId& id) const {
+  if (id.catalog != config_.identity()) throw bad("a reference of " + printable(id.catalog) + " was given to " + config_.identity());
+  if (auto record = long_id(id.record)) return *record;
+  throw bad("\"" + printable(id.record) + "\" is no id of a record of Salesforce: it has 15 or 18 letters and digits");
+}
+
+std::vector<UpdateResult> SalesforceCatalog::update(std::span<const ReferenceUpdate> updates, Context& context) {
+  std::vector<FieldUpdate> fields;
+  fields.reserve(updates.size());
+  for (const ReferenceUpdate& update : updates) fields.push_back({record_of(update.id), update.value, update.expected_stamp});
+  return writer_->write(fields, context);
+}
+
+std::vector<ReferenceValue> SalesforceCatalog::read(std::span<const ReferenceId> ids, Context& context) {
+  std::vector<ReferenceValue> values;
+  values.reserve(ids.size());
+  while (values.size() < ids.size()) {
+    const auto some = ids.subspan(values.size(), std::min(most_ids, ids.size() - values.size()));
+    json wanted = json::array();
+    for (const ReferenceId& id : some) wanted.push_back(record_of(id));
+    // Sent again it changes nothing, though it is a POST.
+    const Call call{"POST", "/composite/sobjects/" + config_.object, json{{"ids", wanted}, {"fields", {config_.field, stamp_field}}}.dump(),
+                    "application/json", "the records of " + config_.object, false};
+    const json answer = client_.json(call, context);
+    if (!answer.is_array() || answer.size() != some.size()) {
+      throw Error(ErrorCode::internal, ErrorClass::server, call.subject + ": the answer of Salesforce has not one record for each id").set_retryable();
+    }
+    for (size_t i = 0; i < some.size(); ++i) {
+      const json& record = answer[i];
+      ReferenceValue value;
+      value.id = some[i];
+      value.is_gone = !record.is_object();
+      if (!value.is_gone) {
+        if (const auto found = record.find(config_.field); found != record.end() && found->is_string()) value.value = found->get<std::string>();
+        if (const auto found = record.find(stamp_field); found != record.end() && found->is_string()) value.stamp = stamp_of(found->get<std::string>());
+      }
+      values.push_back(std::move(value));
+    }
+  }
+  return values;
+}
+
+}  // namespace waybill::salesforce
