@@ -3,14 +3,16 @@
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #include <cstdio>
 
 namespace waybill::testing {
 
-void write_certificate(const std::filesystem::path& key_file, const std::filesystem::path& certificate_file) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
+void write_certificate(const std::filesystem::path& key_file, const std::filesystem::path& certificate_file,
+                       KeyKind kind) {
+  EVP_PKEY* key = kind == KeyKind::ec ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
   X509* certificate = X509_new();
   X509_set_version(certificate, 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);

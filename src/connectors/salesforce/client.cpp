@@ -51,6 +51,7 @@ template <class Send>
 auto Client::with_session(const Call& call, Context& context, const Send& send) {
   uint64_t ended = 0;
   for (int renewals = 0;;) {
+    context.check();
     const Session session = sessions_.newer_than(ended, context);
     const Budget::Place place = budget_.enter(context);
     auto answer = send(request_of(call, session));

@@ -51,7 +51,7 @@ std::string text_of(const json& object, const char* name) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-UpdateResult result_of(const json& one) {
+UpdateResult result_of(const json& one, const FieldUpdate& update) {
   if (one.is_object() && one.value("success", false)) return {UpdateResult::Status::updated, ErrorClass::none, "", false};
   const auto errors = one.is_object() ? one.find("errors") : one.end();
   if (!one.is_object() || errors == one.end() || !errors->is_array() || errors->empty()) {
@@ -64,13 +64,13 @@ UpdateResult result_of(const json& one) {
       if (name.is_string()) fields += (fields.empty() ? "" : ", ") + name.get<std::string>();
     }
   }
-  return failed_record(text_of(error, "statusCode"), text_of(error, "message"), fields);
+  return failed_record(text_of(error, "statusCode"), text_of(error, "message"), fields, update.value.value_or(""));
 }
 
-std::vector<UpdateResult> results_of(const json& answer, size_t count, const std::string& subject) {
-  if (!answer.is_array() || answer.size() != count) throw no_results(subject);
+std::vector<UpdateResult> results_of(const json& answer, std::span<const FieldUpdate> updates, const std::string& subject) {
+  if (!answer.is_array() || answer.size() != updates.size()) throw no_results(subject);
   std::vector<UpdateResult> results;
-  for (const json& one : answer) results.push_back(result_of(one));
+  for (size_t i = 0; i < updates.size(); ++i) results.push_back(result_of(answer[i], updates[i]));
   return results;
 }
 
@@ -82,7 +82,9 @@ struct Part {
 
 Part part_of(const json& answer, size_t index, const std::string& subject) {
   const auto parts = answer.find("compositeResponse");
-  if (parts == answer.end() || !parts->is_array() || parts->size() <= index || !(*parts)[index].is_object()) throw no_results(subject);
+  if (parts == answer.end() || !parts->is_array() || parts->size() <= index || !(*parts)[index].is_object()) {
+    throw no_results(subject);
+  }
   const json& part = (*parts)[index];
   return {part.value("httpStatusCode", 0), part.value("body", json())};
 }
@@ -90,8 +92,9 @@ Part part_of(const json& answer, size_t index, const std::string& subject) {
 Error error_of_part(const std::string& subject, const Part& part) {
   const json one = part.body.is_array() && !part.body.empty() ? part.body.front() : part.body;
   const UpdateResult meant = failed_record(one.is_object() ? text_of(one, "errorCode") : "",
-                                           one.is_object() ? text_of(one, "message") : "", "");
-  return Error(ErrorCode::failed_precondition, meant.error_class, subject + ": Salesforce answered " + std::to_string(part.status) + " " + meant.message)
+                                           one.is_object() ? text_of(one, "message") : "", "", "");
+  return Error(ErrorCode::failed_precondition, meant.error_class,
+               subject + ": Salesforce answered " + std::to_string(part.status) + " " + meant.message)
       .set_retryable(meant.retryable || part.status >= 500)
       .set_http_status(part.status);
 }
@@ -174,7 +177,7 @@ class CollectionWriter final : public RecordWriter {
   std::vector<UpdateResult> write_chunk(std::span<const FieldUpdate> updates, Context& context) {
     if (is_guarded_) return write_guarded(updates, context);
     Call call{"PATCH", "/composite/sobjects", text_of_json(collection(updates)), "application/json", subject(), true};
-    return results_of(client_.json(call, context), updates.size(), subject());
+    return results_of(client_.json(call, context), updates, subject());
   }
 
   std::vector<UpdateResult> write_guarded(std::span<const FieldUpdate> updates, Context& context) {
@@ -186,12 +189,9 @@ class CollectionWriter final : public RecordWriter {
     }
     const std::string last = soql_text(updates.back().id);
     const std::string base = "/services/data/v" + client_.organization().api_version;
-    const auto query = [&](const std::string& where) {
-      // A reference stands as it is, and is filled in before the URL is read.
-      std::string url = base + "/query?q=" + internal::encode_query("SELECT Id FROM " + object_ + " WHERE ") + where;
-      return url;
-    };
+    const std::string query = base + "/query?q=" + internal::encode_query("SELECT Id FROM " + object_ + " WHERE ");
     const std::string guard = internal::encode_query("Id IN (" + ids + ") AND SystemModstamp <= " + newest);
+    // A reference stands as it is: it is filled in before the URL is read.
     const std::string proof = internal::encode_query("Id = " + last + " AND (Id = " + last + " OR Id = '") + "@{guard.records[" +
                               std::to_string(updates.size() - 1) + "].Id}" + internal::encode_query("')");
     json write = collection(updates);
@@ -200,20 +200,21 @@ class CollectionWriter final : public RecordWriter {
         {"allOrNone", false},
         {"collateSubrequests", false},
         {"compositeRequest",
-         {{{"method", "GET"}, {"url", query(guard)}, {"referenceId", "guard"}},
-          {{"method", "GET"}, {"url", query(proof)}, {"referenceId", "proof"}},
+         {{{"method", "GET"}, {"url", query + guard}, {"referenceId", "guard"}},
+          {{"method", "GET"}, {"url", query + proof}, {"referenceId", "proof"}},
           {{"method", "PATCH"}, {"url", base + "/composite/sobjects"}, {"referenceId", "write"}, {"body", std::move(write)}}}}};
     const Call call{"POST", "/composite", text_of_json(composite), "application/json", subject(), true};
     const json answer = client_.json(call, context);
     const Part guarded = part_of(answer, 0, subject());
     if (guarded.status != 200) throw error_of_part("the guard of " + subject(), guarded);
     const Part written = part_of(answer, 2, subject());
-    if (written.status == 200) return results_of(written.body, updates.size(), subject());
+    if (written.status == 200) return results_of(written.body, updates, subject());
     const auto found = guarded.body.is_object() ? guarded.body.find("records") : guarded.body.end();
     const bool is_changed = guarded.body.is_object() && found != guarded.body.end() && found->is_array() && found->size() < updates.size();
     if (!is_changed) throw error_of_part(subject(), written);
     return std::vector<UpdateResult>(
-        updates.size(), {UpdateResult::Status::conflict, ErrorClass::conflict, "a record of the collection changed since it was read", true});
+        updates.size(),
+        {UpdateResult::Status::conflict, ErrorClass::conflict, "a record of the collection changed since it was read", true});
   }
 
   static std::string text_of_json(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }

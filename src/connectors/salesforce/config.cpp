@@ -222,7 +222,9 @@ FieldConfig FieldConfig::parse(const Url& url) {
   for (size_t at = 0; at < names.size();) {
     const size_t comma = std::min(names.find(',', at), names.size());
     config.names.push_back(std::string(internal::trim(std::string_view(names).substr(at, comma - at))));
-    if (!is_field_path(config.names.back())) throw parameters.fail("names has \"" + printable(config.names.back()) + "\", no path of fields");
+    if (!is_field_path(config.names.back())) {
+      throw parameters.fail("names has \"" + printable(config.names.back()) + "\", which is no path of fields");
+    }
     at = comma + 1;
   }
   config.reads = take_reads(parameters);

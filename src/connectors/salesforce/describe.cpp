@@ -44,7 +44,14 @@ std::string near_object(Client& client, const std::string& object, Context& cont
   Call call;
   call.path = "/sobjects";
   call.subject = "the list of objects";
-  const json answer = client.json(call, context);
+  json answer;
+  try {
+    answer = client.json(call, context);
+  } catch (const Error& error) {
+    if (error.error_class() != ErrorClass::missing) throw;
+    throw bad(client.organization().host + " has no API version " + client.organization().api_version +
+              "; give another one with api_version=");
+  }
   std::vector<std::string> names;
   if (const auto objects = answer.find("sobjects"); objects != answer.end() && objects->is_array()) {
     for (const json& one : *objects) names.push_back(text_of(one, "name"));

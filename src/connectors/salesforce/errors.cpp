@@ -30,6 +30,7 @@ struct Row {
 
 constexpr size_t longest_code = 128;
 constexpr size_t longest_message = 500;
+constexpr size_t longest_unknown = 16;
 constexpr std::string_view day_used_up = "totalrequests";
 constexpr std::string_view too_many = "concurrent";
 
@@ -106,6 +107,12 @@ struct Said {
   std::string message;
 };
 
+std::string one_line(std::string_view text, size_t most) {
+  std::string line(text.substr(0, most));
+  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  return printable(line);
+}
+
 std::string text_of(const nlohmann::json& object, const char* name) {
   const auto found = object.find(name);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
@@ -116,7 +123,7 @@ Said said_by(const HttpResponse& response) {
   const nlohmann::json body = nlohmann::json::parse(response.text, nullptr, false);
   const nlohmann::json one = body.is_array() && !body.empty() ? body.front() : body;
   if (!one.is_object()) return {};
-  return {printable(text_of(one, "errorCode").substr(0, longest_code)), printable(text_of(one, "message").substr(0, longest_message))};
+  return {one_line(text_of(one, "errorCode"), longest_code), one_line(text_of(one, "message"), longest_message)};
 }
 
 bool says(const Error& error, std::string_view words) {
@@ -147,12 +154,17 @@ bool is_too_many_at_once(const Error& error) {
   return error.provider_code() == "REQUEST_LIMIT_EXCEEDED" && !says(error, day_used_up) && says(error, too_many);
 }
 
-UpdateResult failed_record(const std::string& code, const std::string& message, const std::string& fields) {
+UpdateResult failed_record(const std::string& code, std::string message, const std::string& fields, const std::string& value) {
+  // It may be cut there, but not so short that it would not be known again.
+  const std::string_view begin = std::string_view(value).substr(0, longest_unknown);
+  if (const size_t at = begin.empty() ? std::string::npos : message.find(begin); at != std::string::npos) {
+    message.replace(at, std::string::npos, "…");
+  }
   const Meaning* const known = meaning_of(code);
   const Meaning meaning = known != nullptr ? *known : Meaning{failed_precondition, C::server, false, {}};
-  std::string text = printable(code.substr(0, longest_code));
-  if (!message.empty()) text += ": " + printable(message.substr(0, longest_message));
-  if (!fields.empty()) text += " (" + printable(fields.substr(0, longest_code)) + ")";
+  std::string text = one_line(code, longest_code);
+  if (!message.empty()) text += ": " + one_line(message, longest_message);
+  if (!fields.empty()) text += " (" + one_line(fields, longest_code) + ")";
   if (!meaning.hint.empty()) text += "; " + std::string(meaning.hint);
   return {UpdateResult::Status::failed, meaning.error_class, std::move(text), meaning.retryable};
 }

@@ -21,7 +21,8 @@ bool ends_by_login(const Error& error);
 bool is_day_used_up(const Error& error);
 bool is_too_many_at_once(const Error& error);
 
-/// What an errorCode, a message and the names of fields of one record mean.
-UpdateResult failed_record(const std::string& code, const std::string& message, const std::string& fields);
+/// What an errorCode, a message and the names of fields of one record mean. `value` is what was to be written: it may hold a
+/// secret, and so nothing is shown from where the message repeats it.
+UpdateResult failed_record(const std::string& code, std::string message, const std::string& fields, const std::string& value);
 
 }  // namespace waybill::salesforce

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -20,6 +21,8 @@ using nlohmann::json;
 constexpr const char* stamp_field = "SystemModstamp";
 // Of one call to read them.
 constexpr size_t most_ids = 2000;
+// At records that are guarded, while others keep changing what is beside them.
+constexpr int most_looks = 4;
 constexpr std::chrono::seconds describing_patience{20};
 
 Error bad(const std::string& message) { return {ErrorCode::invalid_argument, ErrorClass::configuration, message}; }
@@ -30,6 +33,13 @@ std::string stamp_of(std::string stamp) {
   constexpr std::string_view zone = "+0000";
   if (stamp.ends_with(zone)) stamp.replace(stamp.size() - zone.size(), zone.size(), "Z");
   return stamp;
+}
+
+std::optional<std::string> text_of(const json& record, const std::string& field) {
+  if (!record.is_object()) return std::nullopt;
+  const auto found = record.find(field);
+  if (found == record.end() || found->is_null()) return std::nullopt;
+  return found->is_string() ? found->get<std::string>() : found->dump();
 }
 
 bool may_hold_urls(const Field& field) {
@@ -118,8 +128,9 @@ void SalesforceCatalog::check(CatalogAccess access, Context& context) {
   }
   for (const std::string& path : config_.names) resolve(client_, object, path, context);
   if (access == CatalogAccess::read) return;
-  if (!object.is_updateable) throw no_right("this user may not edit the object " + object.name + "; give edit rights to it for the cutover");
-  if (!field.is_updateable) throw no_right("this user may not edit the field " + name + "; give edit rights to it for the cutover");
+  constexpr const char* hint = "; give the user edit rights to it for the cutover";
+  if (!object.is_updateable) throw no_right("this user may not edit the object " + object.name + hint);
+  if (!field.is_updateable) throw no_right("this user may not edit the field " + name + hint);
   const Field* const stamp = object.find(stamp_field);
   if (config_.mode == Mode::safe && (stamp == nullptr || !stamp->is_filterable)) {
     throw bad("the object " + object.name + " cannot be filtered by " + stamp_field + ", which mode=safe needs; use mode=fast");
@@ -148,11 +159,74 @@ std::string SalesforceCatalog::record_of(const ReferenceId& id) const {
   throw bad("\"" + printable(id.record) + "\" is no id of a record of Salesforce: it has 15 or 18 letters and digits");
 }
 
+std::vector<std::string> SalesforceCatalog::own_paths() const {
+  std::set<std::string> paths = {config_.field, stamp_field};
+  paths.insert(config_.names.begin(), config_.names.end());
+  paths.insert({config_.partition, config_.partition_name});
+  std::erase_if(paths, [](const std::string& path) { return path.empty() || path.find('.') != std::string::npos; });
+  return {paths.begin(), paths.end()};
+}
+
+// In mode safe, what a guard held back is looked at again: a record that changed otherwise, or not at all, is written then.
 std::vector<UpdateResult> SalesforceCatalog::update(std::span<const ReferenceUpdate> updates, Context& context) {
-  std::vector<FieldUpdate> fields;
-  fields.reserve(updates.size());
-  for (const ReferenceUpdate& update : updates) fields.push_back({record_of(update.id), update.value, update.expected_stamp});
-  return writer_->write(fields, context);
+  std::vector<UpdateResult> results(updates.size());
+  std::vector<size_t> left(updates.size());
+  std::iota(left.begin(), left.end(), size_t{0});
+  for (int looks = 0; looks < most_looks && !left.empty(); ++looks) {
+    const std::vector<std::string> stamps = config_.mode == Mode::safe ? look(updates, left, results, context)
+                                                                       : std::vector<std::string>(left.size());
+    std::vector<FieldUpdate> fields;
+    for (size_t i = 0; i < left.size(); ++i) {
+      fields.push_back({record_of(updates[left[i]].id), updates[left[i]].value, stamps[i]});
+    }
+    if (fields.empty()) break;
+    const std::vector<UpdateResult> written = writer_->write(fields, context);
+    std::vector<size_t> held_back;
+    for (size_t i = 0; i < left.size(); ++i) {
+      results[left[i]] = written[i];
+      if (written[i].status == UpdateResult::Status::conflict) held_back.push_back(left[i]);
+    }
+    left = std::move(held_back);
+  }
+  return results;
+}
+
+std::vector<std::string> SalesforceCatalog::look(std::span<const ReferenceUpdate> updates, std::vector<size_t>& places,
+                                                 std::vector<UpdateResult>& results, Context& context) {
+  std::vector<ReferenceId> ids;
+  for (const size_t place : places) ids.push_back(updates[place].id);
+  const std::vector<ReferenceValue> now = read(ids, context);
+  std::vector<std::string> stamps;
+  std::vector<size_t> unchanged;
+  for (size_t i = 0; i < places.size(); ++i) {
+    UpdateResult& result = results[places[i]];
+    if (now[i].is_gone) {
+      result = {UpdateResult::Status::failed, ErrorClass::missing, "its record is gone", false};
+    } else if (now[i].value != updates[places[i]].expected) {
+      result = {UpdateResult::Status::conflict, ErrorClass::conflict, "somebody changed it", false};
+    } else {
+      stamps.push_back(now[i].stamp);
+      unchanged.push_back(places[i]);
+    }
+  }
+  places = std::move(unchanged);
+  return stamps;
+}
+
+ReferenceValue SalesforceCatalog::reference_of(const ReferenceId& id, const json& record) const {
+  ReferenceValue reference;
+  reference.id = id;
+  reference.is_gone = !record.is_object();
+  if (reference.is_gone) return reference;
+  const auto text = [&](const std::string& path) { return text_of(record, path).value_or(""); };
+  reference.value = text_of(record, config_.field);
+  reference.stamp = stamp_of(text(stamp_field));
+  reference.partition = text(config_.partition);
+  reference.partition_name = text(config_.partition_name);
+  for (const std::string& name : config_.names) {
+    if (name.find('.') == std::string::npos) reference.names[name] = text(name);
+  }
+  return reference;
 }
 
 std::vector<ReferenceValue> SalesforceCatalog::read(std::span<const ReferenceId> ids, Context& context) {
@@ -162,24 +236,16 @@ std::vector<ReferenceValue> SalesforceCatalog::read(std::span<const ReferenceId>
     const auto some = ids.subspan(values.size(), std::min(most_ids, ids.size() - values.size()));
     json wanted = json::array();
     for (const ReferenceId& id : some) wanted.push_back(record_of(id));
-    // Sent again it changes nothing, though it is a POST.
-    const Call call{"POST", "/composite/sobjects/" + config_.object, json{{"ids", wanted}, {"fields", {config_.field, stamp_field}}}.dump(),
-                    "application/json", "the records of " + config_.object, false};
+    Call call;
+    call.method = "POST";  // which changes nothing here
+    call.path = "/composite/sobjects/" + config_.object;
+    call.body = json{{"ids", wanted}, {"fields", own_paths()}}.dump();
+    call.subject = "the records of " + config_.object;
     const json answer = client_.json(call, context);
     if (!answer.is_array() || answer.size() != some.size()) {
-      throw Error(ErrorCode::internal, ErrorClass::server, call.subject + ": the answer of Salesforce has not one record for each id").set_retryable();
+      throw Error(ErrorCode::internal, ErrorClass::server, call.subject + ": the answer has not one record for each id").set_retryable();
     }
-    for (size_t i = 0; i < some.size(); ++i) {
-      const json& record = answer[i];
-      ReferenceValue value;
-      value.id = some[i];
-      value.is_gone = !record.is_object();
-      if (!value.is_gone) {
-        if (const auto found = record.find(config_.field); found != record.end() && found->is_string()) value.value = found->get<std::string>();
-        if (const auto found = record.find(stamp_field); found != record.end() && found->is_string()) value.stamp = stamp_of(found->get<std::string>());
-      }
-      values.push_back(std::move(value));
-    }
+    for (size_t i = 0; i < some.size(); ++i) values.push_back(reference_of(some[i], answer[i]));
   }
   return values;
 }

@@ -57,7 +57,8 @@ std::optional<std::string> long_id(std::string_view id) {
   whole += suffix_of(whole);
   // The suffix has no case, and one that does not fit belongs to another id.
   const auto upper = [](char c) { return static_cast<char>(std::toupper(static_cast<unsigned char>(c))); };
-  const bool fits = id.size() == 15 || std::equal(id.begin() + 15, id.end(), whole.begin() + 15, [&](char a, char b) { return upper(a) == b; });
+  const bool fits = id.size() == 15 || std::equal(id.begin() + 15, id.end(), whole.begin() + 15,
+                                                  [&](char a, char b) { return upper(a) == b; });
   return fits ? std::optional(whole) : std::nullopt;
 }
 

@@ -80,6 +80,7 @@ json define_object(SalesforceStore& store, const json& argument) {
   records.body_size = argument.value("body_size", records.body_size);
   records.body_size_most = argument.value("body_size_most", records.body_size_most);
   records.seed = argument.value("seed", records.seed);
+  records.only_planted = argument.value("only_planted", records.only_planted);
   object.generate(records);
   return nullptr;
 }

@@ -189,7 +189,7 @@ int64_t SalesforceObject::stamp_s(uint64_t number, uint64_t at) const {
 
 bool SalesforceObject::deleted(uint64_t number, uint64_t at) const {
   const Row* const known = row(number);
-  if (!known) return false;
+  if (!known) return records_.only_planted;
   for (const FieldChange& change : known->history) {
     if (change.sequence > at && change.field == is_deleted) return change.before == "true";
   }

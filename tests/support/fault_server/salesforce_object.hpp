@@ -63,6 +63,7 @@ struct GeneratedRecords {
   uint64_t body_size = 0;                 ///< of the base64 field's content, where there is one
   uint64_t body_size_most = 0;            ///< where larger: sizes lie between the two
   uint64_t seed = 1;
+  bool only_planted = false;  ///< those that are neither planted nor changed are as if they had been deleted
 };
 
 /// Records are numbered from 0; ids are in the order of the numbers. *Thread safety:* none.
