@@ -93,7 +93,9 @@ class Pass {
         job_.retry.succeeded();
         return page;
       } catch (const Error& error) {
-        if (!error.retryable() || ++failures >= most_page_failures) throw;
+        // A quota of the day comes back; for anything else nobody should wait unasked.
+        const bool is_quota = error.error_class() == ErrorClass::throttled;
+        if (!error.retryable() || (++failures >= most_page_failures && !is_quota)) throw;
         if (blames_endpoint(error.error_class())) job_.retry.endpoint_failed();
         job_.trouble(error, failures);
         // A listing that broke off begins behind what was taken, or again: rows that come twice are the same.

@@ -16,6 +16,8 @@ using std::chrono::milliseconds;
 // Batches in hand at once: a catalog is one service, and answers a batch in one call.
 constexpr int default_workers = 4;
 constexpr size_t most_queued = 8;
+// Of all batches that wait, however large the catalog's are.
+constexpr size_t most_queued_references = 16'000;
 constexpr size_t most_read = 1000;
 constexpr size_t events_page = 1000;
 constexpr milliseconds rearm_step{50};
@@ -63,13 +65,14 @@ void ReferenceRun::unhurried(const std::function<void()>& step) {
 }
 
 void ReferenceRun::feed() {
+  const size_t room = std::clamp<size_t>(most_queued_references / can_.max_batch, 1, most_queued);
   try {
     unhurried([this] { resolve(); });
     while (!is_stopping()) {
       std::vector<Switch> batch = next_batch();
       if (batch.empty()) break;
       std::unique_lock lock(queue_mutex_);
-      queue_changed_.wait(lock, [this] { return is_stopped_ || queue_.size() < most_queued; });
+      queue_changed_.wait(lock, [&] { return is_stopped_ || queue_.size() < room; });
       queue_.push_back(Work{Work::Stage::found, std::move(batch)});
       queue_changed_.notify_all();
     }

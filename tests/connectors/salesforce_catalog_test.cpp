@@ -67,6 +67,14 @@ TEST_F(SalesforceCatalogs, AListingGoesOnWhereAnotherProcessStopped) {
   EXPECT_THROW(list(*second, Since{"", "nonsense"}), Error);
 }
 
+TEST_F(SalesforceCatalogs, WhatChangedSinceAStampIsListedWithTenMinutesBefore) {
+  organization_.entries(3'000);  // one a second
+  const auto changed = list(*catalog(), Since{"2025-01-01T00:40:00.000Z", ""});
+  ASSERT_EQ(changed.size(), 3'000U - 1'800U);
+  EXPECT_EQ(changed.front().stamp, "2025-01-01T00:30:00.000Z");
+  EXPECT_THROW(list(*catalog(), Since{"yesterday", ""}), Error);
+}
+
 TEST_F(SalesforceCatalogs, RecordsOfPagesThatComeShorterAreAllThere) {
   organization_.set({{"page_records", 300}});
   organization_.entries(1'000);

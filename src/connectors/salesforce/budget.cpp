@@ -86,7 +86,7 @@ Error Budget::used_up() const {
     text += ": " + std::to_string(usage_.used) + " of " + std::to_string(usage_.total);
     if (usage_.used < usage_.total) text += ", and max_api_share leaves the rest to others";
   }
-  return Error(ErrorCode::resource_exhausted, ErrorClass::throttled, text + "; it goes on by itself when there are more")
+  return Error(ErrorCode::resource_exhausted, ErrorClass::throttled, text + "; what runs waits until there are more")
       .set_retryable()
       .set_provider_code("REQUEST_LIMIT_EXCEEDED")
       .set_retry_after(std::chrono::ceil<milliseconds>(next_look_ - Clock::now()));

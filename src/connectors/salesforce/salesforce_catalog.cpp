@@ -24,6 +24,8 @@ constexpr size_t most_ids = 2000;
 // At records that are guarded, while others keep changing what is beside them.
 constexpr int most_looks = 4;
 constexpr std::chrono::seconds describing_patience{20};
+// Records of transactions that ended late have stamps from before a listing that could not see them.
+constexpr int64_t overlap_ms = 10 * 60 * 1000;
 
 Error bad(const std::string& message) { return {ErrorCode::invalid_argument, ErrorClass::configuration, message}; }
 Error no_right(const std::string& message) { return {ErrorCode::permission_denied, ErrorClass::permission, message}; }
@@ -147,8 +149,9 @@ std::unique_ptr<ReferenceLister> SalesforceCatalog::list(const Since& since, Con
   }
   selection.paths.assign(paths.begin(), paths.end());
   if (!since.stamp.empty()) {
-    if (!internal::parse_rfc3339(since.stamp)) throw bad("the stamp of a listing is not one of " + config_.identity());
-    selection.where = std::string(stamp_field) + " >= " + since.stamp;
+    const auto ms = internal::parse_rfc3339(since.stamp);
+    if (!ms) throw bad("the stamp of a listing is not one of " + config_.identity());
+    selection.where = std::string(stamp_field) + " >= " + internal::format_rfc3339(*ms - overlap_ms);
   }
   return std::make_unique<Lister>(read_by_rest(client_, std::move(selection), since.resume), config_);
 }
