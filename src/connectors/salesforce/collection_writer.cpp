@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Records by collections of 200. Behind a guard a collection is the last part of a composite, which is one call:
+// Records by collections of 200, as parts of composites: a composite is one call, and has at most five collections and
+// queries. Without a guard:
+//
+//   before  the collection of all its records, as they are
+//   write0  the collection of the first 200, and so on
+//
+// What was not as expected before, and so was changed by somebody since it was last read, is put back at once. Behind a guard:
 //
 //   guard   SELECT Id … WHERE Id IN (the 200) AND SystemModstamp <= the newest as read
 //   proof   SELECT Id … WHERE Id = 'last' AND (Id = 'last' OR Id = '@{guard.records[199].Id}')
@@ -27,7 +33,10 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 
 constexpr size_t most_records = 200;
-constexpr size_t most_updates = 2000;
+constexpr size_t most_in_a_call = 600;
+// As many as are read in a call, and as three calls write.
+constexpr size_t most_guarded = 2000;
+constexpr size_t most_watched = 1800;
 constexpr milliseconds lock_step{100};
 // Records that others hold locked are waited for, some time between these.
 constexpr uint64_t shortest_lock_wait_ms = 50;
@@ -104,13 +113,14 @@ class CollectionWriter final : public RecordWriter {
   CollectionWriter(Client& client, std::string object, std::string field, bool is_guarded)
       : client_(client), object_(std::move(object)), field_(std::move(field)), is_guarded_(is_guarded) {}
 
-  size_t most() const noexcept override { return most_updates; }
+  size_t most() const noexcept override { return is_guarded_ ? most_guarded : most_watched; }
 
   std::vector<UpdateResult> write(std::span<const FieldUpdate> updates, Context& context) override {
     std::vector<UpdateResult> results;
     results.reserve(updates.size());
     while (results.size() < updates.size()) {
-      const auto chunk = updates.subspan(results.size(), std::min(most_records, updates.size() - results.size()));
+      const size_t most_in_one = is_guarded_ ? most_records : most_in_a_call;
+      const auto chunk = updates.subspan(results.size(), std::min(most_in_one, updates.size() - results.size()));
       try {
         const Lane lane(lanes_, false, context);
         const std::vector<UpdateResult> some = write_chunk(chunk, context);
@@ -175,9 +185,78 @@ class CollectionWriter final : public RecordWriter {
   }
 
   std::vector<UpdateResult> write_chunk(std::span<const FieldUpdate> updates, Context& context) {
-    if (is_guarded_) return write_guarded(updates, context);
-    Call call{"PATCH", "/composite/sobjects", text_of_json(collection(updates)), "application/json", subject(), true};
-    return results_of(client_.json(call, context), updates, subject());
+    return is_guarded_ ? write_guarded(updates, context) : write_watched(updates, context);
+  }
+
+  std::string base() const { return "/services/data/v" + client_.organization().api_version; }
+
+  json compose(json parts, Context& context) {
+    // In their order: what could be done at once would not be.
+    const json composite = {{"allOrNone", false}, {"collateSubrequests", false}, {"compositeRequest", std::move(parts)}};
+    return client_.json({"POST", "/composite", text_of_json(composite), "application/json", subject(), true}, context);
+  }
+
+  json write_part(const std::string& name, json body) const {
+    return {{"method", "PATCH"}, {"url", base() + "/composite/sobjects"}, {"referenceId", name}, {"body", std::move(body)}};
+  }
+
+  std::vector<UpdateResult> write_watched(std::span<const FieldUpdate> updates, Context& context) {
+    json ids = json::array();
+    for (const FieldUpdate& update : updates) ids.push_back(update.id);
+    json parts = {{{"method", "POST"},
+                   {"url", base() + "/composite/sobjects/" + object_},
+                   {"referenceId", "before"},
+                   {"body", {{"ids", std::move(ids)}, {"fields", {field_}}}}}};
+    for (size_t at = 0; at < updates.size(); at += most_records) {
+      const auto some = updates.subspan(at, std::min(most_records, updates.size() - at));
+      parts.push_back(write_part("write" + std::to_string(at / most_records), collection(some)));
+    }
+    const json answer = compose(std::move(parts), context);
+    std::vector<UpdateResult> results;
+    for (size_t at = 0; at < updates.size(); at += most_records) {
+      const auto some = updates.subspan(at, std::min(most_records, updates.size() - at));
+      const Part written = part_of(answer, 1 + at / most_records, subject());
+      if (written.status != 200) {
+        results.resize(results.size() + some.size(), result_of(error_of_part(subject(), written)));
+        continue;
+      }
+      const std::vector<UpdateResult> known = results_of(written.body, some, subject());
+      results.insert(results.end(), known.begin(), known.end());
+    }
+    put_back(updates, part_of(answer, 0, subject()), results, context);
+    return results;
+  }
+
+  // Nobody may have seen that his edit was written over: so it was for a moment only.
+  void put_back(std::span<const FieldUpdate> updates, const Part& before, std::vector<UpdateResult>& results, Context& context) {
+    if (before.status != 200 || !before.body.is_array() || before.body.size() != updates.size()) return;
+    std::vector<FieldUpdate> edited;
+    for (size_t i = 0; i < updates.size(); ++i) {
+      const json& record = before.body[i];
+      if (!record.is_object() || results[i].status != UpdateResult::Status::updated) continue;
+      const auto found = record.find(field_);
+      const bool is_text = found != record.end() && found->is_string();
+      const std::optional<std::string> held = is_text ? std::optional(found->get<std::string>()) : std::nullopt;
+      if (held == updates[i].expected) continue;
+      edited.push_back({updates[i].id, updates[i].value, held, ""});
+      results[i] = {UpdateResult::Status::conflict, ErrorClass::conflict, "somebody changed it just before; that was put back", false};
+    }
+    for (size_t at = 0; at < edited.size(); at += most_records) {
+      const auto some = std::span(edited).subspan(at, std::min(most_records, edited.size() - at));
+      try {
+        const Call call{"PATCH", "/composite/sobjects", text_of_json(collection(some)), "application/json", subject(), true};
+        const std::vector<UpdateResult> again = results_of(client_.json(call, context), some, subject());
+        for (size_t i = 0; i < some.size(); ++i) {
+          if (again[i].status != UpdateResult::Status::updated) tell_lost(some[i].id, again[i].message, context);
+        }
+      } catch (const Error& error) {
+        for (const FieldUpdate& one : some) tell_lost(one.id, error.message(), context);
+      }
+    }
+  }
+
+  void tell_lost(const std::string& id, const std::string& why, Context& context) const {
+    context.log(LogLevel::error, "the record " + id + " was changed by somebody just before it was written, and that could not be put back: " + why);
   }
 
   std::vector<UpdateResult> write_guarded(std::span<const FieldUpdate> updates, Context& context) {
@@ -188,23 +267,17 @@ class CollectionWriter final : public RecordWriter {
       newest = std::max(newest, update.stamp);
     }
     const std::string last = soql_text(updates.back().id);
-    const std::string base = "/services/data/v" + client_.organization().api_version;
-    const std::string query = base + "/query?q=" + internal::encode_query("SELECT Id FROM " + object_ + " WHERE ");
+    const std::string query = base() + "/query?q=" + internal::encode_query("SELECT Id FROM " + object_ + " WHERE ");
     const std::string guard = internal::encode_query("Id IN (" + ids + ") AND SystemModstamp <= " + newest);
     // A reference stands as it is: it is filled in before the URL is read.
     const std::string proof = internal::encode_query("Id = " + last + " AND (Id = " + last + " OR Id = '") + "@{guard.records[" +
                               std::to_string(updates.size() - 1) + "].Id}" + internal::encode_query("')");
     json write = collection(updates);
     write["records"].back()["id"] = "@{proof.records[0].Id}";
-    const json composite = {
-        {"allOrNone", false},
-        {"collateSubrequests", false},
-        {"compositeRequest",
-         {{{"method", "GET"}, {"url", query + guard}, {"referenceId", "guard"}},
-          {{"method", "GET"}, {"url", query + proof}, {"referenceId", "proof"}},
-          {{"method", "PATCH"}, {"url", base + "/composite/sobjects"}, {"referenceId", "write"}, {"body", std::move(write)}}}}};
-    const Call call{"POST", "/composite", text_of_json(composite), "application/json", subject(), true};
-    const json answer = client_.json(call, context);
+    const json answer = compose({{{"method", "GET"}, {"url", query + guard}, {"referenceId", "guard"}},
+                                 {{"method", "GET"}, {"url", query + proof}, {"referenceId", "proof"}},
+                                 write_part("write", std::move(write))},
+                                context);
     const Part guarded = part_of(answer, 0, subject());
     if (guarded.status != 200) throw error_of_part("the guard of " + subject(), guarded);
     const Part written = part_of(answer, 2, subject());

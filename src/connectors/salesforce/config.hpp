@@ -57,7 +57,7 @@ enum class Reads { automatic, rest, bulk };
 /// How records are written; see docs/guides/salesforce.md.
 enum class Mode {
   safe,    ///< collections of 200, each behind a guard: written only if no record changed since it was read
-  fast,    ///< collections of 200
+  fast,    ///< three collections of 200 a call, without a guard
   frozen,  ///< jobs of the Bulk API, for a time in which nobody else writes
 };
 

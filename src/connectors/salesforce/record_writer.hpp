@@ -15,9 +15,10 @@
 namespace waybill::salesforce {
 
 struct FieldUpdate {
-  std::string id;                    ///< 18 characters
-  std::optional<std::string> value;  ///< nothing: null
-  std::string stamp;                 ///< SystemModstamp, as the record was last read
+  std::string id;                       ///< 18 characters
+  std::optional<std::string> expected;  ///< what it should hold before; nothing: null
+  std::optional<std::string> value;     ///< nothing: null
+  std::string stamp;                    ///< SystemModstamp, as the record was last read
 };
 
 /// *Thread safety:* any thread.
@@ -30,7 +31,9 @@ class RecordWriter {
   virtual std::vector<UpdateResult> write(std::span<const FieldUpdate> updates, Context& context) = 0;
 };
 
-/// Collections of 200, guarded or not; records whose parent another call had locked are tried again with nobody beside them.
+/// Collections of 200, in composites. Behind a guard none is written in which a record changed since it was read, and each takes
+/// a call. Without, there are three in a call, which also reads what was there: what somebody changed since it was read is
+/// put back. Records whose parent another call had locked are tried again with nobody beside them.
 std::unique_ptr<RecordWriter> write_collections(Client& client, std::string object, std::string field, bool is_guarded);
 
 /// A job of the Bulk API for each call, whose results are fetched at once and joined by id; the job is deleted then.

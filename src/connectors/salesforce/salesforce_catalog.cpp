@@ -180,14 +180,16 @@ std::vector<UpdateResult> SalesforceCatalog::update(std::span<const ReferenceUpd
                                                                        : std::vector<std::string>(left.size());
     std::vector<FieldUpdate> fields;
     for (size_t i = 0; i < left.size(); ++i) {
-      fields.push_back({record_of(updates[left[i]].id), updates[left[i]].value, stamps[i]});
+      const ReferenceUpdate& update = updates[left[i]];
+      fields.push_back({record_of(update.id), update.expected, update.value, stamps[i]});
     }
     if (fields.empty()) break;
     const std::vector<UpdateResult> written = writer_->write(fields, context);
     std::vector<size_t> held_back;
     for (size_t i = 0; i < left.size(); ++i) {
       results[left[i]] = written[i];
-      if (written[i].status == UpdateResult::Status::conflict) held_back.push_back(left[i]);
+      const bool is_held_back = config_.mode == Mode::safe && written[i].status == UpdateResult::Status::conflict;
+      if (is_held_back) held_back.push_back(left[i]);
     }
     left = std::move(held_back);
   }
