@@ -57,7 +57,8 @@ def open_destination(url: PathOrUrl) -> Destination:
 def open_catalog(url: str) -> Catalog:
     """Open a catalog by its URL. Nothing is asked of it yet: `Catalog.check` does that.
 
-    ``sqlite:///path/crm.db?table=documents&id=id&url=url`` is built in. URLs of other databases
+    ``sqlite:///path/crm.db?table=documents&id=id&url=url`` and ``salesforce://acme.my.salesforce.com/Entry__c.Url__c?…`` are built
+    in. URLs of other databases
     (``postgresql+psycopg://user@host/crm?table=…``) are opened by `waybill.sql`, which needs ``pip install waybill[sql]``.
 
     Raises
@@ -109,7 +110,10 @@ def is_of_database(url: str) -> bool:
 
 def is_of_catalog(url: str) -> bool:
     """Whether the URL is that of a catalog, built in or of `waybill.sql`."""
-    return is_of_database(url) or url.lower().startswith("sqlite://")
+    scheme, _, rest = url.partition("://")
+    # Of Salesforce, a field is a catalog ("/Entry__c.Url__c"), an object a source of files ("/ContentVersion").
+    is_field = scheme.lower() == "salesforce" and "." in rest.partition("?")[0].partition("/")[2]
+    return is_of_database(url) or scheme.lower() == "sqlite" or is_field
 
 
 def with_contents(catalog: str, contents: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ from requests.adapters import HTTPAdapter
 USER = "migration@example.com"
 PASSWORD = "pass<w>&ord"
 SECURITY_TOKEN = "TokenOfTheUser"
+BASE_62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+INSTANCE = "5g0"  # what follows the key prefix in every id of the server
 CONSUMER_KEY = "3MVG9.consumer"
 CONSUMER_SECRET = "secret of the consumer"
 ENTRY = "DocListEntry__c"
@@ -188,6 +191,23 @@ class SalesforceServer(FaultServer):
         planted: str = self.control("salesforce_plant", {"object": object_name, "number": number, "values": values})
         return planted
 
+    def plant_all(self, object_name: str, values: Mapping[int, Mapping[str, Any]]) -> None:
+        """What many records have from the beginning, by their numbers."""
+        self.control("salesforce_plant", {"object": object_name, "records": _records(values)})
+
+    def edit_all(self, object_name: str, values: Mapping[int, Mapping[str, Any]], **more: Any) -> None:
+        """Edits by a user's hand, at once."""
+        self.control("salesforce_edit", {"object": object_name, "records": _records(values), **more})
+
+    def values(self, object_name: str, field: str) -> dict[str, str | None]:
+        """What each record holds, by its id."""
+        found: dict[str, str | None] = self.control("salesforce_values", {"object": object_name, "field": field})
+        return found
+
+    def changes(self, object_name: str, field: str) -> list[tuple[str, str | None, str | None, str, str]]:
+        """Every change of a field, in order: record, before, after, user (its id), call."""
+        return [tuple(row) for row in self.control("salesforce_changes", {"object": object_name, "field": field})]
+
     def record(self, object_name: str, number: int) -> dict[str, Any]:
         """`values` and `history` of a record: every change with before, after, user and call."""
         found: dict[str, Any] = self.control("salesforce_record", {"object": object_name, "number": number})
@@ -209,6 +229,23 @@ class SalesforceServer(FaultServer):
         """Calls of the day, logins and so on; `calls=` and `query_jobs=` set them."""
         found: dict[str, int] = self.control("salesforce_usage", changes)
         return found
+
+
+def _records(values: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"number": number, "values": dict(of_record)} for number, of_record in values.items()]
+
+
+def record_id(key_prefix: str, number: int) -> str:
+    """The id of a record, of 18 characters."""
+    digits = ""
+    while number > 0:
+        number, digit = divmod(number, 62)
+        digits = BASE_62[digit] + digits
+    short = f"{key_prefix}{INSTANCE}{digits:0>{15 - 3 - len(INSTANCE)}}"
+    suffix = ""
+    for at in (0, 5, 10):
+        suffix += "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"[sum(1 << n for n in range(5) if short[at + n].isupper())]
+    return short + suffix
 
 
 class Loopback(HTTPAdapter):

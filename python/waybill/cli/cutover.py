@@ -36,6 +36,7 @@ from waybill.cli.values import (
     utf8,
 )
 from waybill.options import Options
+from waybill.record_ids import whole_id
 from waybill.text import LEFT, count, moment, other_references, safe
 
 __all__ = ["add_commands"]
@@ -232,6 +233,8 @@ def _plan_of(values: dict[str, Any], asked: dict[str, Any]) -> CutoverPlan:
     )
     source, destination = stores_of(values)
     migration = open_switching(tracker, known, catalog=values.get("catalog"), source=source, destination=destination)
+    catalog = values.get("catalog") or known.catalog
+    asked = asked | {"records": [whole_id(record, catalog) for record in asked["records"]]}
     return migration.plan_cutover(template, **asked)
 
 

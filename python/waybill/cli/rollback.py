@@ -36,6 +36,7 @@ from waybill.cli.values import (
     wrong,
 )
 from waybill.options import Options
+from waybill.record_ids import whole_id
 from waybill.records import ReferenceState
 from waybill.text import count, json_line, key_fields, moment, reference_name, safe, shown_value
 
@@ -91,6 +92,7 @@ def _rollback(
     """
     wanted = (record or []) + (_records_of(records) if records is not None else [])
     known = remembered(tracker)
+    wanted = [whole_id(one, catalog or known.catalog) for one in wanted]
     migration = open_switching(tracker, known, catalog=catalog, options=Options(take_over=take_over))
     if execute:
         follow_switch(
@@ -214,6 +216,7 @@ def _find(ledger: Tracker, record: str) -> list[ReferenceRecord]:
     first = next(iter(ledger.references()), None)
     if first is None:
         return []
+    record = whole_id(record, first.catalog)
     found = ledger.lookup_references([ReferenceId(first.catalog, record, first.field)])[0]
     return [found] if found is not None else [row for row in ledger.references() if row.record == record]
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/secret.hpp"
@@ -20,5 +21,8 @@ struct Claims {
 
 /// `key` is an RSA key in PEM, unencrypted. Errors: configuration (no such key). Any thread.
 internal::Secret sign_assertion(const Claims& claims, const internal::Secret& key);
+
+/// When the certificate ends that stands beside the key in `pem`, since 1970; nothing where there is none. Any thread.
+std::optional<int64_t> certificate_end(const internal::Secret& pem);
 
 }  // namespace waybill::salesforce

@@ -9,6 +9,7 @@
 
 #include "base/text.hpp"
 #include "base/timebox.hpp"
+#include "connectors/salesforce/organization_probe.hpp"
 #include "connectors/salesforce/record_reader.hpp"
 #include "connectors/salesforce/soql.hpp"
 #include "waybill/item.hpp"
@@ -137,6 +138,31 @@ void SalesforceCatalog::check(CatalogAccess access, Context& context) {
   if (config_.mode == Mode::safe && (stamp == nullptr || !stamp->is_filterable)) {
     throw bad("the object " + object.name + " cannot be filtered by " + stamp_field + ", which mode=safe needs; use mode=fast");
   }
+}
+
+std::vector<Diagnosis> SalesforceCatalog::diagnose(Context& context) {
+  auto [is_open, found] = probe_organization(client_, context);
+  if (!is_open) return found;
+  try {
+    check(CatalogAccess::read, context);
+    const Object object = described(context);
+    const Field field = resolve(client_, object, config_.field, context);
+    found.push_back({Verdict::ok, "field",
+                     object.name + "." + field.name + " can be read: " + printable(field.type) + " of at most " + std::to_string(field.length) +
+                         " characters" + (field.is_filterable ? ", filterable" : ", not filterable, which is not needed"),
+                     ""});
+  } catch (const Error& error) {
+    found.push_back(failed_at("field", error));
+    return found;
+  }
+  try {
+    check(CatalogAccess::update, context);
+    found.push_back({Verdict::ok, "update", "this user may edit it", ""});
+  } catch (const Error& error) {
+    found.push_back(failed_at("update", error));
+    found.back().verdict = Verdict::warn;  // a copy only reads
+  }
+  return found;
 }
 
 std::unique_ptr<ReferenceLister> SalesforceCatalog::list(const Since& since, Context&) {

@@ -26,6 +26,7 @@ class SalesforceCatalog final : public Catalog {
   std::string identity() const override { return config_.identity(); }
   std::string endpoint() const override { return config_.organization.identity(); }
   void check(CatalogAccess access, Context& context) override;
+  std::vector<Diagnosis> diagnose(Context& context) override;
   std::unique_ptr<ReferenceLister> list(const Since& since, Context& context) override;
   /// In mode safe the records are read first, as the engine does as well: it costs a call for 2,000 of them.
   std::vector<UpdateResult> update(std::span<const ReferenceUpdate> updates, Context& context) override;

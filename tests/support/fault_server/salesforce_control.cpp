@@ -85,25 +85,33 @@ json define_object(SalesforceStore& store, const json& argument) {
   return nullptr;
 }
 
+// One record, or each of "records"; gives the id of the last.
 json plant(SalesforceStore& store, const json& argument) {
   SalesforceObject& object = store.require(argument.at("object").get<std::string>());
-  const uint64_t number = number_of(object, argument);
-  for (auto& [field, value] : values_of(object, argument.at("values"))) object.plant(number, field, value);
+  uint64_t number = 0;
+  for (const json& one : argument.contains("records") ? argument["records"] : json::array({argument})) {
+    number = number_of(object, one);
+    for (auto& [field, value] : values_of(object, one.at("values"))) object.plant(number, field, value);
+  }
   return object.id(number);
 }
 
-// At once, or where the call comes that it waits for.
+// At once, one record or each of "records"; or where the call comes that it waits for.
 json edit(SalesforceStore& store, const json& argument) {
   SalesforceObject& object = store.require(argument.at("object").get<std::string>());
+  const std::string user = argument.value("user", salesforce_id("005", 1000));
+  if (!argument.contains("op")) {
+    for (const json& one : argument.contains("records") ? argument["records"] : json::array({argument})) {
+      object.change(number_of(object, one), values_of(object, one.at("values")), {user, "user", store.now_s()},
+                    store.next_sequence());
+    }
+    return nullptr;
+  }
   WaitingEdit edit;
   edit.object = object.name();
   edit.number = number_of(object, argument);
   edit.values = values_of(object, argument.at("values"));
-  edit.user = argument.value("user", salesforce_id("005", 1000));
-  if (!argument.contains("op")) {
-    object.change(edit.number, edit.values, {edit.user, "user", store.now_s()}, store.next_sequence());
-    return nullptr;
-  }
+  edit.user = user;
   edit.op = Pattern(argument["op"].get<std::string>());
   edit.scope = Pattern(argument.value("scope", "*"));
   edit.nth = argument.value("nth", uint64_t{1});
@@ -147,18 +155,52 @@ json record(SalesforceStore& store, const json& argument) {
   return {{"number", number}, {"values", values}, {"history", history}};
 }
 
+size_t field_of(const SalesforceObject& object, const json& argument) {
+  const auto field = object.field(argument.at("field").get<std::string>());
+  if (!field) throw std::invalid_argument(object.name() + " has no such field");
+  return *field;
+}
+
+// What a field holds in each record that is not deleted, by id.
+json values(SalesforceStore& store, const json& argument) {
+  const SalesforceObject& object = store.require(argument.at("object").get<std::string>());
+  const size_t field = field_of(object, argument);
+  json found = json::object();
+  for (uint64_t number = 0; number < object.count(); ++number) {
+    if (!object.deleted(number)) found[object.id(number)] = json_of(object.value(number, field));
+  }
+  return found;
+}
+
+// Every change of a field, in order: [id, before, after, id of the user, call].
+json changes(SalesforceStore& store, const json& argument) {
+  const SalesforceObject& object = store.require(argument.at("object").get<std::string>());
+  const size_t field = field_of(object, argument);
+  std::map<uint64_t, json> found;
+  for (const uint64_t number : object.changed()) {
+    for (const FieldChange& change : object.history(number)) {
+      if (change.field != field) continue;
+      // A call has one number for all its records.
+      json& at = found.try_emplace(change.sequence, json::array()).first->second;
+      at.push_back({object.id(number), json_of(change.before), json_of(change.after), change.author.user, change.author.call});
+    }
+  }
+  json all = json::array();
+  for (const auto& [sequence, of_call] : found) all.insert(all.end(), of_call.begin(), of_call.end());
+  return all;
+}
+
 // How often a field was written by calls, over all records: {"records", "writes", "most"}.
 json writes(SalesforceStore& store, const json& argument) {
   const SalesforceObject& object = store.require(argument.at("object").get<std::string>());
-  const auto field = object.field(argument.at("field").get<std::string>());
-  if (!field) throw std::invalid_argument(object.name() + " has no such field");
+  const size_t field = field_of(object, argument);
   uint64_t records = 0;
   uint64_t all = 0;
   uint64_t most = 0;
   for (const uint64_t number : object.changed()) {
     uint64_t own = 0;
     for (const FieldChange& change : object.history(number)) {
-      own += change.field == *field && change.author.call != "user" ? 1U : 0U;
+      own += change.field == field && change.author.call != "user" ? 1U : 0U;
     }
     records += own > 0 ? 1U : 0U;
     all += own;
@@ -206,7 +248,7 @@ json SalesforceService::control(const std::string& name, const json& argument) {
       {"salesforce", set_up},        {"salesforce_object", define_object}, {"salesforce_plant", plant},
       {"salesforce_edit", edit},     {"salesforce_record", record},        {"salesforce_fail_records", fail_records},
       {"salesforce_writes", writes}, {"salesforce_expire", expire},        {"salesforce_usage", usage},
-      {"salesforce_clear", clear},
+      {"salesforce_clear", clear},   {"salesforce_values", values},        {"salesforce_changes", changes},
   };
   const auto found = all.find(name);
   if (found == all.end()) throw std::invalid_argument("there is no control endpoint " + name);
