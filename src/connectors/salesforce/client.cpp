@@ -20,8 +20,9 @@ using internal::HttpResponse;
 constexpr int most_renewals = 3;
 // An answer to one call: pages of 2,000 records with texts of 32 KiB are the largest that are asked for.
 constexpr uint64_t most_answer_bytes = 256ull << 20;
-// A call ends after ten minutes at Salesforce; a query may take a while before its first byte.
-constexpr int patience_ms = 600'000;
+// Without a byte: Salesforce ends queries after two minutes, and whatever triggers do in a write after ten.
+constexpr int read_patience_ms = 180'000;
+constexpr int write_patience_ms = 600'000;
 
 const HttpResponse& head_of(const HttpResponse& response) { return response; }
 const HttpResponse& head_of(const std::unique_ptr<HttpDownload>& download) { return download->response(); }
@@ -43,7 +44,7 @@ internal::HttpRequest Client::request_of(const Call& call, const Session& sessio
   }
   request.is_sent_once = call.is_write;
   request.max_response_bytes = most_answer_bytes;
-  request.stall_timeout_ms = patience_ms;
+  request.stall_timeout_ms = call.is_write ? write_patience_ms : read_patience_ms;
   return request;
 }
 

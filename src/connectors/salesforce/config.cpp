@@ -22,7 +22,7 @@ Error no_secret(const std::string& message) { return {ErrorCode::unauthenticated
 /// The parameters of a URL, of which each is taken once.
 class Parameters {
  public:
-  explicit Parameters(const Url& url) : shown_(url.redacted()), left_(url.query) {}
+  explicit Parameters(const Url& url) : shown_("salesforce://" + printable(url.host + url.path)), left_(url.query) {}
 
   std::string take(const std::string& name) {
     known_.push_back(name);
