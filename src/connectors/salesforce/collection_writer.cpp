@@ -22,6 +22,7 @@
 #include "base/random.hpp"
 #include "base/uri.hpp"
 #include "connectors/salesforce/errors.hpp"
+#include "connectors/salesforce/json_fields.hpp"
 #include "connectors/salesforce/record_writer.hpp"
 #include "connectors/salesforce/soql.hpp"
 #include "waybill/item.hpp"
@@ -55,20 +56,15 @@ Error no_results(const std::string& subject) {
   return Error(ErrorCode::internal, ErrorClass::server, subject + ": the answer of Salesforce has no results").set_retryable();
 }
 
-std::string text_of(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 UpdateResult result_of(const json& one, const FieldUpdate& update) {
-  if (one.is_object() && one.value("success", false)) return {UpdateResult::Status::updated, ErrorClass::none, "", false};
-  const auto errors = one.is_object() ? one.find("errors") : one.end();
-  if (!one.is_object() || errors == one.end() || !errors->is_array() || errors->empty()) {
+  if (flag_of(one, "success")) return {UpdateResult::Status::updated, ErrorClass::none, "", false};
+  const json* const errors = field_of(one, "errors");
+  if (errors == nullptr || !errors->is_array() || errors->empty()) {
     return {UpdateResult::Status::unknown, ErrorClass::server, "Salesforce gave no result for the record", true};
   }
   const json& error = errors->front();
   std::string fields;
-  if (const auto names = error.find("fields"); names != error.end() && names->is_array()) {
+  if (const json* const names = field_of(error, "fields"); names != nullptr && names->is_array()) {
     for (const json& name : *names) {
       if (name.is_string()) fields += (fields.empty() ? "" : ", ") + name.get<std::string>();
     }
@@ -90,18 +86,18 @@ struct Part {
 };
 
 Part part_of(const json& answer, size_t index, const std::string& subject) {
-  const auto parts = answer.find("compositeResponse");
-  if (parts == answer.end() || !parts->is_array() || parts->size() <= index || !(*parts)[index].is_object()) {
+  const json* const parts = field_of(answer, "compositeResponse");
+  if (parts == nullptr || !parts->is_array() || parts->size() <= index || !(*parts)[index].is_object()) {
     throw no_results(subject);
   }
   const json& part = (*parts)[index];
-  return {part.value("httpStatusCode", 0), part.value("body", json())};
+  const json* const body = field_of(part, "body");
+  return {static_cast<int>(number_of(part, "httpStatusCode")), body != nullptr ? *body : json()};
 }
 
 Error error_of_part(const std::string& subject, const Part& part) {
   const json one = part.body.is_array() && !part.body.empty() ? part.body.front() : part.body;
-  const UpdateResult meant = failed_record(one.is_object() ? text_of(one, "errorCode") : "",
-                                           one.is_object() ? text_of(one, "message") : "", "", "");
+  const UpdateResult meant = failed_record(text_of(one, "errorCode"), text_of(one, "message"), "", "");
   return Error(ErrorCode::failed_precondition, meant.error_class,
                subject + ": Salesforce answered " + std::to_string(part.status) + " " + meant.message)
       .set_retryable(meant.retryable || part.status >= 500)
@@ -234,9 +230,7 @@ class CollectionWriter final : public RecordWriter {
     for (size_t i = 0; i < updates.size(); ++i) {
       const json& record = before.body[i];
       if (!record.is_object() || results[i].status != UpdateResult::Status::updated) continue;
-      const auto found = record.find(field_);
-      const bool is_text = found != record.end() && found->is_string();
-      const std::optional<std::string> held = is_text ? std::optional(found->get<std::string>()) : std::nullopt;
+      const std::optional<std::string> held = value_of(field_of(record, field_));
       if (held == updates[i].expected) continue;
       edited.push_back({updates[i].id, updates[i].value, held, ""});
       results[i] = {UpdateResult::Status::conflict, ErrorClass::conflict, "somebody changed it just before; that was put back", false};
@@ -282,8 +276,8 @@ class CollectionWriter final : public RecordWriter {
     if (guarded.status != 200) throw error_of_part("the guard of " + subject(), guarded);
     const Part written = part_of(answer, 2, subject());
     if (written.status == 200) return results_of(written.body, updates, subject());
-    const auto found = guarded.body.is_object() ? guarded.body.find("records") : guarded.body.end();
-    const bool is_changed = guarded.body.is_object() && found != guarded.body.end() && found->is_array() && found->size() < updates.size();
+    const json* const found = field_of(guarded.body, "records");
+    const bool is_changed = found != nullptr && found->is_array() && found->size() < updates.size();
     if (!is_changed) throw error_of_part(subject(), written);
     return std::vector<UpdateResult>(
         updates.size(),

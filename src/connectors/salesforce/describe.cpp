@@ -6,6 +6,7 @@
 #include "base/nearest.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
+#include "connectors/salesforce/json_fields.hpp"
 #include "waybill/item.hpp"
 
 namespace waybill::salesforce {
@@ -15,23 +16,10 @@ using nlohmann::json;
 
 Error bad(const std::string& message) { return {ErrorCode::invalid_argument, ErrorClass::configuration, message}; }
 
-std::string text_of(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-bool flag_of(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_boolean() && found->get<bool>();
-}
-
-Field field_of(const json& described) {
-  Field field{text_of(described, "name"), text_of(described, "type"), 0, flag_of(described, "filterable"),
-              flag_of(described, "updateable"), text_of(described, "relationshipName"), {}};
-  if (const auto length = described.find("length"); length != described.end() && length->is_number_unsigned()) {
-    field.length = length->get<uint64_t>();
-  }
-  if (const auto objects = described.find("referenceTo"); objects != described.end() && objects->is_array()) {
+Field described_field(const json& described) {
+  Field field{text_of(described, "name"),       text_of(described, "type"),       number_of(described, "length"),
+              flag_of(described, "filterable"), flag_of(described, "updateable"), text_of(described, "relationshipName"), {}};
+  if (const json* const objects = field_of(described, "referenceTo"); objects != nullptr && objects->is_array()) {
     for (const json& name : *objects) {
       if (name.is_string()) field.refers_to.push_back(name.get<std::string>());
     }
@@ -53,7 +41,7 @@ std::string near_object(Client& client, const std::string& object, Context& cont
               "; give another one with api_version=");
   }
   std::vector<std::string> names;
-  if (const auto objects = answer.find("sobjects"); objects != answer.end() && objects->is_array()) {
+  if (const json* const objects = field_of(answer, "sobjects"); objects != nullptr && objects->is_array()) {
     for (const json& one : *objects) names.push_back(text_of(one, "name"));
   }
   return internal::did_you_mean(object, names);
@@ -86,8 +74,8 @@ Object describe(Client& client, const std::string& object, Context& context) {
               near_object(client, object, context));
   }
   Object described{text_of(answer, "name"), flag_of(answer, "queryable"), flag_of(answer, "updateable"), {}};
-  if (const auto fields = answer.find("fields"); fields != answer.end() && fields->is_array()) {
-    for (const json& field : *fields) described.fields.push_back(field_of(field));
+  if (const json* const fields = field_of(answer, "fields"); fields != nullptr && fields->is_array()) {
+    for (const json& field : *fields) described.fields.push_back(described_field(field));
   }
   return described;
 }

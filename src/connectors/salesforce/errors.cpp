@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/text.hpp"
+#include "connectors/salesforce/json_fields.hpp"
 #include "waybill/item.hpp"
 
 namespace waybill::salesforce {
@@ -111,11 +112,6 @@ std::string one_line(std::string_view text, size_t most) {
   std::string line(text.substr(0, most));
   std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
   return printable(line);
-}
-
-std::string text_of(const nlohmann::json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 // [{"message", "errorCode", "fields"}], or one such object; nothing of what is no JSON, as a page of a proxy.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/uri.hpp"
+#include "connectors/salesforce/json_fields.hpp"
 #include "connectors/salesforce/record_reader.hpp"
 #include "connectors/salesforce/soql.hpp"
 #include "waybill/item.hpp"
@@ -17,21 +18,15 @@ using nlohmann::json;
 
 constexpr size_t page_records = 2000;
 
-// What a path leads to; a NUL, which texts of old records hold now and then, is no character of a text.
+// What a path leads to.
 std::optional<std::string> value_at(const json& record, std::string_view path) {
   const json* at = &record;
   for (;;) {
     const size_t dot = path.find('.');
-    if (!at->is_object()) return std::nullopt;
-    const auto found = at->find(std::string(path.substr(0, dot)));
-    if (found == at->end() || found->is_null()) return std::nullopt;
-    at = &*found;
-    if (dot == std::string_view::npos) break;
+    at = field_of(*at, std::string(path.substr(0, dot)));
+    if (at == nullptr || dot == std::string_view::npos) return value_of(at);
     path.remove_prefix(dot + 1);
   }
-  std::string text = at->is_string() ? at->get<std::string>() : at->dump();
-  std::erase(text, '\0');
-  return text;
 }
 
 class RestReader final : public RecordReader {
@@ -48,8 +43,8 @@ class RestReader final : public RecordReader {
     call.path = "/query?q=" + internal::encode_query(soql());
     call.subject = "the records of " + selection_.object;
     const json answer = client_.json(call, context);
-    const auto records = answer.find("records");
-    if (records == answer.end() || !records->is_array()) {
+    const json* const records = field_of(answer, "records");
+    if (records == nullptr || !records->is_array()) {
       throw Error(ErrorCode::internal, ErrorClass::server, call.subject + ": the answer of Salesforce has no records").set_retryable();
     }
     RecordPage page;
@@ -60,7 +55,7 @@ class RestReader final : public RecordReader {
       page.records.push_back(std::move(record));
     }
     // Wide records come in fewer than were asked for: what is left is behind the last of them.
-    page.is_last = page.records.size() < page_records && answer.value("done", true);
+    page.is_last = page.records.size() < page_records && flag_of(answer, "done", true);
     if (!page.records.empty()) last_ = page.records.back().at("Id").value_or("");
     page.resume = last_.empty() ? "" : "r" + last_;
     return page;

@@ -9,6 +9,7 @@
 
 #include "base/text.hpp"
 #include "base/timebox.hpp"
+#include "connectors/salesforce/json_fields.hpp"
 #include "connectors/salesforce/organization_probe.hpp"
 #include "connectors/salesforce/record_reader.hpp"
 #include "connectors/salesforce/soql.hpp"
@@ -36,13 +37,6 @@ std::string stamp_of(std::string stamp) {
   constexpr std::string_view zone = "+0000";
   if (stamp.ends_with(zone)) stamp.replace(stamp.size() - zone.size(), zone.size(), "Z");
   return stamp;
-}
-
-std::optional<std::string> text_of(const json& record, const std::string& field) {
-  if (!record.is_object()) return std::nullopt;
-  const auto found = record.find(field);
-  if (found == record.end() || found->is_null()) return std::nullopt;
-  return found->is_string() ? found->get<std::string>() : found->dump();
 }
 
 bool may_hold_urls(const Field& field) {
@@ -249,8 +243,8 @@ ReferenceValue SalesforceCatalog::reference_of(const ReferenceId& id, const json
   reference.id = id;
   reference.is_gone = !record.is_object();
   if (reference.is_gone) return reference;
-  const auto text = [&](const std::string& path) { return text_of(record, path).value_or(""); };
-  reference.value = text_of(record, config_.field);
+  const auto text = [&](const std::string& path) { return value_of(field_of(record, path)).value_or(""); };
+  reference.value = value_of(field_of(record, config_.field));
   reference.stamp = stamp_of(text(stamp_field));
   reference.partition = text(config_.partition);
   reference.partition_name = text(config_.partition_name);

@@ -17,6 +17,7 @@
 #include "base/random.hpp"
 #include "base/text.hpp"
 #include "base/uri.hpp"
+#include "connectors/salesforce/json_fields.hpp"
 #include "connectors/salesforce/jwt.hpp"
 #include "waybill/item.hpp"
 
@@ -107,11 +108,6 @@ HttpResponse post_form(const Organization& organization, internal::HttpClient& h
   for (const auto& [name, value] : form) body += (body.empty() ? "" : "&") + name + "=" + internal::encode_query(value);
   return post(http, organization.endpoint + "/services/oauth2/token", "application/x-www-form-urlencoded", std::move(body), {},
               context);
-}
-
-std::string text_of(const nlohmann::json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 // How far this machine's clock is behind the server's, in seconds.
