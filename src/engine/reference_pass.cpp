@@ -213,7 +213,8 @@ class Pass {
         if (!error.retryable()) return is_dead_link(job_.source, error) ? what : ErrorClass::none;
         if (blames_endpoint(what)) job_.retry.endpoint_failed();
         if (++failures == most_looks) {
-          if (blames_endpoint(what)) throw;
+          // Of a link the host may be anybody's: that one does not answer says nothing of the others.
+          if (blames_endpoint(what) && !job_.source.capabilities().links) throw;
           return ErrorClass::none;
         }
         if (!job_.scope.cancel.sleep(job_.retry.delay(failures, error))) {

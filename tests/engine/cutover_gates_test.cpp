@@ -355,5 +355,19 @@ TEST_F(CutoverOfLinks, ALinkThatIsRefusedOrExpiredIsVanishedWithItsClass) {
   EXPECT_EQ(catalog->value("forbidden"), old_url("forbidden"));
 }
 
+TEST_F(CutoverOfLinks, ALinkWhoseHostDoesNotAnswerIsNewAndStopsNothing) {
+  fill(3);
+  catalog->put("good", {link(0), "acme", "", {}});
+  copy_and_verify();
+  catalog->put("nowhere", {old_url("nowhere"), "acme", "", {}});
+  source_hook = [](const std::string& operation, const Key& key, Context&) {
+    if (operation == "stat" && key == "nowhere") throw Error(ErrorCode::unavailable, ErrorClass::network, "no such host").set_retryable();
+  };
+  const CutoverPlan made = plan();
+  EXPECT_EQ(made.references.pending, 1) << to_json(made);
+  EXPECT_EQ(state("nowhere"), ReferenceState::original);
+  EXPECT_FALSE(gate(made, "delta").is_passed) << to_json(made);
+}
+
 }  // namespace
 }  // namespace waybill::testing
