@@ -56,7 +56,7 @@ class CsvParser {
   State end_row();
   State fail(std::string why);
 
-  const size_t longest_row_;
+  size_t longest_row_;
   Place place_ = Place::between;
   bool is_blank_ = true;  // not so much as a quote in the row
   size_t length_ = 0;

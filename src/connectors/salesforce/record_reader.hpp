@@ -40,12 +40,14 @@ class RecordReader {
 /// `resume` is "" or that of an earlier reader of the same kind, "r<id>".
 std::unique_ptr<RecordReader> read_by_rest(Client& client, Selection selection, const std::string& resume);
 
-/// A job, whose pages of results are read in turn; it is ended with the reader's last page. `resume` is "" or "b<job>/<locator>";
-/// where that job is gone, a new one begins behind the last id that its resume tells.
+/// A job, whose results are read in turn; it is deleted with the reader's last page. Pages of at most 2,000; one without records
+/// comes as soon as the job is made, for its resume. `resume` is "" or that of an earlier reader of either kind: of a job,
+/// "b<job>/<locator>/<records done>/<id>". Where that job is gone, a new one begins behind the last id.
 std::unique_ptr<RecordReader> read_by_bulk(Client& client, Selection selection, const std::string& resume);
 
-/// As `reads` says; automatic is by a job where there are more than 50,000 records, else by REST. Where one way's quota is used
-/// up, the reader goes on by the other one behind the last record.
+/// As `reads` says; automatic is by a job where there are more than 50,000 records behind the first 2,000, else by REST. Where the
+/// jobs of the day are used up, or the calls nearly are, the reader goes on by the other way behind the last record. `resume` is ""
+/// or that of an earlier reader of any kind.
 std::unique_ptr<RecordReader> read_records(Client& client, Selection selection, Reads reads, const std::string& resume);
 
 }  // namespace waybill::salesforce

@@ -44,6 +44,7 @@ bool may_hold_urls(const Field& field) {
 }
 
 std::unique_ptr<RecordWriter> writer_of(Client& client, const FieldConfig& config) {
+  if (config.mode == Mode::frozen) return write_by_bulk(client, config.object, config.field);
   return write_collections(client, config.object, config.field, config.mode == Mode::safe);
 }
 
@@ -173,7 +174,7 @@ std::unique_ptr<ReferenceLister> SalesforceCatalog::list(const Since& since, Con
     if (!ms) throw bad("the stamp of a listing is not one of " + config_.identity());
     selection.where = std::string(stamp_field) + " >= " + internal::format_rfc3339(*ms - overlap_ms);
   }
-  return std::make_unique<Lister>(read_by_rest(client_, std::move(selection), since.resume), config_);
+  return std::make_unique<Lister>(read_records(client_, std::move(selection), config_.reads, since.resume), config_);
 }
 
 std::string SalesforceCatalog::record_of(const ReferenceId& id) const {
