@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import io
@@ -823,6 +824,18 @@ def test_files_and_their_versions(server: SalesforceServer, sf: Salesforce) -> N
     assert sf.ContentVersion.get_base64(versions[0]["Id"], "VersionData")[:4] != b""
     attachment = sf.query("SELECT Id, BodyLength FROM Attachment")["records"][0]
     assert len(sf.Attachment.get_base64(attachment["Id"])) == attachment["BodyLength"]
+
+
+def test_content_that_is_replaced(server: SalesforceServer, sf: Salesforce) -> None:
+    server.files(1)
+    version = sf.query("SELECT Id, Checksum FROM ContentVersion")["records"][0]
+    for body in (b"another body", b""):
+        server.edit("ContentVersion", 0, {"VersionData": base64.b64encode(body).decode()})
+        now = sf.query("SELECT Checksum, ContentSize FROM ContentVersion")["records"][0]
+        assert (now["Checksum"], now["ContentSize"]) == (hashlib.md5(body).hexdigest(), len(body))
+        assert sf.ContentVersion.get_base64(version["Id"], "VersionData") == body
+    with pytest.raises(AssertionError, match="base64"):
+        server.edit("ContentVersion", 0, {"VersionData": "no base64!"})
 
 
 def test_links_of_files_need_a_filter(server: SalesforceServer, sf: Salesforce) -> None:

@@ -21,6 +21,7 @@ struct Selection {
   std::string object;
   std::vector<std::string> paths;  ///< "Id" among them
   std::string where;               ///< a condition of SOQL; "" for all
+  std::string order = "Id";        ///< a selected field of ids, no two of them equal, in whose order records come
 };
 
 struct RecordPage {

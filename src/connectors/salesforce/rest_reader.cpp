@@ -56,7 +56,7 @@ class RestReader final : public RecordReader {
     }
     // Wide records come in fewer than were asked for: what is left is behind the last of them.
     page.is_last = page.records.size() < page_records && flag_of(answer, "done", true);
-    if (!page.records.empty()) last_ = page.records.back().at("Id").value_or("");
+    if (!page.records.empty()) last_ = page.records.back().at(selection_.order).value_or("");
     page.resume = last_.empty() ? "" : "r" + last_;
     return page;
   }
@@ -67,9 +67,9 @@ class RestReader final : public RecordReader {
     for (size_t i = 0; i < selection_.paths.size(); ++i) text += (i == 0 ? "" : ", ") + selection_.paths[i];
     text += " FROM " + selection_.object;
     std::string where = selection_.where.empty() ? "" : "(" + selection_.where + ")";
-    if (!last_.empty()) where += (where.empty() ? "" : " AND ") + ("Id > " + soql_text(last_));
+    if (!last_.empty()) where += (where.empty() ? "" : " AND ") + (selection_.order + " > " + soql_text(last_));
     if (!where.empty()) text += " WHERE " + where;
-    return text + " ORDER BY Id LIMIT " + std::to_string(page_records);
+    return text + " ORDER BY " + selection_.order + " LIMIT " + std::to_string(page_records);
   }
 
   Client& client_;

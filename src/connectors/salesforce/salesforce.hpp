@@ -5,7 +5,8 @@
 
 namespace waybill::salesforce {
 
-/// salesforce://acme.my.salesforce.com/Object.Field is a Catalog; see config.hpp.
+/// salesforce://acme.my.salesforce.com/Object.Field is a Catalog, /ContentVersion, /Attachment and /Document are Sources; see
+/// config.hpp.
 Connector salesforce_connector();
 
 }  // namespace waybill::salesforce

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "support/fault_server/salesforce_jwt.hpp"
 #include "support/fault_server/salesforce_service.hpp"
 
 namespace waybill::testing::fault {
@@ -53,6 +54,9 @@ std::vector<std::pair<size_t, FieldValue>> values_of(const SalesforceObject& obj
   for (const auto& [name, value] : values.items()) {
     const auto field = object.field(name);
     if (!field) throw std::invalid_argument(object.name() + " has no field " + name);
+    if (object.fields()[*field].type == "base64" && !from_base64(value_of(value).value_or(""), false)) {
+      throw std::invalid_argument("content is given as base64: " + name);
+    }
     pairs.emplace_back(*field, value_of(value));
   }
   return pairs;

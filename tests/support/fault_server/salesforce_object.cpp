@@ -8,6 +8,7 @@
 
 #include "base/text.hpp"
 #include "support/fault_server/digests.hpp"
+#include "support/fault_server/salesforce_jwt.hpp"
 
 namespace waybill::testing::fault {
 
@@ -235,6 +236,11 @@ FieldValue SalesforceObject::value(uint64_t number, size_t field, uint64_t at) c
 }
 
 ContentPtr SalesforceObject::body(uint64_t number) const {
+  const Row* const known = row(number);
+  if (const auto field = known ? body_field() : std::nullopt) {
+    const auto written = known->values.find(*field);
+    if (written != known->values.end()) return held_content(from_base64(written->second.value_or(""), false).value_or(""));
+  }
   const uint64_t seed = mix(records_.seed) ^ mix(number);
   const uint64_t spread =
       records_.body_size_most > records_.body_size ? records_.body_size_most - records_.body_size : 0;
