@@ -310,7 +310,9 @@ void ReferenceRun::wait_for_another(const Switch& one) {
 bool ReferenceRun::is_worth_another(const Switch& one) const {
   const ErrorClass what = one.result.error_class;
   if (what == ErrorClass::cancelled) return true;
-  if (one.tries >= static_cast<uint32_t>(setup_.options.max_attempts) && !blames_endpoint(what)) return false;
+  // What a catalog says of one record is not for all: it is not waited out.
+  const bool is_outage = blames_endpoint(what) && one.result.status == UpdateResult::Status::unknown;
+  if (one.tries >= static_cast<uint32_t>(setup_.options.max_attempts) && !is_outage) return false;
   switch (one.result.status) {
     case UpdateResult::Status::failed:
     case UpdateResult::Status::unknown:

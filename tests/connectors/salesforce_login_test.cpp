@@ -251,7 +251,10 @@ TEST(SalesforceUrls, SayWhatIsWrong) {
   says("salesforce://acme.my.salesforce.com/A__c" + good, "Object.Field");
   says(base + good + "&mod=safe", "did you mean \"mode\"");
   says(base + good + "&mode=safer", "safe, fast, frozen");
-  says(base + good + "&api_version=30.0", "31.0");
+  says(base + good + "&api_version=48.0", "49.0");
+  says("salesforce://acme.my.saleforce.com/A__c.B__c" + good, "no host of Salesforce");
+  says("salesforce://acme.my.salesforce.com%40evil.example/A__c.B__c" + good, "no host of Salesforce");
+  says(base + good + "&security_token=env:T", "belongs to a password");
   says(base + good + "&max_api_share=2", "at most 1");
   says(base + good + "&endpoint=http://example.com", "https");
   says(base + good + "&partition=a%20b", "no path of fields");

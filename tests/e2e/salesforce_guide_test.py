@@ -180,8 +180,8 @@ BAD = {
     "another certificate": ({"client_id": "other"}, "credentials", "certificate"),
     "a user without the app": ({"username": "nobody@example.com"}, "credentials", "pre-authorized"),
     "no such app": ({"client_id": "nobody"}, "credentials", "client_id"),
-    "a version that is gone": ({"api_version": "40.0"}, "version", "is not there, or not any more"),
-    "a version that is none": ({"api_version": "20.0"}, "catalog", "at least 31.0"),
+    "a version that is gone": ({"api_version": "50.0"}, "version", "is not there, or not any more"),
+    "a version that is none": ({"api_version": "20.0"}, "catalog", "at least 49.0"),
     "no key": ({"key": "file:/nowhere/key.pem"}, "credentials", "/nowhere/key.pem"),
     "a secret in the URL": ({"key": "MIIEvQIBADANB"}, "catalog", "never belongs in a URL"),
     "nobody there": ({"endpoint": "http://127.0.0.1:1"}, "reachable", "My Domain"),
@@ -194,7 +194,7 @@ def test_what_cannot_work_is_one_clear_line(
     what: str, server: SalesforceServer, catalog: Callable[..., str], waybill: Waybill
 ) -> None:
     server.salesforce(
-        first_version=41, apps=[server.app(), server.app(key="other", certificate=key_pair.__wrapped__()[1])]
+        first_version=55, apps=[server.app(), server.app(key="other", certificate=key_pair.__wrapped__()[1])]
     )
     changes, subject, said = BAD[what]
     url = catalog(**changes)

@@ -18,6 +18,7 @@ constexpr milliseconds step{100};
 constexpr int most_calls = 16;
 // Of every so many calls that went well one more may be under way again.
 constexpr int successes_for_more = 50;
+constexpr seconds burst{2};
 
 }  // namespace
 
@@ -36,13 +37,13 @@ std::optional<Usage> parse_limit_info(std::string_view header) noexcept {
   return Usage{*used, *total};
 }
 
-Budget::Place Budget::enter(Context& context) {
+Budget::Place Budget::enter(Context& context, bool is_due) {
   std::unique_lock lock(mutex_);
   while (under_way_ >= most_) {
     left_.wait_for(lock, step);
     context.check();
   }
-  if (is_stopped_) {
+  if (is_stopped_ && !is_due) {
     const auto now = Clock::now();
     if (now < next_look_) throw used_up();
     stop(now);  // this call is the look
@@ -94,8 +95,12 @@ Error Budget::used_up() const {
 
 void Budget::note_too_many() {
   const std::scoped_lock lock(mutex_);
-  most_ = std::max(1, std::min(most_, under_way_) / 2);
   successes_ = 0;
+  // Those that were under way together are refused together: that is one sign.
+  const auto now = Clock::now();
+  if (now < halved_ + burst) return;
+  halved_ = now;
+  most_ = std::max(1, std::min(most_, under_way_) / 2);
 }
 
 void Budget::note_success() {

@@ -48,8 +48,9 @@ class Budget {
 
   explicit Budget(double share) : share_(share) {}
 
-  /// Waits for a place. Errors: throttled, retryable (the share is used up, and it is not time to look), cancelled.
-  Place enter(Context& context);
+  /// Waits for a place. Errors: throttled, retryable (the share is used up, and it is not time to look; not where `is_due`),
+  /// cancelled.
+  Place enter(Context& context, bool is_due = false);
   /// What an answer says of the calls of the day.
   void note(const Usage& usage);
   /// A call was refused because the day's calls are used up.
@@ -75,6 +76,7 @@ class Budget {
   int under_way_ = 0;
   int most_ = 16;
   int successes_ = 0;
+  Clock::time_point halved_{};
 };
 
 }  // namespace waybill::salesforce

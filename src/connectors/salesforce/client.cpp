@@ -54,7 +54,7 @@ auto Client::with_session(const Call& call, Context& context, const Send& send) 
   for (int renewals = 0;;) {
     context.check();
     const Session session = sessions_.newer_than(ended, context);
-    const Budget::Place place = budget_.enter(context);
+    const Budget::Place place = budget_.enter(context, call.is_due);
     auto answer = send(request_of(call, session));
     const HttpResponse& response = head_of(answer);
     if (const auto usage = parse_limit_info(response.header("sforce-limit-info"))) budget_.note(*usage);

@@ -26,6 +26,8 @@ struct Call {
   std::string subject;
   /// May change something: it is never sent a second time by the connection.
   bool is_write = false;
+  /// Is made whatever the budget says: it ends what an earlier call began.
+  bool is_due = false;
 };
 
 /// *Thread safety:* any thread. *Blocking:* every call but the accessors; all obey the Context.

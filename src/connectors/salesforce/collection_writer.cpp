@@ -3,8 +3,8 @@
 // Records by collections of 200, as parts of composites: a composite is one call, and has at most five collections and
 // queries. Without a guard:
 //
-//   before  the collection of all its records, as they are
-//   write0  the collection of the first 200, and so on
+//   before0  200 records, as they are
+//   write0   the same records; then before1 and write1
 //
 // What was not as expected before, and so was changed by somebody since it was last read, is put back at once. Behind a guard:
 //
@@ -20,12 +20,14 @@
 #include <utility>
 
 #include "base/random.hpp"
+#include "base/timebox.hpp"
 #include "base/uri.hpp"
 #include "connectors/salesforce/errors.hpp"
 #include "connectors/salesforce/json_fields.hpp"
 #include "connectors/salesforce/record_writer.hpp"
 #include "connectors/salesforce/soql.hpp"
 #include "waybill/item.hpp"
+#include "waybill/redaction.hpp"
 
 namespace waybill::salesforce {
 namespace {
@@ -34,19 +36,25 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 
 constexpr size_t most_records = 200;
-constexpr size_t most_in_a_call = 600;
-// As many as are read in a call, and as three calls write.
-constexpr size_t most_guarded = 2000;
-constexpr size_t most_watched = 1800;
+constexpr size_t most_in_a_call = 400;
+// As many as are read in a call.
+constexpr size_t most_updates = 2000;
 constexpr milliseconds lock_step{100};
 // Records that others hold locked are waited for, some time between these.
 constexpr uint64_t shortest_lock_wait_ms = 50;
 constexpr uint64_t longest_lock_wait_ms = 1000;
 constexpr int lock_tries = 3;
+// To put back what somebody had changed: that is not given up for a failure of a moment, nor for a run that is stopped.
+constexpr int put_back_tries = 5;
+constexpr milliseconds put_back_patience{60'000};
+constexpr milliseconds put_back_pause{1'000};
 
 bool is_locked(const UpdateResult& result) {
-  return result.status == UpdateResult::Status::failed && result.message.starts_with("UNABLE_TO_LOCK_ROW");
+  return result.status == UpdateResult::Status::failed && result.message.find("UNABLE_TO_LOCK_ROW") != std::string::npos;
 }
+
+// In a composite it would be filled in.
+bool looks_like_reference(const FieldUpdate& update) { return update.value && update.value->find("@{") != std::string::npos; }
 
 UpdateResult result_of(const Error& error) {
   return {UpdateResult::Status::unknown, error.error_class(), error.message(), error.retryable()};
@@ -109,7 +117,7 @@ class CollectionWriter final : public RecordWriter {
   CollectionWriter(Client& client, std::string object, std::string field, bool is_guarded)
       : client_(client), object_(std::move(object)), field_(std::move(field)), is_guarded_(is_guarded) {}
 
-  size_t most() const noexcept override { return is_guarded_ ? most_guarded : most_watched; }
+  size_t most() const noexcept override { return most_updates; }
 
   std::vector<UpdateResult> write(std::span<const FieldUpdate> updates, Context& context) override {
     std::vector<UpdateResult> results;
@@ -181,7 +189,20 @@ class CollectionWriter final : public RecordWriter {
   }
 
   std::vector<UpdateResult> write_chunk(std::span<const FieldUpdate> updates, Context& context) {
+    if (std::any_of(updates.begin(), updates.end(), looks_like_reference)) return write_plainly(updates, context);
     return is_guarded_ ? write_guarded(updates, context) : write_watched(updates, context);
+  }
+
+  // Of values that a composite would change: nothing stands between the look and the write.
+  std::vector<UpdateResult> write_plainly(std::span<const FieldUpdate> updates, Context& context, bool is_due = false) {
+    std::vector<UpdateResult> results;
+    for (size_t at = 0; at < updates.size(); at += most_records) {
+      const auto some = updates.subspan(at, std::min(most_records, updates.size() - at));
+      Call call{"PATCH", "/composite/sobjects", text_of_json(collection(some)), "application/json", subject(), true, is_due};
+      const std::vector<UpdateResult> known = results_of(client_.json(call, context), some, subject());
+      results.insert(results.end(), known.begin(), known.end());
+    }
+    return results;
   }
 
   std::string base() const { return "/services/data/v" + client_.organization().api_version; }
@@ -197,60 +218,92 @@ class CollectionWriter final : public RecordWriter {
   }
 
   std::vector<UpdateResult> write_watched(std::span<const FieldUpdate> updates, Context& context) {
-    json ids = json::array();
-    for (const FieldUpdate& update : updates) ids.push_back(update.id);
-    json parts = {{{"method", "POST"},
-                   {"url", base() + "/composite/sobjects/" + object_},
-                   {"referenceId", "before"},
-                   {"body", {{"ids", std::move(ids)}, {"fields", {field_}}}}}};
+    json parts = json::array();
     for (size_t at = 0; at < updates.size(); at += most_records) {
       const auto some = updates.subspan(at, std::min(most_records, updates.size() - at));
-      parts.push_back(write_part("write" + std::to_string(at / most_records), collection(some)));
+      const std::string number = std::to_string(at / most_records);
+      parts.push_back({{"method", "POST"}, {"url", read_url()}, {"referenceId", "before" + number}, {"body", wanted(some)}});
+      parts.push_back(write_part("write" + number, collection(some)));
     }
     const json answer = compose(std::move(parts), context);
     std::vector<UpdateResult> results;
+    std::vector<FieldUpdate> edited;
     for (size_t at = 0; at < updates.size(); at += most_records) {
       const auto some = updates.subspan(at, std::min(most_records, updates.size() - at));
-      const Part written = part_of(answer, 1 + at / most_records, subject());
-      if (written.status != 200) {
-        results.resize(results.size() + some.size(), result_of(error_of_part(subject(), written)));
-        continue;
-      }
-      const std::vector<UpdateResult> known = results_of(written.body, some, subject());
+      const size_t part = 2 * (at / most_records);
+      std::vector<UpdateResult> known = written_in(answer, part + 1, some);
+      note_edits(some, part_of(answer, part, subject()), known, edited, context);
       results.insert(results.end(), known.begin(), known.end());
     }
-    put_back(updates, part_of(answer, 0, subject()), results, context);
+    put_back(edited, context);
     return results;
   }
 
-  // Nobody may have seen that his edit was written over: so it was for a moment only.
-  void put_back(std::span<const FieldUpdate> updates, const Part& before, std::vector<UpdateResult>& results, Context& context) {
-    if (before.status != 200 || !before.body.is_array() || before.body.size() != updates.size()) return;
-    std::vector<FieldUpdate> edited;
-    for (size_t i = 0; i < updates.size(); ++i) {
-      const json& record = before.body[i];
-      if (!record.is_object() || results[i].status != UpdateResult::Status::updated) continue;
-      const std::optional<std::string> held = value_of(field_of(record, field_));
-      if (held == updates[i].expected) continue;
-      edited.push_back({updates[i].id, updates[i].value, held, ""});
-      results[i] = {UpdateResult::Status::conflict, ErrorClass::conflict, "somebody changed it just before; that was put back", false};
+  std::string read_url() const { return base() + "/composite/sobjects/" + object_; }
+  json wanted(std::span<const FieldUpdate> updates) const {
+    json ids = json::array();
+    for (const FieldUpdate& update : updates) ids.push_back(update.id);
+    return {{"ids", std::move(ids)}, {"fields", {field_}}};
+  }
+
+  std::vector<UpdateResult> written_in(const json& answer, size_t part, std::span<const FieldUpdate> updates) const {
+    const Part written = part_of(answer, part, subject());
+    if (written.status == 200) return results_of(written.body, updates, subject());
+    UpdateResult failed = result_of(error_of_part(subject(), written));
+    failed.status = UpdateResult::Status::failed;  // for itself: others have gone well
+    return std::vector<UpdateResult>(updates.size(), failed);
+  }
+
+  // What was written though it held something else than was expected.
+  void note_edits(std::span<const FieldUpdate> updates, const Part& before, std::vector<UpdateResult>& results,
+                  std::vector<FieldUpdate>& edited, Context& context) const {
+    const bool is_known = before.status == 200 && before.body.is_array() && before.body.size() == updates.size();
+    if (!is_known) {
+      context.log(LogLevel::warning, subject() + ": what " + std::to_string(updates.size()) + " records from " + updates.front().id +
+                                         " on held right before is not known; it was as expected at the look before");
+      return;
     }
-    for (size_t at = 0; at < edited.size(); at += most_records) {
-      const auto some = std::span(edited).subspan(at, std::min(most_records, edited.size() - at));
-      try {
-        const Call call{"PATCH", "/composite/sobjects", text_of_json(collection(some)), "application/json", subject(), true};
-        const std::vector<UpdateResult> again = results_of(client_.json(call, context), some, subject());
-        for (size_t i = 0; i < some.size(); ++i) {
-          if (again[i].status != UpdateResult::Status::updated) tell_lost(some[i].id, again[i].message, context);
-        }
-      } catch (const Error& error) {
-        for (const FieldUpdate& one : some) tell_lost(one.id, error.message(), context);
-      }
+    for (size_t i = 0; i < updates.size(); ++i) {
+      if (!before.body[i].is_object() || results[i].status != UpdateResult::Status::updated) continue;
+      std::optional<std::string> held = value_of(field_of(before.body[i], field_));
+      if (held == updates[i].expected || held == updates[i].value) continue;
+      edited.push_back({updates[i].id, updates[i].value, std::move(held), ""});
+      results[i] = {UpdateResult::Status::conflict, ErrorClass::conflict, "somebody changed it just before; that was put back", false};
     }
   }
 
-  void tell_lost(const std::string& id, const std::string& why, Context& context) const {
-    context.log(LogLevel::error, "the record " + id + " was changed by somebody just before it was written, and that could not be put back: " + why);
+  // Nobody may have seen that his edit was written over: so it was for a moment only. What was edited again is left.
+  void put_back(std::vector<FieldUpdate> edited, Context& context) {
+    internal::Timebox patience(Context::background(), put_back_patience);
+    std::string why;
+    for (int tries = 0; tries < put_back_tries && !edited.empty(); ++tries) {
+      if (tries > 0 && !patience.sleep(put_back_pause)) break;
+      try {
+        Call look{"POST", "/composite/sobjects/" + object_, text_of_json(wanted(edited)), "application/json", subject(), false, true};
+        const json now = client_.json(look, patience);
+        if (!now.is_array() || now.size() != edited.size()) throw no_results(subject());
+        std::vector<FieldUpdate> ours;
+        for (size_t i = 0; i < edited.size(); ++i) {
+          if (now[i].is_object() && value_of(field_of(now[i], field_)) == edited[i].expected) ours.push_back(std::move(edited[i]));
+        }
+        edited = std::move(ours);
+        if (edited.empty()) return;
+        const std::vector<UpdateResult> again = write_plainly(edited, patience, true);
+        std::vector<FieldUpdate> left;
+        for (size_t i = 0; i < edited.size(); ++i) {
+          if (again[i].status == UpdateResult::Status::updated) continue;
+          why = again[i].message;
+          left.push_back(std::move(edited[i]));
+        }
+        edited = std::move(left);
+      } catch (const Error& error) {
+        why = error.message();
+      }
+    }
+    for (const FieldUpdate& lost : edited) {
+      context.log(LogLevel::error, "the record " + lost.id + " held " + (lost.value ? shown_key(*lost.value) : "null") +
+                                       " just before it was written, by somebody's edit, and that could not be put back: " + why);
+    }
   }
 
   std::vector<UpdateResult> write_guarded(std::span<const FieldUpdate> updates, Context& context) {

@@ -16,6 +16,9 @@ namespace {
 
 using internal::equals_ignoring_case;
 
+// Of composites whose parts are not collated.
+constexpr uint64_t first_version = 49;
+
 Error bad(const std::string& message) { return {ErrorCode::invalid_argument, ErrorClass::configuration, message}; }
 Error no_secret(const std::string& message) { return {ErrorCode::unauthenticated, ErrorClass::auth, message}; }
 
@@ -68,9 +71,19 @@ class Parameters {
   std::vector<std::string> known_;
 };
 
+// Secrets go to no other machine, whatever the URL says and however it is spelled.
+bool is_salesforce(std::string_view host) {
+  const bool is_plain = std::all_of(host.begin(), host.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
+  });
+  constexpr std::array domains = {".salesforce.com", ".force.com", ".salesforce.mil", ".sfcrmapps.cn"};
+  return is_plain && std::any_of(domains.begin(), domains.end(), [&](const char* domain) { return host.ends_with(domain); });
+}
+
 // Sandboxes log in at test.salesforce.com, or at a My Domain like acme--dev.sandbox.my.salesforce.com.
 bool is_sandbox(std::string_view host) {
-  return host == "test.salesforce.com" || host.find(".sandbox.") != std::string_view::npos || host.find("--") != std::string_view::npos;
+  return host == "test.salesforce.com" || host.find(".sandbox.") != std::string_view::npos ||
+         host.find(".scratch.") != std::string_view::npos || host.find("--") != std::string_view::npos;
 }
 
 bool is_loopback(std::string_view endpoint) {
@@ -119,6 +132,9 @@ void take_login(Parameters& parameters, Organization& organization) {
   const auto expect = [&](const std::string& value, const char* name) {
     if (value.empty()) throw parameters.fail(std::string(to_string(organization.flow)) + " needs the parameter " + name);
   };
+  if (organization.flow != Flow::password && !organization.security_token.empty()) {
+    throw parameters.fail("security_token belongs to a password, and there is none");
+  }
   if (organization.flow != Flow::password) expect(organization.client_id, "client_id");
   if (organization.flow == Flow::jwt_bearer || organization.flow == Flow::password) expect(organization.username, "username");
   if (organization.flow == Flow::refresh_token && !organization.refresh_token.text.starts_with("file:")) {
@@ -134,16 +150,16 @@ void take_login(Parameters& parameters, Organization& organization) {
 Organization take_organization(const Url& url, Parameters& parameters) {
   Organization organization;
   organization.host = internal::to_lower(url.host);
-  if (organization.host.find('.') == std::string::npos || organization.host.find('/') != std::string::npos) {
-    throw parameters.fail("names no host: it is salesforce://acme.my.salesforce.com/Object.Field");
+  if (!is_salesforce(organization.host)) {
+    throw parameters.fail("names no host of Salesforce, such as acme.my.salesforce.com (Setup, My Domain)");
   }
   organization.is_sandbox = is_sandbox(organization.host);
   take_endpoint(parameters, organization);
   if (const std::string version = parameters.take("api_version"); !version.empty()) {
     const size_t dot = version.find('.');
     const auto major = internal::parse_uint(std::string_view(version).substr(0, dot));
-    if (!major || *major < 31 || *major > 999 || (dot != std::string::npos && version.substr(dot) != ".0")) {
-      throw parameters.fail("api_version=" + printable(version) + " is none: it is a number like 62.0, and at least 31.0");
+    if (!major || *major < first_version || *major > 999 || (dot != std::string::npos && version.substr(dot) != ".0")) {
+      throw parameters.fail("api_version=" + printable(version) + " is none: it is a number like 62.0, and at least 49.0, which is the first whose calls keep the order of their parts");
     }
     organization.api_version = std::to_string(*major) + ".0";
   }
@@ -197,6 +213,12 @@ const char* to_string(Flow flow) noexcept {
       return "SOAP login";
   }
   return "";
+}
+
+std::string Organization::identity() const {
+  const bool is_general = host == "login.salesforce.com" || host == "test.salesforce.com";
+  const std::string& who = username.empty() ? client_id : username;
+  return "salesforce:" + (is_general ? who + "@" : "") + host;
 }
 
 FieldConfig FieldConfig::parse(const Url& url) {

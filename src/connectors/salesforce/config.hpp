@@ -47,8 +47,8 @@ struct Organization {
   SecretPlace password;
   SecretPlace security_token;
 
-  /// "salesforce:acme.my.salesforce.com"
-  std::string identity() const { return "salesforce:" + host; }
+  /// "salesforce:acme.my.salesforce.com"; where the host is that of everybody, "salesforce:user@test.salesforce.com".
+  std::string identity() const;
 };
 
 /// How records are read: by REST, in pages of 2,000, or by jobs of the Bulk API; each where the other's quota is used up.
@@ -57,7 +57,7 @@ enum class Reads { automatic, rest, bulk };
 /// How records are written; see docs/guides/salesforce.md.
 enum class Mode {
   safe,    ///< collections of 200, each behind a guard: written only if no record changed since it was read
-  fast,    ///< three collections of 200 a call, without a guard
+  fast,    ///< two collections of 200 a call, each behind a reading of what was there
   frozen,  ///< jobs of the Bulk API, for a time in which nobody else writes
 };
 

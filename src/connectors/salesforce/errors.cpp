@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/text.hpp"
+#include "base/uri.hpp"
 #include "connectors/salesforce/json_fields.hpp"
 #include "waybill/item.hpp"
 
@@ -33,6 +34,7 @@ constexpr size_t longest_code = 128;
 constexpr size_t longest_message = 500;
 constexpr size_t longest_unknown = 16;
 constexpr std::string_view day_used_up = "totalrequests";
+constexpr std::string_view lock_code = "UNABLE_TO_LOCK_ROW";
 constexpr std::string_view too_many = "concurrent";
 
 constexpr std::string_view api_hint = "the user needs the permission \"API Enabled\"";
@@ -108,10 +110,20 @@ struct Said {
   std::string message;
 };
 
+// A URL in it is shown without what may be a secret.
 std::string one_line(std::string_view text, size_t most) {
-  std::string line(text.substr(0, most));
+  std::string line(text);
   std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
-  return printable(line);
+  constexpr std::string_view ends = " \"'<>";
+  for (size_t at = 0; (at = line.find("://", at)) != std::string::npos;) {
+    const size_t before = line.find_last_of(ends, at);
+    const size_t begin = before == std::string::npos ? 0 : before + 1;
+    const size_t end = std::min(line.find_first_of(ends, at), line.size());
+    const std::string shown = internal::redact_url(std::string_view(line).substr(begin, end - begin));
+    line.replace(begin, end - begin, shown);
+    at = std::max(begin + shown.size(), at + 3);
+  }
+  return printable(std::string_view(line).substr(0, most));
 }
 
 // [{"message", "errorCode", "fields"}], or one such object; nothing of what is no JSON, as a page of a proxy.
@@ -151,12 +163,14 @@ bool is_too_many_at_once(const Error& error) {
 }
 
 UpdateResult failed_record(const std::string& code, std::string message, const std::string& fields, const std::string& value) {
+  // Triggers tell of locks in texts of their own.
+  const bool is_lock = message.find(lock_code) != std::string::npos;
   // It may be cut there, but not so short that it would not be known again.
   const std::string_view begin = std::string_view(value).substr(0, longest_unknown);
   if (const size_t at = begin.empty() ? std::string::npos : message.find(begin); at != std::string::npos) {
     message.replace(at, std::string::npos, "…");
   }
-  const Meaning* const known = meaning_of(code);
+  const Meaning* const known = meaning_of(is_lock ? lock_code : std::string_view(code));
   const Meaning meaning = known != nullptr ? *known : Meaning{failed_precondition, C::server, false, {}};
   std::string text = one_line(code, longest_code);
   if (!message.empty()) text += ": " + one_line(message, longest_message);

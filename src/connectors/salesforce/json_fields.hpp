@@ -8,13 +8,19 @@
 #include <optional>
 #include <string>
 
+#include "base/text.hpp"
+
 namespace waybill::salesforce {
 
 /// Null where there is none. *Lifetime:* of `object`.
 inline const nlohmann::json* field_of(const nlohmann::json& object, const std::string& name) {
   if (!object.is_object()) return nullptr;
-  const auto found = object.find(name);
-  return found == object.end() ? nullptr : &*found;
+  if (const auto found = object.find(name); found != object.end()) return &*found;
+  // Fields are spelled as the organization does, and not as they were asked for.
+  for (const auto& [spelled, value] : object.items()) {
+    if (internal::equals_ignoring_case(spelled, name)) return &value;
+  }
+  return nullptr;
 }
 
 inline std::string text_of(const nlohmann::json& object, const std::string& name) {

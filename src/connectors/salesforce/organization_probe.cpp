@@ -15,8 +15,6 @@
 namespace waybill::salesforce {
 namespace {
 
-// Versions up to this one are deprecated with Summer '27, and gone with Summer '28.
-constexpr uint64_t last_deprecated_version = 40;
 constexpr int64_t day_s = 86'400;
 constexpr int64_t certificate_warning_s = 30 * day_s;
 // Less of the day's calls than this share of what may be used is worth a warning.
@@ -48,9 +46,6 @@ Diagnosis version_of(const Organization& organization, const std::vector<uint64_
   const uint64_t major = major_of(own);
   if (!std::binary_search(versions.begin(), versions.end(), major)) {
     return {Verdict::fail, "version", "the API " + own + " is not there, or not any more; there are " + there, newest};
-  }
-  if (major <= last_deprecated_version) {
-    return {Verdict::warn, "version", "the API " + own + " is deprecated with Summer '27 and gone with Summer '28", newest};
   }
   return {Verdict::ok, "version", "the API " + own + "; there are " + there, ""};
 }

@@ -32,7 +32,7 @@ class RecordWriter {
 };
 
 /// Collections of 200, in composites. Behind a guard none is written in which a record changed since it was read, and each takes
-/// a call. Without, there are three in a call, which also reads what was there: what somebody changed since it was read is
+/// a call. Without, there are two in a call, each behind a reading of what was there: what somebody changed since it was read is
 /// put back. Records whose parent another call had locked are tried again with nobody beside them.
 std::unique_ptr<RecordWriter> write_collections(Client& client, std::string object, std::string field, bool is_guarded);
 

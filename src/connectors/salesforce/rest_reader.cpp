@@ -56,6 +56,8 @@ class RestReader final : public RecordReader {
     }
     // Wide records come in fewer than were asked for: what is left is behind the last of them.
     page.is_last = page.records.size() < page_records && flag_of(answer, "done", true);
+    const bool is_stuck = page.records.empty() ? !page.is_last : !page.records.back().at("Id");
+    if (is_stuck) throw Error(ErrorCode::internal, ErrorClass::server, call.subject + ": a page of Salesforce leads nowhere").set_retryable();
     if (!page.records.empty()) last_ = page.records.back().at(selection_.order).value_or("");
     page.resume = last_.empty() ? "" : "r" + last_;
     return page;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 #include <set>
 #include <utility>
 
@@ -23,6 +22,8 @@ using nlohmann::json;
 constexpr const char* stamp_field = "SystemModstamp";
 // Of one call to read them.
 constexpr size_t most_ids = 2000;
+// An id that no record has.
+constexpr const char* nobody = "000000000000000AAA";
 // At records that are guarded, while others keep changing what is beside them.
 constexpr int most_looks = 4;
 constexpr std::chrono::seconds describing_patience{20};
@@ -177,10 +178,9 @@ std::unique_ptr<ReferenceLister> SalesforceCatalog::list(const Since& since, Con
   return std::make_unique<Lister>(read_records(client_, std::move(selection), config_.reads, since.resume), config_);
 }
 
-std::string SalesforceCatalog::record_of(const ReferenceId& id) const {
+std::optional<std::string> SalesforceCatalog::record_of(const ReferenceId& id) const {
   if (id.catalog != config_.identity()) throw bad("a reference of " + printable(id.catalog) + " was given to " + config_.identity());
-  if (auto record = long_id(id.record)) return *record;
-  throw bad("\"" + printable(id.record) + "\" is no id of a record of Salesforce: it has 15 or 18 letters and digits");
+  return long_id(id.record);
 }
 
 std::vector<std::string> SalesforceCatalog::own_paths() const {
@@ -194,49 +194,55 @@ std::vector<std::string> SalesforceCatalog::own_paths() const {
 // In mode safe, what a guard held back is looked at again: a record that changed otherwise, or not at all, is written then.
 std::vector<UpdateResult> SalesforceCatalog::update(std::span<const ReferenceUpdate> updates, Context& context) {
   std::vector<UpdateResult> results(updates.size());
-  std::vector<size_t> left(updates.size());
-  std::iota(left.begin(), left.end(), size_t{0});
-  for (int looks = 0; looks < most_looks && !left.empty(); ++looks) {
-    const std::vector<std::string> stamps = config_.mode == Mode::safe ? look(updates, left, results, context)
-                                                                       : std::vector<std::string>(left.size());
-    std::vector<FieldUpdate> fields;
-    for (size_t i = 0; i < left.size(); ++i) {
-      const ReferenceUpdate& update = updates[left[i]];
-      fields.push_back({record_of(update.id), update.expected, update.value, stamps[i]});
+  std::vector<Candidate> left;
+  for (size_t i = 0; i < updates.size(); ++i) {
+    const ReferenceUpdate& update = updates[i];
+    if (const auto record = record_of(update.id)) {
+      left.push_back({i, {*record, update.expected, update.value, update.expected_stamp}});
+    } else {
+      results[i] = {UpdateResult::Status::failed, ErrorClass::missing,
+                    "\"" + printable(update.id.record) + "\" is no id of a record of Salesforce: it has 15 or 18 letters and digits", false};
     }
-    if (fields.empty()) break;
+  }
+  for (int looks = 0; looks < most_looks && !left.empty(); ++looks) {
+    if (config_.mode == Mode::safe) look(updates, left, results, context);
+    if (left.empty()) break;
+    std::vector<FieldUpdate> fields;
+    for (const Candidate& one : left) fields.push_back(one.field);
     const std::vector<UpdateResult> written = writer_->write(fields, context);
-    std::vector<size_t> held_back;
+    std::vector<Candidate> held_back;
     for (size_t i = 0; i < left.size(); ++i) {
-      results[left[i]] = written[i];
+      results[left[i].place] = written[i];
       const bool is_held_back = config_.mode == Mode::safe && written[i].status == UpdateResult::Status::conflict;
-      if (is_held_back) held_back.push_back(left[i]);
+      if (is_held_back) held_back.push_back(std::move(left[i]));
     }
     left = std::move(held_back);
   }
   return results;
 }
 
-std::vector<std::string> SalesforceCatalog::look(std::span<const ReferenceUpdate> updates, std::vector<size_t>& places,
-                                                 std::vector<UpdateResult>& results, Context& context) {
+void SalesforceCatalog::look(std::span<const ReferenceUpdate> updates, std::vector<Candidate>& candidates,
+                             std::vector<UpdateResult>& results, Context& context) {
   std::vector<ReferenceId> ids;
-  for (const size_t place : places) ids.push_back(updates[place].id);
+  for (const Candidate& one : candidates) ids.push_back(updates[one.place].id);
   const std::vector<ReferenceValue> now = read(ids, context);
-  std::vector<std::string> stamps;
-  std::vector<size_t> unchanged;
-  for (size_t i = 0; i < places.size(); ++i) {
-    UpdateResult& result = results[places[i]];
+  std::vector<Candidate> unchanged;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    Candidate& one = candidates[i];
     if (now[i].is_gone) {
-      result = {UpdateResult::Status::failed, ErrorClass::missing, "its record is gone", false};
-    } else if (now[i].value != updates[places[i]].expected) {
-      result = {UpdateResult::Status::conflict, ErrorClass::conflict, "somebody changed it", false};
+      results[one.place] = {UpdateResult::Status::failed, ErrorClass::missing, "its record is gone", false};
+    } else if (now[i].value != one.field.expected) {
+      results[one.place] = {UpdateResult::Status::conflict, ErrorClass::conflict, "somebody changed it", false};
     } else {
-      stamps.push_back(now[i].stamp);
-      unchanged.push_back(places[i]);
+      one.field.stamp = now[i].stamp;
+      unchanged.push_back(std::move(one));
     }
   }
-  places = std::move(unchanged);
-  return stamps;
+  // A guard knows the newest stamp of its collection: the nearer the others are to it, the less it lets pass. And what is
+  // changed often keeps company with its like.
+  std::stable_sort(unchanged.begin(), unchanged.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.field.stamp < b.field.stamp; });
+  candidates = std::move(unchanged);
 }
 
 ReferenceValue SalesforceCatalog::reference_of(const ReferenceId& id, const json& record) const {
@@ -261,7 +267,8 @@ std::vector<ReferenceValue> SalesforceCatalog::read(std::span<const ReferenceId>
   while (values.size() < ids.size()) {
     const auto some = ids.subspan(values.size(), std::min(most_ids, ids.size() - values.size()));
     json wanted = json::array();
-    for (const ReferenceId& id : some) wanted.push_back(record_of(id));
+    // No record has what is no id; one that none has stands for it.
+    for (const ReferenceId& id : some) wanted.push_back(record_of(id).value_or(nobody));
     Call call;
     call.method = "POST";  // which changes nothing here
     call.path = "/composite/sobjects/" + config_.object;

@@ -38,12 +38,17 @@ class SalesforceCatalog final : public Catalog {
   /// Those of the record itself, and the stamp's.
   std::vector<std::string> own_paths() const;
   ReferenceValue reference_of(const ReferenceId& id, const nlohmann::json& record) const;
-  /// Reads the records at `places`, which are those of the unchanged ones then, and gives their stamps. Of the others the
-  /// result is known.
-  std::vector<std::string> look(std::span<const ReferenceUpdate> updates, std::vector<size_t>& places,
-                                std::vector<UpdateResult>& results, Context& context);
-  /// Of an id that this catalog gave out, or that an older system knows. Errors: configuration.
-  std::string record_of(const ReferenceId& id) const;
+  /// An update that is to be made, and its place among those that were asked for.
+  struct Candidate {
+    size_t place = 0;
+    FieldUpdate field;
+  };
+  /// Reads the records of `candidates`, which are the unchanged ones then, with their stamps. Of the others the result is known.
+  void look(std::span<const ReferenceUpdate> updates, std::vector<Candidate>& candidates, std::vector<UpdateResult>& results,
+            Context& context);
+  /// Of an id that this catalog gave out, or that an older system knows; nothing where it is none of Salesforce. Errors:
+  /// configuration (of another catalog).
+  std::optional<std::string> record_of(const ReferenceId& id) const;
 
   const FieldConfig config_;
   mutable Client client_;

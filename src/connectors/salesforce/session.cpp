@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -65,10 +67,19 @@ std::string hint_for(const Refusal& refusal, const Organization& organization) {
   return "";
 }
 
-Error refused(const Organization& organization, const Refusal& refusal) {
+bool is_passing(const Refusal& refusal, int status) {
+  const std::string said = internal::to_lower(refusal.code + " " + refusal.message);
+  constexpr std::array words = {"unknown_error", "temporarily_unavailable", "server_error",           "login rate",
+                                "login_rate",    "server_unavailable",      "request_limit_exceeded", "retry your request"};
+  return status == 429 || status == 503 ||
+         std::any_of(words.begin(), words.end(), [&](const char* word) { return said.find(word) != std::string::npos; });
+}
+
+Error refused(const Organization& organization, const Refusal& refusal, int status) {
   std::string text = "the login at " + printable(organization.host) + " by " + to_string(organization.flow) + " was refused: " +
                      one_line(refusal.code) + (refusal.message.empty() ? "" : ": " + one_line(refusal.message));
   if (const std::string hint = hint_for(refusal, organization); !hint.empty()) text += "; " + hint;
+  if (is_passing(refusal, status)) return Error(ErrorCode::unavailable, ErrorClass::throttled, text).set_retryable();
   return auth_error(text).set_provider_code(one_line(refusal.code));
 }
 
@@ -188,7 +199,7 @@ Session log_in_by_oauth(const Organization& organization, internal::HttpClient& 
     if (refusal.code.empty()) throw no_answer(organization, response);
     const int64_t skew = skew_of(response);
     const bool may_be_clock = organization.flow == Flow::jwt_bearer && skew_s == 0 && std::abs(skew) > skew_worth_telling_s;
-    if (!may_be_clock) throw refused(organization, refusal);
+    if (!may_be_clock) throw refused(organization, refusal, response.status);
     skew_s = skew;
   }
 }
@@ -244,7 +255,7 @@ Session log_in_by_soap(const Organization& organization, internal::HttpClient& h
   }
   const Refusal refusal{element(document, "exceptionCode"), element(document, "exceptionMessage")};
   if (refusal.code.empty()) throw no_answer(organization, response);
-  throw refused(organization, refusal);
+  throw refused(organization, refusal, 0);
 }
 
 }  // namespace
@@ -277,7 +288,7 @@ Session SessionKeeper::newer_than(uint64_t generation, Context& context) {
     opened = log_in(organization_, http_, context);
   } catch (const Error& failed) {
     error = std::current_exception();
-    is_cancelled = failed.error_class() == ErrorClass::cancelled;
+    is_cancelled = failed.error_class() == ErrorClass::cancelled || failed.code() == ErrorCode::deadline_exceeded;
   } catch (...) {
     error = std::current_exception();
   }
