@@ -77,6 +77,34 @@ TEST_F(SalesforceLogin, ARefreshTokenThatIsReplacedIsKept) {
   EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
+TEST_F(SalesforceLogin, ATokenThatIsReplacedServesManyProcessesInTurn) {
+  organization_.set({{"apps", {organization_.app({{"refresh_tokens", {"refresh-1"}}, {"rotates_refresh_tokens", true}})}}});
+  const std::string login = std::string("client_id=") + TestOrganization::client_id + "&refresh_token=file:" + token_file("refresh-1");
+  std::vector<std::thread> threads;
+  std::atomic<int> n_listed{0};
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {  // each with a client of its own, as a process has
+      testing::TestContext own;
+      n_listed += static_cast<int>(catalog("", login)->list({}, own)->next(own).references.size());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(n_listed, 80);
+}
+
+TEST_F(SalesforceLogin, AHiccupOfALoginIsTriedAgainByWhoMay) {
+  Rule rule;
+  rule.op = "Token";
+  rule.status = 400;
+  rule.body = R"({"error":"unknown_error","error_description":"retry your request"})";
+  rule.times = 1;
+  organization_.server.add_rule(rule);
+  const auto error = failure("");
+  ASSERT_TRUE(error);
+  EXPECT_TRUE(error->retryable()) << error->message();
+  EXPECT_FALSE(failure(""));
+}
+
 TEST_F(SalesforceLogin, WhatIsRefusedSaysWhyAndWhatToDo) {
   const auto says = [&](const std::string& login, const std::string& what) {
     const auto error = failure(login);

@@ -2,6 +2,7 @@
 #include "connectors/salesforce/session.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -151,6 +152,33 @@ Form form_of(const Organization& organization, int64_t skew_s) {
   return form;
 }
 
+/// A refresh token is used by one at a time: where it is replaced at its use, whoever comes second with the old one ends both.
+class TokenLock {
+ public:
+  /// Errors: auth (no file can be made beside the token: a new one could not be kept either), cancelled.
+  TokenLock(const SecretPlace& place, Context& context) {
+    const std::string path = place.text.substr(5) + ".lock";
+    fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd_ < 0) {
+      Error error = system_error(errno, printable(path));
+      throw auth_error(error.message() + "; the folder of a refresh token has to be there and writable, as its successor is kept in it");
+    }
+    while (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      if (!context.sleep(wait_step)) {
+        close(fd_);
+        context.check();
+        throw Error(ErrorCode::cancelled, ErrorClass::cancelled, "the login was cancelled");
+      }
+    }
+  }
+  ~TokenLock() { close(fd_); }
+  TokenLock(const TokenLock&) = delete;
+  TokenLock& operator=(const TokenLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
 // The old token may be dead already: the new one is on disk before anything else happens.
 void keep_refresh_token(const SecretPlace& place, const std::string& token) {
   const std::string path = place.text.substr(5);
@@ -179,6 +207,8 @@ std::string instance_of(const Organization& organization, std::string_view url) 
 }
 
 Session log_in_by_oauth(const Organization& organization, internal::HttpClient& http, Context& context) {
+  std::optional<TokenLock> lock;
+  if (organization.flow == Flow::refresh_token) lock.emplace(organization.refresh_token, context);
   for (int64_t skew_s = 0;;) {
     Form form = form_of(organization, skew_s);
     HttpResponse response = post_form(organization, http, form, context);
