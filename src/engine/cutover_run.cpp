@@ -28,7 +28,7 @@ CutoverRun::CutoverRun(RunSetup setup, std::shared_ptr<Catalog> catalog, uint64_
 }
 
 std::vector<Switch> CutoverRun::next_batch() {
-  while (page_.empty() && !is_scanned_) {
+  while (page_.size() < std::min<uint64_t>(can_.max_batch, left_) && !is_scanned_) {
     ReferenceQuery query;
     query.states = {ReferenceState::pending};
     ReferenceRecordPage page = setup_.tracker->scan_references(query, resume_, scan_page);

@@ -19,7 +19,7 @@ bool is_among(const std::vector<std::string>& wanted, const std::string& name) {
 RollbackScan::RollbackScan(Tracker& tracker, const RollbackOptions& options) : tracker_(tracker), options_(options) {}
 
 std::vector<Switch> RollbackScan::next(size_t most) {
-  while (page_.empty() && !is_last_) read_page();
+  while (page_.size() < most && !is_last_) read_page();
   std::vector<Switch> batch;
   for (; !page_.empty() && batch.size() < most; page_.pop_front()) batch.push_back(std::move(page_.front()));
   return batch;

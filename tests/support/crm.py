@@ -3,7 +3,7 @@
 both. The same records come out of the same numbers each time.
 
 `World` says what there is; `PostgresCrm` and `SqliteCrm` are tables that hold its records, and log by a trigger who changed
-what. The store is a bucket of a real S3 server, whose objects are files (tests/support/s3.py).
+what; `SalesforceCrm` is the fault server's organization (tests/support/salesforce_crm.py). The store is a bucket of a real S3 server, whose objects are files (tests/support/s3.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from postgres import Postgres
 # value can be read by nothing; it holds nothing.
 Fate = Literal["switched", "missing", "permission", "excluded", "unsupported", "nothing"]
 
+RECORD, ACCOUNT = "a0B", "001"  # how ids begin
 LIMIT_BYTES = 64 << 10
 USER = "clerk"
 
@@ -113,11 +114,16 @@ class World:
     """So many accounts with `DOCUMENTS` records each. The URLs are those of the bucket ``old`` at `endpoint`; of
     ``private`` nobody may read anything."""
 
-    def __init__(self, endpoint: str, accounts: int) -> None:
+    def __init__(self, endpoint: str, accounts: int, ids: Callable[[str, int], str] | None = None) -> None:
+        """`ids` makes the id of a record or an account out of its prefix and number."""
         self.endpoint = endpoint
+        self._ids = ids or (lambda prefix, number: f"{prefix}{number:0{9 if prefix == RECORD else 5}}")
         # Accounts of one name: every tenth of the second half is called as one of the first half.
         names = [_ACCOUNT_NAMES[n // 7 % 10] if n % 7 == 0 else f"Customer {n}" for n in range(accounts)]
-        self.accounts = {f"001{n:05}": names[n % (accounts // 2) if n % 10 == 3 else n] for n in range(accounts)}
+        self.accounts = {
+            self._ids(ACCOUNT, n): names[n % (accounts // 2) if n % 10 == 3 else n] for n in range(accounts)
+        }
+        self._numbers = {account: n for n, account in enumerate(self.accounts)}
         self.documents: dict[str, Document] = {}
         self.objects: dict[str, bytes] = {}
         self._unstored: set[str] = set()
@@ -180,7 +186,7 @@ class World:
 
     def _document(self, account: str, title: str, url: str | None, fate: Fate, content: bytes = b"") -> Document:
         self._made += 1
-        return self._keep(Document(f"a0B{self._made - 1:09}", account, title, url, fate, content))
+        return self._keep(Document(self._ids(RECORD, self._made - 1), account, title, url, fate, content))
 
     def _keep(self, document: Document) -> Document:
         self.documents[document.record] = document
@@ -238,7 +244,7 @@ class World:
 
     def nth_of(self, account: str, nth: int) -> str:
         """The n-th of the documents that the account had at first."""
-        return f"a0B{int(account[3:]) * DOCUMENTS + nth:09}"
+        return self._ids(RECORD, self._numbers[account] * DOCUMENTS + nth)
 
 
 @dataclass(frozen=True)
@@ -252,15 +258,62 @@ class Change:
 
 
 class Crm:
-    """The table ``documents`` in a database, and the table ``changes``, which a trigger fills."""
+    """A system of record that tells who changed what.
+
+    Attributes
+    ----------
+    has_roles : bool
+        Whether it keeps one who may only read from writing.
+    roles : dict
+        What ``reader`` and ``switcher`` are called in its changes.
+    environment : dict
+        The secrets that its URLs name.
+    words : sequence of str
+        What a plan of a cutover has to be told besides.
+    """
 
     has_roles: bool
     roles: dict[str, str]
     environment: dict[str, str]
+    words: Sequence[str] = ()
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What may stand nowhere at all."""
+        return list(self.environment.values())
 
     def catalog(self, role: str) -> str:
         """The URL with which waybill opens it; `role` is ``reader``, which may only read, or ``switcher``."""
         raise NotImplementedError
+
+    def insert(self, documents: Iterable[Document], accounts: Mapping[str, str]) -> None:
+        raise NotImplementedError
+
+    def edit(self, values: Mapping[str, str | None]) -> None:
+        """What users do: the records hold other values."""
+        raise NotImplementedError
+
+    def delete(self, records: Iterable[str]) -> None:
+        raise NotImplementedError
+
+    def held(self, value: str | None) -> str | None:
+        """What a record holds that is given this value."""
+        return value
+
+    def urls(self) -> dict[str, str | None]:
+        """What each record holds."""
+        raise NotImplementedError
+
+    def changes(self) -> list[Change]:
+        """Everything that was written since it was filled, in order."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Its connections, where it has any."""
+
+
+class SqlCrm(Crm):
+    """The table ``documents`` in a database, and the table ``changes``, which a trigger fills."""
 
     def execute(self, sql: str, rows: Sequence[tuple[Any, ...]] = ((),)) -> None:
         """A statement for each row of parameters, which it names as ``?``; as a user."""
@@ -269,32 +322,26 @@ class Crm:
     def query(self, sql: str) -> Iterator[tuple[Any, ...]]:
         raise NotImplementedError
 
-    def insert(self, documents: Iterable[Document], accounts: dict[str, str]) -> None:
+    def insert(self, documents: Iterable[Document], accounts: Mapping[str, str]) -> None:
         self.execute(
             "INSERT INTO documents (id, account, name, title, url) VALUES (?, ?, ?, ?, ?)",
             [(one.record, one.account, accounts[one.account], one.title, one.url) for one in documents],
         )
 
-    def edit(self, values: dict[str, str | None]) -> None:
-        """What users do: the records hold other values."""
+    def edit(self, values: Mapping[str, str | None]) -> None:
         self.execute("UPDATE documents SET url = ? WHERE id = ?", [(url, record) for record, url in values.items()])
 
     def delete(self, records: Iterable[str]) -> None:
         self.execute("DELETE FROM documents WHERE id = ?", [(record,) for record in records])
 
-    def close(self) -> None:
-        raise NotImplementedError
-
     def urls(self) -> dict[str, str | None]:
-        """What each record holds."""
         return dict(self.query("SELECT id, url FROM documents"))
 
     def changes(self) -> list[Change]:
-        """Everything that was written since the table was filled, in order."""
         return [Change(*row) for row in self.query("SELECT id, old, new, who FROM changes ORDER BY n")]
 
 
-class PostgresCrm(Crm):
+class PostgresCrm(SqlCrm):
     """A database of its own, with a role that may only read, and one that may also update the URLs. Their passwords stand
     in `environment`."""
 
@@ -352,7 +399,7 @@ class PostgresCrm(Crm):
         self._connection.close()
 
 
-class SqliteCrm(Crm):
+class SqliteCrm(SqlCrm):
     """A file. SQLite has no roles: whoever writes through `execute` is noted as a user, all others as ``switcher``."""
 
     has_roles = False

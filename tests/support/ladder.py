@@ -141,7 +141,7 @@ class Ladder:
     def planned(self, *words: str, code: int = 0) -> dict[str, Any]:
         """The plan of `readiness` or `cutover`; nothing is changed by it."""
         before = len(self.crm.changes())
-        (plan,) = self.rows(*words, code=code)
+        (plan,) = self.rows(*words, *self.crm.words, code=code)
         assert len(self.crm.changes()) == before
         return plan
 
@@ -184,7 +184,7 @@ class Ladder:
 
     def edit(self, values: dict[str, str | None]) -> None:
         self.crm.edit(values)
-        self.edited |= values
+        self.edited |= {record: self.crm.held(value) for record, value in values.items()}
 
     def remove(self, records: Sequence[str]) -> None:
         self.crm.delete(records)
@@ -239,20 +239,24 @@ class Ladder:
             document = self.world.documents[record]
             assert known[key] == document.content, f"{record}: {document.url} became {value}, which is another file"
 
-    def expect_no_secrets(self) -> None:
-        """In everything that was printed or written; in the ledger, those of values stand in `KEYS_AND_VALUES` alone."""
-        never = [SECRET_KEY, *self.crm.environment.values()]
+    def expect_hidden(self, secrets: Sequence[str], in_values: Sequence[str] = ()) -> None:
+        """In nothing that was printed or written; those that stand `in_values` of records may be in the ledger."""
         for text in self.printed:
-            assert not seen_in(text, [*never, *SECRETS]), text.decode(errors="replace")[:3000]
-        ledger = self.folder / self.waybill.tracker
+            assert not seen_in(text, [*secrets, *in_values]), text.decode(errors="replace")[:3000]
         files = [path for path in self.folder.rglob("*") if path.is_file()]
-        assert len(files) > 10
+        assert files
         for path in files:
-            is_ledger = path.name.startswith(ledger.name)
+            is_ledger = path.name.startswith(self.waybill.tracker)
             texts = [(path.name, path.read_bytes())] if path.suffix != ".gz" else list(unpacked(path))
             for name, text in texts:
-                found = seen_in(text, never if is_ledger else [*never, *SECRETS])
+                found = seen_in(text, secrets if is_ledger else [*secrets, *in_values])
                 assert not found, f"{path.name}: {name} holds {found}"
+
+    def expect_no_secrets(self) -> None:
+        """In everything that was printed or written; in the ledger, those of values stand in `KEYS_AND_VALUES` alone."""
+        self.expect_hidden([SECRET_KEY, *self.crm.secrets], SECRETS)
+        ledger = self.folder / self.waybill.tracker
+        assert len([path for path in self.folder.rglob("*") if path.is_file()]) > 10
         with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as rows:
             tables = [name for (name,) in rows.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             places = set()
