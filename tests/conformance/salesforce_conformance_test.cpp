@@ -17,7 +17,8 @@ constexpr const char* reader = "reader@example.com";
 class SalesforceFixture : public CatalogFixture {
  public:
   explicit SalesforceFixture(const std::string& mode) : mode_(mode) {
-    organization_.set({{"users",
+    organization_.set({{"bulk_polls", 0},
+                       {"users",
                         {TestOrganization::account(),
                          {{"name", reader}, {"read_only", {"DocListEntry__c.Document__c"}}}}}});
     // What the suite asks for has numbers of its own; all others are as if they had been deleted.
@@ -97,9 +98,16 @@ class SalesforceFast final : public SalesforceFixture {
   SalesforceFast() : SalesforceFixture("fast") {}
 };
 
+// All by jobs of the Bulk API.
+class SalesforceFrozen final : public SalesforceFixture {
+ public:
+  SalesforceFrozen() : SalesforceFixture("frozen&reads=bulk") {}
+};
+
 }  // namespace
 
 WAYBILL_CONFORMANCE_CATALOG(SalesforceSafe, SalesforceSafe);
 WAYBILL_CONFORMANCE_CATALOG(SalesforceFast, SalesforceFast);
+WAYBILL_CONFORMANCE_CATALOG(SalesforceFrozen, SalesforceFrozen);
 
 }  // namespace waybill::conformance
