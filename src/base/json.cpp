@@ -318,10 +318,14 @@ bool selected_items(const std::string& recorded) {
   return !keys.empty() || json.value("failed_only", false) || json.value("findings_of", 0) != 0;
 }
 
-std::string json_object(std::initializer_list<std::pair<std::string_view, std::string>> fields) {
+std::string json_object(std::span<const std::pair<std::string_view, std::string>> fields) {
   Json json = Json::object();
   for (const auto& [name, value] : fields) json[std::string(name)] = value;
   return dump(json);
+}
+
+std::string json_object(std::initializer_list<std::pair<std::string_view, std::string>> fields) {
+  return json_object(std::span(fields.begin(), fields.size()));
 }
 
 std::optional<std::string> normal_json_object(std::string_view text) {

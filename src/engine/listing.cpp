@@ -9,6 +9,7 @@
 #include "engine/destination_key.hpp"
 #include "engine/filter.hpp"
 #include "engine/parallel_listing.hpp"
+#include "engine/relations.hpp"
 #include "engine/switched_references.hpp"
 
 namespace waybill::internal {
@@ -136,6 +137,7 @@ std::vector<ItemChange> decide_page(const ListingJob& job, const Page& page, Pag
     if (!job.new_place.empty() && item.key().starts_with(job.new_place)) rules.excluded_by = "it is at the new place already";
     changes.push_back(job.keys != nullptr ? decide_placed(job, item, known[i], rules, walk)
                                           : decide(item, known[i], at_destination, rules, job.run));
+    if (is_done(changes.back().record)) changes.back().result = relations_of(item);
   }
   return changes;
 }

@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "engine/decide.hpp"
 #include "engine/destination_key.hpp"
+#include "engine/relations.hpp"
 #include "engine/removal.hpp"
 #include "engine/scratch_ledger.hpp"
 #include "engine/switched_references.hpp"
@@ -279,7 +280,8 @@ void VerifyRun::find(FindingKind kind, const ItemId& id, std::string detail) {
   ledger_->record(std::nullopt, std::move(finding));
 }
 
-void VerifyRun::settle(ItemRecord record, bool is_verified) {
+void VerifyRun::settle(const Triple& triple, bool is_verified) {
+  ItemRecord record = *triple.record;
   record.run = id();
   record.change = Change::unchanged;
   if (is_verified) {
@@ -290,6 +292,7 @@ void VerifyRun::settle(ItemRecord record, bool is_verified) {
   }
   ItemChange change;
   change.record = std::move(record);
+  if (triple.source) change.result = relations_of(*triple.source);
   ledger_->record(std::move(change), std::nullopt);
 }
 
@@ -319,7 +322,7 @@ bool VerifyRun::judge(const Triple& triple) {
   const bool is_as_written = level_ != VerifyLevel::listing && record.basis == Basis::written && record.stored &&
                              !record.stored->etag.empty() && record.stored->etag == triple.there->stamp.etag;
   if (is_read(record.id) || (level_ == VerifyLevel::checksum && !is_as_written)) return true;
-  settle(record, is_as_written || record.state == ItemState::verified);
+  settle(triple, is_as_written || record.state == ItemState::verified);
   return false;
 }
 
@@ -333,18 +336,18 @@ bool VerifyRun::judge_done(const Triple& triple) {
   const ItemRecord& record = *triple.record;
   if (!triple.there) {
     find(FindingKind::missing, record.id, "copied, and no longer at the destination");
-    settle(record, false);
+    settle(triple, false);
     return true;
   }
   const uint64_t expected = record.stored ? record.stored->size : record.stamp.size.value_or(0);
   if (triple.there->refused != ErrorClass::none) {
     find(FindingKind::metadata, record.id, "the destination holds something else: " + triple.there->reason);
-    settle(record, false);
+    settle(triple, false);
     return true;
   }
   if (triple.there->stamp.size && *triple.there->stamp.size != expected) {
     find(FindingKind::size, record.id, "expected " + std::to_string(expected) + " bytes, found " + bytes_text(triple.there->stamp.size));
-    settle(record, false);
+    settle(triple, false);
     return true;
   }
   if (triple.source && is_other_revision(triple.source->stamp, record.stamp)) {
@@ -353,7 +356,7 @@ bool VerifyRun::judge_done(const Triple& triple) {
          sizes_differ ? "changed at the source since it was copied: " + bytes_text(record.stamp.size) + " then, " +
                             bytes_text(triple.source->stamp.size) + " now"
                       : "touched at the source since it was copied, at the same size; the next run copies it again");
-    settle(record, false);
+    settle(triple, false);
     return true;
   }
   // What waybill itself has deleted at the source is meant to be there without it.
@@ -402,7 +405,7 @@ void VerifyRun::check(Triple triple) {
       if (is_stopping()) return;
       if (!was_cancelled && error.retryable() && tries < most_tries && cancel_.sleep(retries_.of(Side::destination).delay(tries, error))) continue;
       find(FindingKind::unknown, triple.record->id, "could not be read back: " + error.message());
-      return settle(*triple.record, false);
+      return settle(triple, false);
     }
   }
 }
@@ -417,7 +420,7 @@ void VerifyRun::read_back(const Triple& triple, CallContext& context) {
   }
   if (!expected) {
     find(FindingKind::unknown, record.id, "no digest is known to compare with, and the source is gone");
-    return settle(record, false);
+    return settle(triple, false);
   }
   const uint64_t size = triple.there->stamp.size.value_or(0);
   std::optional<Crc64> found = triple.there->digest.crc64nvme;
@@ -436,14 +439,14 @@ void VerifyRun::read_back(const Triple& triple, CallContext& context) {
     std::snprintf(text, sizeof text, "expected CRC-64 %016llx, found %016llx", static_cast<unsigned long long>(*expected),
                   static_cast<unsigned long long>(*found));
     find(FindingKind::checksum, record.id, text);
-    return settle(record, false);
+    return settle(triple, false);
   }
   const std::optional<int64_t> written = record.stored ? record.stored->mtime_ns : std::nullopt;
   std::string lost;
   if (written && triple.there->stamp.mtime_ns && *written != *triple.there->stamp.mtime_ns) lost = "the time of modification";
   if (lost.empty() && attributes && is_read(record.id)) lost = attribute_difference(triple, *attributes, context);
   if (!lost.empty()) find(FindingKind::metadata, record.id, lost + " is not what was written; the content is");
-  settle(record, lost.empty());
+  settle(triple, lost.empty());
 }
 
 bool VerifyRun::is_read(const ItemId& id) const {
@@ -454,9 +457,12 @@ bool VerifyRun::is_read(const ItemId& id) const {
 std::string VerifyRun::attribute_difference(const Triple& triple, const Attributes& there, CallContext& context) {
   if (!triple.source || setup_.transform != nullptr) return {};
   std::byte first{};
+  const Source::Capabilities can = setup_.source->capabilities();
   // Of an item that cannot be read in parts, no bytes are asked for.
-  const std::span<std::byte> wanted = setup_.source->capabilities().links ? std::span<std::byte>{} : std::span(&first, 1);
-  const Attributes here = setup_.source->read(item_of(*triple.record), 0, wanted, context).attributes;
+  const std::span<std::byte> wanted = can.links ? std::span<std::byte>{} : std::span(&first, 1);
+  const Item item = item_of(*triple.record);
+  const Attributes here =
+      can.positioned ? setup_.source->read(item, 0, wanted, context).attributes : setup_.source->stream(item, context)->attributes();
   if (here.mode && there.mode && *here.mode != *there.mode) return "the permission bits " + octal(*there.mode);
   // A store that keeps the others always tells a type.
   if (there.content_type.empty() || here.content_type.empty()) return {};

@@ -62,7 +62,7 @@ class VerifyRun final : public RunBase {
   void check_queued();
   void check(Triple triple);
   void find(FindingKind kind, const ItemId& id, std::string detail);
-  void settle(ItemRecord record, bool is_verified);
+  void settle(const Triple& triple, bool is_verified);
   void hand_over(Triple triple);
 
   const VerifyLevel level_;

@@ -102,6 +102,18 @@ def test_documents_through_trouble_and_their_changes(server: SalesforceServer, w
     told(waybill, "verify")
 
 
+def test_what_files_belong_to_is_in_the_audit(server: SalesforceServer, waybill: Waybill) -> None:
+    server.files(3)
+    told(waybill, "run", "--from", url(server, VERSION), "--to", "to")
+    told(waybill, "verify", "--level", "content")
+    told(waybill, "report", "--audit", "audit")
+    told(waybill, "report", "--check", "audit")
+    lines = [json.loads(line) for line in (waybill.folder / "audit" / "audit-000001.jsonl").read_text().splitlines()]
+    found = {line["key"]: line.get("result") for line in lines if line["record"] == "item"}
+    accounts = [value(server, "ContentDocumentLink", k, "LinkedEntityId") for k in range(3)]
+    assert found == {value(server, VERSION, k, "ContentDocumentId"): {"linked": f"{accounts[k]}:V"} for k in range(3)}
+
+
 def test_all_versions_under_names_of_ones_own(server: SalesforceServer, waybill: Waybill) -> None:
     server.files(3, versions=3)
     keys = "{names.document_id}/{names.version_number} {names.file_name}"

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 from waybill._core import __version__
 from waybill.errors import Error, FailedPreconditionError, InvalidArgumentError, LockedError, NotFoundError
-from waybill.records import Event
+from waybill.records import Event, ItemResult, Outcome
 from waybill.reports.document import run_fields
 from waybill.reports.files import cannot, check_is_free, partial_name
 from waybill.reports.rows import finding_row, item_row
@@ -132,15 +132,28 @@ def _write_records(ledger: Tracker, writer: _Writer) -> Counter[str]:
         if event.kind in _EVENT_KINDS:
             writer.add("event", _event_fields(event))
     outcomes: Counter[str] = Counter()
-    for outcome in ledger.outcomes():
+    for outcome, result in _with_results(ledger):
         # Those that are in no account any more are named all the same, and counted apart.
         outcomes["left" if outcome.left else outcome_of(outcome)] += 1
-        writer.add("item", item_row(outcome))
+        writer.add("item", item_row(outcome) | ({"result": result.to_dict()} if result else {}))
     for record in ledger.runs():
         if record.phase == "verify":
             for finding in ledger.findings(record.run):
                 writer.add("finding", finding_row(finding))
     return outcomes
+
+
+def _with_results(ledger: Tracker) -> Iterator[tuple[Outcome, ItemResult | None]]:
+    """Every outcome, and what is kept with the item: both come in the same order."""
+    results = iter(ledger.results())
+    result = next(results, None)
+    for outcome in ledger.outcomes():
+        item = outcome.item
+        if result and (result.partition, result.key, result.version) == (item.partition, item.key, item.version):
+            yield outcome, result
+            result = next(results, None)
+        else:
+            yield outcome, None
 
 
 def _event_fields(event: Event) -> dict[str, Any]:
