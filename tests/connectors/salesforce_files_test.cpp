@@ -160,6 +160,15 @@ TEST_F(SalesforceFilesSource, DocumentsComeInTheirOwnOrder) {
   ASSERT_EQ(items.size(), 2'200U);
   for (size_t i = 1; i < items.size(); ++i) ASSERT_GT(items[i].id.key, items[i - 1].id.key);
   EXPECT_EQ(items[0].stamp.version, org.text("ContentVersion", 2'199, "Id"));
+  const auto by_jobs = open_source(org.url("ContentVersion", "&reads=bulk"));
+  const std::vector<Item> same = all(*by_jobs);
+  EXPECT_GT(org.calls("CreateQueryJob"), 0U);
+  ASSERT_EQ(same.size(), items.size());
+  for (size_t i = 0; i < items.size(); ++i) {
+    ASSERT_EQ(same[i].id, items[i].id);
+    ASSERT_EQ(same[i].stamp, items[i].stamp);
+    ASSERT_EQ(same[i].names, items[i].names);
+  }
 }
 
 TEST_F(SalesforceFilesSource, ListingsCarryOn) {

@@ -63,7 +63,7 @@ class BulkReader final : public RecordReader {
   void create(Context& context) {
     std::string query = "SELECT ";
     for (const std::string& path : selection_.paths) query += (query.ends_with(' ') ? "" : ", ") + path;
-    query += " FROM " + selection_.object + condition_behind(selection_, place_.last_id) + " ORDER BY Id";
+    query += " FROM " + selection_.object + condition_behind(selection_, place_.last_id) + " ORDER BY " + selection_.order;
     place_.job = create_job(client_, JobKind::query, {{"operation", "query"}, {"query", query}}, context).id;
     is_own_ = true;
   }
@@ -121,7 +121,7 @@ class BulkReader final : public RecordReader {
     CsvAnswer results(std::move(response.text), call.subject);
     columns_.clear();
     for (const std::string& path : selection_.paths) columns_.push_back(results.require(path));
-    id_column_ = results.require("Id");
+    id_column_ = results.require(selection_.order);
     results_.emplace(std::move(results));
   }
 
@@ -133,7 +133,7 @@ class BulkReader final : public RecordReader {
       const bool is_over = results_->is_at_end();
       if (is_over) check_count(done);
       if (!page.records.empty()) {
-        place_.last_id = page.records.back().at("Id").value_or("");
+        place_.last_id = page.records.back().at(selection_.order).value_or("");
         jobs_for_nothing_ = 0;
       }
       place_.done = done;

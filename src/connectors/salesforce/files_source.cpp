@@ -170,7 +170,9 @@ std::vector<std::string> FilesSource::paths(Context& context) {
 
 std::unique_ptr<Lister> FilesSource::list(const ListRequest& request, Context& context) {
   const Selection selection{config_.object, paths(context), object_.where(), object_.key_field()};
-  auto records = read_by_rest(client_, selection, request.resume);
+  // A call lists 2,000 files, and each of them costs one anyway: jobs are for those who ask for them.
+  const Reads reads = config_.reads == Reads::bulk ? Reads::bulk : Reads::rest;
+  auto records = read_records(client_, selection, reads, request.resume);
   return std::make_unique<FilesLister>(client_, object_, std::move(records), object_.has_links());
 }
 

@@ -47,7 +47,7 @@ std::string RecordPlace::to_bulk() const {
 }
 
 std::string condition_behind(const Selection& selection, const std::string& last_id) {
-  const std::string behind = last_id.empty() ? "" : "Id > " + soql_text(last_id);
+  const std::string behind = last_id.empty() ? "" : selection.order + " > " + soql_text(last_id);
   if (selection.where.empty()) return behind.empty() ? "" : " WHERE " + behind;
   return " WHERE (" + selection.where + ")" + (behind.empty() ? "" : " AND " + behind);
 }
