@@ -73,6 +73,7 @@ Call BulkJob::call(const char* method, const std::string& rest, const std::strin
   call.body = body;
   call.subject = subject();
   call.is_write = !body.empty();
+  call.is_due = kind == JobKind::ingest;  // what it writes has to be known
   return call;
 }
 
