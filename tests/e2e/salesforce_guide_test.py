@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from process import PROJECT, PYTHON, Waybill
-from salesforce import CONSUMER_KEY, ENTRY, USER, SalesforceServer, key_pair
+from salesforce import CONSUMER_KEY, ENTRY, USER, SalesforceServer, key_pair, record_id
 
 from waybill.cli.help import COMMANDS
 
@@ -206,3 +206,37 @@ def test_what_cannot_work_is_one_clear_line(
     lines = done.stderr.decode().splitlines()
     assert done.returncode in (1, 2), done.stdout.decode()
     assert len(lines) == 1 and lines[0].startswith("waybill: "), lines
+
+
+def test_short_fields_texts_that_are_no_urls_and_ids_of_both_lengths(
+    server: SalesforceServer, catalog: Callable[..., str], waybill: Waybill
+) -> None:
+    """A new value that the field cannot hold is refused before anything is written; a text stays as it is, and is told; a record
+    is found by 15 characters of its id as by 18."""
+
+    def told(*words: str, code: int = 0) -> str:
+        done = waybill.run(*words)
+        assert done.returncode == code, done.stdout.decode() + done.stderr.decode()
+        return done.stdout.decode()
+
+    server.entries(RECORDS, accounts=3, url=f"{server.endpoint}/old/docs/{{n}}.pdf", length=100)
+    server.plant(ENTRY, 7, {FIELD: "see folder 12"})
+    told("run", "--catalog", catalog(), "--contents", server.url("old"), "--to", server.url("acme-files"), code=3)
+    assert re.search(r"see folder 12.*unsupported|unsupported.*see folder 12", told("failed"), re.DOTALL)
+    told("waive", "--class", "unsupported", "--why", "no file was ever there")
+    told("verify")
+    switching = ("--catalog", catalog(), "--accept-window", "--probes", "1", "--url-template")
+    long = told("readiness", *switching, f"{server.endpoint}/acme-files/{{destination_key}}?{'x' * 100}", code=4)
+    assert "REFUSED  values" in long and "and the field holds 100" in long, long
+    assert not server.writes(ENTRY, FIELD)["writes"]
+
+    record = record_id("a0B", 5)
+    switching = (*switching, f"{server.endpoint}/acme-files/{{destination_key}}", "--record", record[:15])
+    plan = re.search(r"\b[0-9a-f]{16}\b", told("cutover", *switching))
+    assert plan is not None
+    told("cutover", "--execute", "--plan", plan[0], code=3)  # the others are left
+    assert server.writes(ENTRY, FIELD) == {"records": 1, "writes": 1, "most": 1}
+    assert told("references", "--record", record[:15]) == told("references", "--record", record)
+    told("rollback", "--record", record[:15], "--execute")
+    assert server.values(ENTRY, FIELD)[record] == f"{server.endpoint}/old/docs/5.pdf"
+    assert server.values(ENTRY, FIELD)[record_id("a0B", 7)] == "see folder 12"
