@@ -149,7 +149,6 @@ def test_doctor_says_all_of_an_organization(
     assert "--accept-window" in found["window"][1]
     assert not server.writes(ENTRY, FIELD)["writes"]
 
-    assert doctor(waybill, catalog(api_version="35.0"), 0)["version"][0] == "warn"
     server.usage(calls=79_000)
     assert doctor(waybill, catalog(), 0)["calls"][0] == "warn"
     server.usage(calls=99_000)
