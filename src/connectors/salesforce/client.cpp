@@ -16,8 +16,8 @@ namespace {
 using internal::HttpDownload;
 using internal::HttpResponse;
 
-// Sessions that end at once again and again are no sessions.
-constexpr int most_renewals = 3;
+// Sessions that end at once again and again are no sessions; one that many threads share may end under a call a few times.
+constexpr int most_renewals = 8;
 // An answer to one call: pages of 2,000 records with texts of 32 KiB are the largest that are asked for.
 constexpr uint64_t most_answer_bytes = 256ull << 20;
 // Without a byte: Salesforce ends queries after two minutes, and whatever triggers do in a write after ten.
