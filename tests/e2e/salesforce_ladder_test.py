@@ -32,6 +32,8 @@ LOOKS = {"fast": 2, "safe": 3, "frozen": 2}  # at a record, beside those of list
 BEGINS = {"fast": "Composite", "safe": "Composite", "frozen": "CreateIngestJob"}
 CARRIED_OUT = {"fast": "Composite", "safe": "Composite", "frozen": "IngestJob"}
 MODES = list(IN_A_CALL)
+# The mode that is taken unless told otherwise is climbed in each run of the tests, the others in the long lane.
+IN_TURN = [mode if mode == "safe" else pytest.param(mode, marks=pytest.mark.long) for mode in MODES]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def climb(ladder: Ladder, server: SalesforceServer, mode: str, changes: int, kil
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", IN_TURN)
 def test_twenty_thousand_records(
     mode: str, folder: Path, store: S3Server, server: SalesforceServer, tmp_path: Path
 ) -> None:
@@ -160,7 +162,15 @@ def day_ends_after(server: SalesforceServer, calls: int, limit: int) -> Iterator
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("mode", "share"), [("fast", 1), ("fast", 0.5), ("safe", 1), ("frozen", 1)])
+@pytest.mark.parametrize(
+    ("mode", "share"),
+    [
+        pytest.param("fast", 1, marks=pytest.mark.long),
+        pytest.param("fast", 0.5, marks=pytest.mark.long),
+        ("safe", 1),
+        pytest.param("frozen", 1, marks=pytest.mark.long),
+    ],
+)
 def test_a_day_that_ends_in_the_middle_of_each_phase(
     mode: str, share: float, make_few: Callable[..., tuple[Ladder, SalesforceCrm]], server: SalesforceServer
 ) -> None:
