@@ -28,7 +28,7 @@ using Behaviour = KeysSource::Behaviour;
 
 constexpr milliseconds short_wait{2};
 // Worth several listers even where the machine is busy with other things.
-constexpr milliseconds long_wait{20};
+constexpr milliseconds long_wait{50};
 
 std::string hex(std::mt19937& random, size_t digits) {
   std::string text;
@@ -161,7 +161,7 @@ TEST_F(Lists, FewRequestsAndManyAtOnceForTheShapesThatMatter) {
     SCOPED_TRACE("shape " + std::to_string(shape));
     std::mt19937 random(3);
     const std::vector<Key> keys = keys_of(shape, 30'000, random);
-    KeysSource source(keys, {.page_size = 100, .latency = milliseconds(20)});
+    KeysSource source(keys, {.page_size = 100, .latency = long_wait});
     seen.clear();
     list(source);
     expect_each_once(keys);
