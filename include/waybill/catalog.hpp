@@ -118,7 +118,7 @@ class Catalog {
   /// One result for each update, in order; at most Capabilities::max_batch. An Error means that none is known to have
   /// happened or not: read them.
   virtual std::vector<UpdateResult> update(std::span<const ReferenceUpdate> updates, Context& context) = 0;
-  /// One value for each id, in order; at most Capabilities::max_batch.
+  /// One value for each id, in order, each with the id that a listing gives it; at most Capabilities::max_batch.
   virtual std::vector<ReferenceValue> read(std::span<const ReferenceId> ids, Context& context) = 0;
 };
 

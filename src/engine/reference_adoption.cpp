@@ -58,17 +58,19 @@ void ReferenceAdoption::add_some(std::span<const ImportedReference> some, Import
                 "the catalog gave " + std::to_string(now.size()) + " values for " + std::to_string(ids.size()) + " references");
   }
   check_catalog(some, now);
+  // An older system may spell ids otherwise than the catalog does.
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = now[i].id;
   const auto known = tracker_.lookup_references(ids);
   const auto journal = tracker_.lookup_journal(ids);
   const std::vector<ItemId> items = items_of(some, now);
   Batch batch;
   Rows rows;
-  std::set<std::string_view> met;
+  std::set<ReferenceId> met;
   for (size_t i = 0; i < some.size(); ++i) {
     ++report.references;
     const bool is_switched_now = !now[i].is_gone && now[i].value == some[i].new_value;
     const bool is_settled = known[i] && known[i]->generation > 0 && (stands(journal[i]) || !is_switched_now);
-    if (is_settled || !met.insert(some[i].record).second) {
+    if (is_settled || !met.insert(ids[i]).second) {
       ++report.references_known;
       continue;
     }

@@ -92,6 +92,7 @@ TEST_F(SalesforceCatalogs, ReadsNullGoneAndIdsOfFifteenCharacters) {
   const auto values = one->read(ids, context_);
   ASSERT_EQ(values.size(), 4U);
   EXPECT_EQ(values[0].value, old_value(0));
+  EXPECT_EQ(values[0].id, reference(0)) << "as a listing names it";
   EXPECT_FALSE(values[1].value);
   EXPECT_FALSE(values[1].is_gone);
   EXPECT_TRUE(values[2].is_gone);

@@ -177,6 +177,11 @@ BAD = {
     "a path that leads nowhere": ({"partition": "Acount__r.Id"}, "field", 'did you mean "Account__r"?'),
     "a field that holds no URLs": ({"path": "DocListEntry__c.Size__c"}, "field", "holds no URLs"),
     "another certificate": ({"client_id": "other"}, "credentials", "certificate"),
+    "an expired certificate": (
+        {"client_id": "expired", "key": "file:{folder}/expired.pem"},
+        "credentials",
+        "certificate is expired",
+    ),
     "a user without the app": ({"username": "nobody@example.com"}, "credentials", "pre-authorized"),
     "no such app": ({"client_id": "nobody"}, "credentials", "client_id"),
     "a version that is gone": ({"api_version": "50.0"}, "version", "is not there, or not any more"),
@@ -193,10 +198,16 @@ def test_what_cannot_work_is_one_clear_line(
     what: str, server: SalesforceServer, catalog: Callable[..., str], waybill: Waybill
 ) -> None:
     server.salesforce(
-        first_version=55, apps=[server.app(), server.app(key="other", certificate=key_pair.__wrapped__()[1])]
+        first_version=55,
+        apps=[
+            server.app(),
+            server.app(key="other", certificate=key_pair.__wrapped__()[1]),
+            server.app(key="expired", certificate=key_pair(-1)[1]),
+        ],
     )
+    (waybill.folder / "expired.pem").write_text(key_pair(-1)[0])
     changes, subject, said = BAD[what]
-    url = catalog(**changes)
+    url = catalog(**{name: value.format(folder=waybill.folder) for name, value in changes.items()})
     failed = {name: text for name, (verdict, text) in doctor(waybill, url, 1).items() if verdict == "fail"}
     assert list(failed) == [subject], failed
     assert said in failed[subject]

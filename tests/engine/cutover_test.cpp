@@ -530,6 +530,49 @@ TEST_F(Cutovers, WhatAnotherProgramSwitchedBelongsToTheItemAndThePartitionThatTh
   EXPECT_EQ(journal(record(0))[0].old, old_url(key(0)));
 }
 
+// Takes "short " and a record for the record.
+class ShortIds final : public Catalog {
+ public:
+  explicit ShortIds(std::shared_ptr<MemoryCatalog> catalog) : catalog_(std::move(catalog)) {}
+  Capabilities capabilities() const override { return catalog_->capabilities(); }
+  std::string identity() const override { return catalog_->identity(); }
+  std::unique_ptr<ReferenceLister> list(const Since& since, Context& context) override { return catalog_->list(since, context); }
+  std::vector<UpdateResult> update(std::span<const ReferenceUpdate> updates, Context& context) override {
+    return catalog_->update(updates, context);
+  }
+  std::vector<ReferenceValue> read(std::span<const ReferenceId> ids, Context& context) override {
+    std::vector<ReferenceId> whole(ids.begin(), ids.end());
+    for (ReferenceId& id : whole) {
+      if (id.record.starts_with("short ")) id.record.erase(0, 6);
+    }
+    return catalog_->read(whole, context);
+  }
+
+ private:
+  const std::shared_ptr<MemoryCatalog> catalog_;
+};
+
+TEST_F(Cutovers, WhatAnotherProgramSwitchedIsNamedAsTheCatalogNamesIt) {
+  back_up(2);
+  catalog->set(record(0), "https://my-bucket.example.com/0");
+  const std::vector<ImportedReference> switched = {
+      {"short " + record(0), "", "", old_url(key(0)), "https://my-bucket.example.com/0", ""},
+      {record(0), "", "", old_url(key(0)), "https://my-bucket.example.com/0", ""}};
+  {
+    Migration importing = migration();
+    importing.set_catalog(std::make_shared<ShortIds>(catalog));
+    const auto import = importing.begin_import({"old.db", std::string(64, 'a'), "s1", "me@here"});
+    import->add_references(switched);
+    const ImportReport report = import->finish();
+    EXPECT_EQ(report.references_confirmed, 1);
+    EXPECT_EQ(report.references_known, 1);
+  }
+  EXPECT_EQ(state(record(0)), ReferenceState::updated);
+  EXPECT_FALSE(reference("short " + record(0)));
+  EXPECT_EQ(roll_back().exit_code, 0);
+  EXPECT_EQ(catalog->value(record(0)), old_url(key(0)));
+}
+
 TEST_F(Cutovers, WhatWasOnlySaidAtFirstIsTakenOverOnceItIsSo) {
   back_up(3);
   const std::vector<ImportedReference> switched = {{record(0), "", "", old_url(key(0)), "https://my-bucket.example.com/0", ""}};

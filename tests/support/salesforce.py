@@ -36,15 +36,15 @@ JSFORCE = PROJECT / "build/tools/jsforce"
 
 
 @functools.cache
-def key_pair() -> tuple[str, str]:
-    """A private key and its certificate, both PEM."""
+def key_pair(days: int = 1) -> tuple[str, str]:
+    """A private key and its certificate, both PEM, which ends in so many days: it may have ended."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "migration")])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=10))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(

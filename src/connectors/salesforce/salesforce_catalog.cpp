@@ -278,7 +278,10 @@ std::vector<ReferenceValue> SalesforceCatalog::read(std::span<const ReferenceId>
     if (!answer.is_array() || answer.size() != some.size()) {
       throw Error(ErrorCode::internal, ErrorClass::server, call.subject + ": the answer has not one record for each id").set_retryable();
     }
-    for (size_t i = 0; i < some.size(); ++i) values.push_back(reference_of(some[i], answer[i]));
+    for (size_t i = 0; i < some.size(); ++i) {
+      values.push_back(reference_of(some[i], answer[i]));
+      if (auto record = record_of(some[i])) values.back().id.record = std::move(*record);
+    }
   }
   return values;
 }

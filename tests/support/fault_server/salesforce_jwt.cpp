@@ -26,7 +26,10 @@ using KeyPtr = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 KeyPtr public_key(const std::string& pem) {
   const std::unique_ptr<BIO, Freed<BIO_free>> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   const std::unique_ptr<X509, Freed<X509_free>> certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
-  if (certificate) return KeyPtr(X509_get_pubkey(certificate.get()));
+  if (certificate) {
+    const bool has_ended = X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0;
+    return KeyPtr(has_ended ? nullptr : X509_get_pubkey(certificate.get()));
+  }
   const std::unique_ptr<BIO, Freed<BIO_free>> again(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   return KeyPtr(PEM_read_bio_PUBKEY(again.get(), nullptr, nullptr, nullptr));
 }
