@@ -44,8 +44,11 @@ void CopyRun::prepare() {
       if (upload.upload_id.empty()) ledger_->upload_ended(upload.id);
     }
   } catch (...) {
-    if (!is_stopping()) fail(std::current_exception());
-    return;
+    if (is_stopping()) return;
+    const Error error = current_error();
+    if (error.error_class() != ErrorClass::permission) return fail(std::current_exception());
+    // Tidying has rights of its own (S3: to list and to abort uploads); whoever has none can copy all the same.
+    ledger_->event(EventKind::log, LogLevel::warning, "what an earlier process left unfinished may stay there: " + error.message());
   }
   is_swept_ = true;
   ledger_->want_claim();

@@ -255,19 +255,19 @@ void VerifyRun::find_new_items() {
 }
 
 void VerifyRun::ask(Triple& triple, CallContext& context) {
-  if (triple.asks_source) triple.source = find_at_source(triple.record->id, context);
+  if (triple.asks_source) look_at_source(triple, context);
   triple.asks_source = false;
   if (triple.asks_there) triple.there = setup_.destination->stat(destination_key(*triple.record), context);
   triple.asks_there = false;
 }
 
 // A link that is dead by now is gone: its copy stands for itself.
-std::optional<Item> VerifyRun::find_at_source(const ItemId& id, CallContext& context) {
+void VerifyRun::look_at_source(Triple& triple, CallContext& context) {
   try {
-    return setup_.source->stat(id, context);
+    triple.source = setup_.source->stat(triple.record->id, context);
   } catch (const Error& error) {
     if (!is_dead_link(*setup_.source, error)) throw;
-    return std::nullopt;
+    triple.dead_link = error.message();
   }
 }
 
@@ -361,7 +361,8 @@ bool VerifyRun::judge_done(const Triple& triple) {
   }
   // What waybill itself has deleted at the source is meant to be there without it.
   if (!triple.source && record.stamp.opaque != removed_by_us) {
-    find(FindingKind::gone, record.id, "copied, and no longer at the source");
+    find(FindingKind::gone, record.id,
+         triple.dead_link.empty() ? "copied, and no longer at the source" : "copied, and its link is dead now: " + triple.dead_link);
   }
   return false;
 }

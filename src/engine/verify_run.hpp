@@ -42,6 +42,7 @@ class VerifyRun final : public RunBase {
     std::optional<Item> there;
     bool asks_source = false;  ///< no listing has told: to be asked for
     bool asks_there = false;
+    std::string dead_link{};  ///< what the source says of one, where it was asked for
   };
 
   void join();
@@ -52,9 +53,9 @@ class VerifyRun final : public RunBase {
   /// What the listings tell. True if the item's content is left to be checked.
   bool judge(const Triple& triple);
   bool judge_done(const Triple& triple);
-  std::optional<Item> find_at_source(const ItemId& id, CallContext& context);
   bool is_other_revision(const SourceStamp& now, const SourceStamp& copied) const;
   void ask(Triple& triple, CallContext& context);
+  void look_at_source(Triple& triple, CallContext& context);
   void read_back(const Triple& triple, CallContext& context);
   bool is_read(const ItemId& id) const;
   /// What differs of the attributes, in one line; nothing if they are the same, or cannot be told.
