@@ -100,6 +100,7 @@ class Catalog {
     Conditional conditional = Conditional::none;
     uint32_t max_batch = 1;         ///< updates, or ids to read, in one call
     uint64_t max_value_length = 0;  ///< characters that the field can hold; 0: no bound that is known
+    bool locks_partitions = false;  ///< updates of one partition hinder each other: a run makes one at a time for each
   };
 
   virtual ~Catalog();

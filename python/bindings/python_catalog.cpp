@@ -92,6 +92,7 @@ void describe(Fields& f, R& r) {
   f("conditional", r.conditional);
   f("max_batch", r.max_batch);
   f("max_value_length", r.max_value_length);
+  f("locks_partitions", r.locks_partitions);
 }
 
 namespace {

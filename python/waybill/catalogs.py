@@ -146,11 +146,14 @@ class CatalogCapabilities:
         Updates, or ids to read, in one call.
     max_value_length : int
         Characters that the field can hold; 0: no bound that is known.
+    locks_partitions : bool
+        Updates of one partition hinder each other: a run makes one at a time for each.
     """
 
     conditional: Literal["none", "weak", "exact"] = "none"
     max_batch: int = 1
     max_value_length: int = 0
+    locks_partitions: bool = False
 
 
 class Catalog(ABC):

@@ -3,6 +3,7 @@
 #include "engine/reference_run.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -18,6 +19,8 @@ constexpr int default_workers = 4;
 constexpr size_t most_queued = 8;
 // Of all batches that wait, however large the catalog's are.
 constexpr size_t most_queued_references = 16'000;
+// Where partitions are kept apart: so many references are sorted by theirs before they become batches.
+constexpr size_t sorted_references = 8'000;
 constexpr size_t most_read = 1000;
 constexpr size_t events_page = 1000;
 constexpr milliseconds rearm_step{50};
@@ -28,6 +31,25 @@ bool is_refusal_of_all(const UpdateResult& result) {
   const ErrorClass what = result.error_class;
   return result.status == UpdateResult::Status::unknown && !result.retryable &&
          (what == ErrorClass::auth || what == ErrorClass::permission || what == ErrorClass::configuration);
+}
+
+// A partition's references in as few batches as can be, and a batch with as few partitions: it ends with one, unless it would
+// be short of a quarter.
+std::vector<std::vector<Switch>> cut_by_partition(std::vector<Switch> some, size_t most) {
+  std::stable_sort(some.begin(), some.end(),
+                   [](const Switch& a, const Switch& b) { return a.record.partition < b.record.partition; });
+  std::vector<std::vector<Switch>> batches;
+  for (size_t begin = 0; begin < some.size();) {
+    size_t end = std::min(begin + most, some.size());
+    const auto is_inside = [&](size_t i) { return i < some.size() && some[i - 1].record.partition == some[i].record.partition; };
+    size_t boundary = end;
+    while (boundary > begin + most * 3 / 4 && is_inside(boundary)) --boundary;
+    if (!is_inside(boundary)) end = boundary;
+    const auto from = some.begin() + static_cast<ptrdiff_t>(begin);
+    batches.emplace_back(std::make_move_iterator(from), std::make_move_iterator(from + static_cast<ptrdiff_t>(end - begin)));
+    begin = end;
+  }
+  return batches;
 }
 
 }  // namespace
@@ -69,12 +91,14 @@ void ReferenceRun::feed() {
   try {
     unhurried([this] { resolve(); });
     while (!is_stopping()) {
-      std::vector<Switch> batch = next_batch();
-      if (batch.empty()) break;
-      std::unique_lock lock(queue_mutex_);
-      queue_changed_.wait(lock, [&] { return is_stopped_ || queue_.size() < room; });
-      queue_.push_back(Work{Work::Stage::found, std::move(batch)});
-      queue_changed_.notify_all();
+      std::vector<Work> works = next_works();
+      if (works.empty()) break;
+      for (Work& work : works) {
+        std::unique_lock lock(queue_mutex_);
+        queue_changed_.wait(lock, [&] { return is_stopped_ || queue_.size() < room; });
+        queue_.push_back(std::move(work));
+        queue_changed_.notify_all();
+      }
     }
     {
       std::unique_lock lock(queue_mutex_);
@@ -87,6 +111,35 @@ void ReferenceRun::feed() {
   std::scoped_lock lock(queue_mutex_);
   is_over_ = true;
   queue_changed_.notify_all();
+}
+
+// The next batches; none at the end.
+std::vector<ReferenceRun::Work> ReferenceRun::next_works() {
+  std::vector<Work> works;
+  const auto add = [&](std::vector<Switch> batch) { works.push_back(Work{.batch = std::move(batch)}); };
+  if (!can_.locks_partitions) {
+    if (std::vector<Switch> batch = next_batch(); !batch.empty()) add(std::move(batch));
+    return works;
+  }
+  std::vector<Switch> some;
+  while (some.size() < sorted_references && !is_stopping()) {
+    std::vector<Switch> batch = next_batch();
+    if (batch.empty()) break;
+    std::move(batch.begin(), batch.end(), std::back_inserter(some));
+  }
+  for (std::vector<Switch>& batch : cut_by_partition(std::move(some), can_.max_batch)) {
+    add(std::move(batch));
+    for (const Switch& one : works.back().batch) works.back().partitions.insert(one.record.partition);
+    works.back().partitions.erase("");
+  }
+  return works;
+}
+
+// The first of which nobody has a partition in hand.
+std::deque<ReferenceRun::Work>::iterator ReferenceRun::next_free() {
+  const auto is_held = [this](const std::string& partition) { return held_.contains(partition); };
+  return std::find_if(queue_.begin(), queue_.end(),
+                      [&](const Work& work) { return std::none_of(work.partitions.begin(), work.partitions.end(), is_held); });
 }
 
 // A switch that an earlier process or run left open ended somehow: reading tells. Those of this run count in its account; a
@@ -103,12 +156,15 @@ void ReferenceRun::work() {
   std::unique_lock lock(queue_mutex_);
   for (;;) {
     // Where the lease is late nothing is begun: calls would be refused.
-    queue_changed_.wait_for(lock, rearm_step, [this] { return is_stopped_ || is_over_ || (!queue_.empty() && !cancel_.fired()); });
+    const auto may_begin = [this] { return !cancel_.fired() && next_free() != queue_.end(); };
+    queue_changed_.wait_for(lock, rearm_step, [&] { return is_stopped_ || is_over_ || may_begin(); });
     if (is_stopped_ || is_over_) return;
-    if (queue_.empty() || cancel_.fired()) continue;
-    Work work = std::move(queue_.front());
-    queue_.pop_front();
+    if (!may_begin()) continue;
+    const auto next = next_free();
+    Work work = std::move(*next);
+    queue_.erase(next);
     ++busy_;
+    held_.insert(work.partitions.begin(), work.partitions.end());
     queue_changed_.notify_all();
     lock.unlock();
     try {
@@ -119,6 +175,7 @@ void ReferenceRun::work() {
       if (is_stopping() && work.stage == Work::Stage::begun) put_back(work.batch);
     }
     lock.lock();
+    for (const std::string& partition : work.partitions) held_.erase(partition);
     if (!work.batch.empty() && !is_stopping()) queue_.push_front(std::move(work));
     --busy_;
     queue_changed_.notify_all();

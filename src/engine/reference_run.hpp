@@ -3,7 +3,8 @@
 // A run that switches references, whichever way: a cutover forwards, a rollback back.
 //
 //   ledger's references ─► batches ─► prepare ─► journal, committed ─► Catalog.update if unchanged ─► read back ─► outcomes
-//   (one feeding thread)   (a few threads, each with one batch at a time)
+//   (one feeding thread)   (a few threads, each with one batch at a time; where the catalog locks partitions, no two
+//                           have references of one)
 //
 // What a batch came to is known by reading alone, never by the answer to the update: so an answer that is lost, or a
 // process that dies, costs a read. A reference whose update may have been asked for is `intended` in the ledger until then.
@@ -12,6 +13,8 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "base/cutover_json.hpp"
@@ -69,6 +72,7 @@ class ReferenceRun : public RunBase {
   struct Work {
     enum class Stage { found, begun, asked } stage = Stage::found;
     std::vector<Switch> batch;
+    std::set<std::string> partitions = {};  // that nobody else may have in hand meanwhile
   };
 
   enum class Verdict {
@@ -79,6 +83,8 @@ class ReferenceRun : public RunBase {
   };
 
   void feed();
+  std::vector<Work> next_works();
+  std::deque<Work>::iterator next_free();
   void unhurried(const std::function<void()>& step);
   void resolve();
   void work();
@@ -105,6 +111,7 @@ class ReferenceRun : public RunBase {
   std::condition_variable queue_changed_;
   std::deque<Work> queue_;   // guarded by queue_mutex_
   int busy_ = 0;             // works in hand; guarded by queue_mutex_
+  std::set<std::string> held_;  // partitions of works in hand; guarded by queue_mutex_
   bool is_feeding_ = true;   // guarded by queue_mutex_
   bool is_reading_ = false;  // the feeder is in a call of the catalog; guarded by queue_mutex_
   bool is_over_ = false;     // closed as well; guarded by queue_mutex_

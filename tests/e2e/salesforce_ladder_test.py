@@ -100,12 +100,15 @@ def climb(ladder: Ladder, server: SalesforceServer, mode: str, changes: int, kil
 def test_twenty_thousand_records(
     mode: str, folder: Path, store: S3Server, server: SalesforceServer, tmp_path: Path
 ) -> None:
-    """Sessions end every 50 calls. Nothing is lost, nothing is written twice, no value of ours is journalled as an old one; and
-    it takes as many calls as there are collections."""
+    """Sessions end every 50 calls, and a write locks the record's account. Nothing is lost, nothing is written twice, no value of
+    ours is journalled as an old one; it takes as many calls as there are collections, and none finds an account locked."""
     ladder, _ = make_ladder(folder, store, server, tmp_path, ACCOUNTS, mode, session_calls=50)
+    server.salesforce(locks_parents=mode != "frozen")
+    server.rule(action="delay", op=BEGINS[mode], every=1, delay_ms=50)  # with the locks that it holds
     logins = server.usage()["logins"]
     calls = climb(ladder, server, mode, 1_000, kills=0)
     assert server.usage()["logins"] - logins > 10
+    assert server.usage()["locked"] == 0
     switched = len(ladder.world.records("switched"))
     written = calls[BEGINS[mode]]
     print(f"{mode}: {calls} for {switched} records; {written * ALL_RECORDS / switched:.0f} writes for {ALL_RECORDS:,}")

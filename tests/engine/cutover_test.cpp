@@ -3,6 +3,12 @@
 // Cutover and rollback, whole runs against a system of record in memory: what is switched, what is kept, and what a lost
 // answer, an edit or a refusal leaves behind.
 
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <unordered_map>
+
 #include "base/cutover_json.hpp"
 #include "engine/cutover_support.hpp"
 
@@ -630,6 +636,61 @@ TEST_F(Cutovers, ACatalogThatChangesWhatItIsGivenEndsTheRunWithItsFirstBatch) {
   EXPECT_EQ(catalog->writes(), 5u);
   EXPECT_EQ(report.snapshot.references.conflict, 5);
   EXPECT_EQ(report.snapshot.references.pending, 45);
+}
+
+// Which partitions the updates under way belong to.
+class Partitions {
+ public:
+  void begin(const std::string& partition) {
+    const std::scoped_lock lock(mutex_);
+    std::set<std::string>& mine = of_[std::this_thread::get_id()];
+    mine.insert(partition);
+    for (const auto& [thread, others] : of_) {
+      if (thread != std::this_thread::get_id() && others.contains(partition)) ++shared;
+    }
+    most_at_once = std::max(most_at_once, of_.size());
+    changed_.notify_all();
+  }
+  void end() {
+    const std::scoped_lock lock(mutex_);
+    of_.erase(std::this_thread::get_id());
+  }
+  // Until updates are made by two threads at once, or could not be.
+  void wait_for_another() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(10), [this] { return most_at_once > 1; });
+  }
+
+  int shared = 0;
+  size_t most_at_once = 0;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::unordered_map<std::thread::id, std::set<std::string>> of_;
+};
+
+TEST_F(Cutovers, WhereACatalogLocksPartitionsTheUpdatesOfOneAreMadeInTurn) {
+  MemoryCatalog::Options locking;
+  locking.max_batch = 10;
+  locking.locks_partitions = true;
+  catalog = std::make_shared<MemoryCatalog>(locking);
+  back_up(200);  // every fifth of one account
+  const auto hash = plan().hash;
+  Partitions partitions;
+  catalog->set_hook([&](const std::string& step, const std::string& record, Context&) {
+    if (step == "answer") return partitions.end();
+    if (step != "update") return;
+    partitions.begin(catalog->records().at(record).partition);
+    partitions.wait_for_another();
+  });
+  EXPECT_EQ(cut_over(hash).exit_code, 0);
+  EXPECT_EQ(partitions.shared, 0);
+  EXPECT_GT(partitions.most_at_once, 1u);
+  EXPECT_EQ(holding(new_url), 200);
+  EXPECT_EQ(roll_back().exit_code, 0);
+  EXPECT_EQ(partitions.shared, 0);
+  EXPECT_EQ(catalog->writes(), 400u);
 }
 
 TEST_F(Cutovers, ABatchWhoseLookWasCutShortIsBegunAgainWhole) {

@@ -206,7 +206,7 @@ def test_check_is_asked_and_capabilities_again_after_it() -> None:
         length = 0
 
         def capabilities(self) -> waybill.CatalogCapabilities:
-            return waybill.CatalogCapabilities(max_value_length=self.length)
+            return waybill.CatalogCapabilities(max_value_length=self.length, locks_partitions=self.length > 0)
 
         def endpoint(self) -> str:
             return "crm://Ünal"
@@ -220,8 +220,10 @@ def test_check_is_asked_and_capabilities_again_after_it() -> None:
     engine = as_engine_sees(Checked())
     assert engine.endpoint() == "crm://Ünal"
     assert engine.capabilities().max_value_length == 0
+    assert not engine.capabilities().locks_partitions
     engine.check("read", waybill.Context())
     assert engine.capabilities().max_value_length == 255
+    assert engine.capabilities().locks_partitions
     with pytest.raises(waybill.PermissionDeniedError, match="no right to update"):
         engine.check("update", waybill.Context())
     assert Checked.asked == ["read", "update"]

@@ -126,7 +126,7 @@ uint64_t MemoryCatalog::writes() const {
 }
 
 Catalog::Capabilities MemoryCatalog::capabilities() const {
-  return {options_.conditional, options_.max_batch, options_.max_value_length};
+  return {options_.conditional, options_.max_batch, options_.max_value_length, options_.locks_partitions};
 }
 
 void MemoryCatalog::call_hook(const std::string& step, const std::string& record, Context& context) const {

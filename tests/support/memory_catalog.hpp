@@ -44,6 +44,7 @@ class MemoryCatalog final : public Catalog {
     Conditional conditional = Conditional::exact;
     uint32_t max_batch = 100;
     uint64_t max_value_length = 0;  ///< a longer value fails with class too_large; 0: none does
+    bool locks_partitions = false;
     bool has_stamps = true;         ///< a record's stamp is the count of changes at its last one, 12 digits
     size_t page_size = 1'000;
     bool may_update = true;         ///< otherwise check(update) and updates fail with class permission

@@ -542,6 +542,7 @@ def test_writes_below_one_parent_lock_each_other(server: SalesforceServer, sf: S
     second = collection(other, [{"Id": one, "Document__c": "b"} for one in ids])
     assert codes(second) == ["UNABLE_TO_LOCK_ROW"] * 2
     assert [result["success"] for result in second] == [False, True, False, True]
+    assert server.usage()["locked"] == 2
     server.down(1)
     first.join()
     assert len(ended) == 1

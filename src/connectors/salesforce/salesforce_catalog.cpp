@@ -97,6 +97,8 @@ Catalog::Capabilities SalesforceCatalog::capabilities() const {
   Capabilities capabilities;
   capabilities.conditional = config_.mode == Mode::safe ? Conditional::weak : Conditional::none;
   capabilities.max_batch = static_cast<uint32_t>(writer_->most());
+  // In a job Salesforce itself tries again what is locked.
+  capabilities.locks_partitions = config_.mode != Mode::frozen;
   std::optional<uint64_t> length;
   {
     const std::scoped_lock lock(mutex_);

@@ -237,6 +237,7 @@ json usage(SalesforceStore& store, const json& argument) {
   return {{"calls", store.calls_today},
           {"query_jobs", store.query_jobs_today},
           {"logins", store.logins},
+          {"locked", store.locked},
           {"waiting_edits", store.edits.size()}};
 }
 

@@ -101,7 +101,7 @@ void SalesforceStore::clear() {
   record_faults.clear();
   refresh_tokens.clear();
   settings = {};
-  calls_today = query_jobs_today = logins = 0;
+  calls_today = query_jobs_today = logins = locked = 0;
 }
 
 }  // namespace waybill::testing::fault

@@ -102,6 +102,7 @@ class SalesforceStore {
   uint64_t query_jobs_today = 0;
   uint64_t calls_under_way = 0;
   uint64_t logins = 0;
+  uint64_t locked = 0;  ///< records that were refused because of a parent
 
   int64_t now_s() const;
   /// Throws std::invalid_argument.

@@ -65,6 +65,7 @@ std::optional<RecordError> lock_parents(SalesforceContext& context, const Salesf
   for (const std::string& parent : parents) {
     const auto found = context.store.locked_parents.find(parent);
     if (found != context.store.locked_parents.end() && found->second != context.call) {
+      ++context.store.locked;
       return RecordError{"UNABLE_TO_LOCK_ROW",
                          "unable to obtain exclusive access to this record or 1 records: " + parent};
     }
