@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 from process import PROJECT, Waybill, wait_for
-from s3_rights import RightsServer, statements
+from s3_rights import RightsServer, profile, statements
 from stall_proxy import StallProxy
 
 pytestmark = pytest.mark.timeout(900)  # a dozen commands in a row, on a machine that may be busy
@@ -171,18 +171,20 @@ class Ladder:
         parts (``part``)."""
         proxy = self.site.proxy
         key = f"/new/{self.prefix}/{LARGE}".encode()
-        proxy.freeze_at(b"POST " + key + b"?uploads" if last == "upload" else b"PUT " + key + b"?partNumber=3", 1)
+        if last == "upload":
+            proxy.freeze_at(b"POST " + key + b"?uploads", 1, passes=True)
+        else:
+            proxy.freeze_at(b"PUT " + key + b"?partNumber=3", 1)
         process = self.waybill.start("run", *self.stores, "--progress", "none", "--concurrency", "1")
         try:
             wait_for(lambda: proxy.is_frozen or process.poll() is not None, 120, "its request")
             assert process.poll() is None, process.communicate()
             if last == "part":
                 wait_for(lambda: self.count("upload_parts") == 2, 60, "two parts in the ledger")
+            wait_for(lambda: len(self.site.open_uploads(self.prefix)) == 1, 60, "an open upload")
         finally:
             self.waybill.stop(process)
             proxy.thaw()
-        # The request that was held goes on to the store, and nobody hears its answer.
-        wait_for(lambda: len(self.site.open_uploads(self.prefix)) == 1, 60, "an open upload")
 
     def count(self, table: str) -> int:
         with closing(sqlite3.connect(f"file:{self.folder / 'ledger.db'}?mode=ro", uri=True)) as ledger:
@@ -241,6 +243,22 @@ def test_every_command_works_under_the_rights_of_its_line(tmp_path: Path) -> Non
         assert site.urls() == {f"s3://new/whole/{key}" for key in CONTENT}
         ladder.expect("rollback")
         assert site.urls() == old
+        expect_copies_inside(site)
+
+
+def expect_copies_inside(site: Site) -> None:
+    """With the rights of both sides, and no others, in one hand: the store copies, and no content moves."""
+    ladder = Ladder(site, "inside", contents=False)
+    both = [*statements("old", TABLE["run"].source), *statements("new", TABLE["run"].destination)]
+    ladder.keys.write_text(profile("both", site.server.session(both)))
+    at = f"?endpoint={site.proxy.endpoint}&profile=both"
+    moved = site.proxy.bytes_moved
+    code, text = ladder.told(
+        "run", "--from", f"s3://old/docs{at}", "--to", f"s3://new/inside{at}", "--progress", "none"
+    )
+    assert code == 0, text
+    assert site.proxy.bytes_moved - moved < MIB
+    ladder.expect_whole()
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,11 @@ def statements(bucket: str, actions: Iterable[str]) -> list[dict[str, Any]]:
     return [{"Effect": "Allow", "Action": names, "Resource": where} for names, where in made if names]
 
 
+def profile(name: str, keys: dict[str, str]) -> str:
+    """As it stands in a shared file of AWS."""
+    return f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+
+
 class RightsServer(S3Server):
     """A server with the buckets ``old`` and ``new``, and `USERS` without any right."""
 
@@ -60,27 +65,25 @@ class RightsServer(S3Server):
     def grant(self, credentials: Path, **actions: Iterable[str]) -> None:
         """Writes the profiles of `USERS` with these rights and no others into `credentials`, a shared file of AWS."""
         allowed = {name: statements(bucket, actions.get(name, ())) for name, bucket in USERS.items()}
-        keys = self._sessions(allowed) if self.server == "minio" else self._users(allowed)
-        lines = [f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys[name].items()) for name in USERS]
-        credentials.write_text("".join(lines))
+        is_minio = self.server == "minio"
+        keys = {name: self.session(some) for name, some in allowed.items()} if is_minio else self._users(allowed)
+        credentials.write_text("".join(profile(name, keys[name]) for name in USERS))
 
-    def _sessions(self, allowed: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, str]]:
+    def session(self, allowed: list[dict[str, Any]]) -> dict[str, str]:
+        """A user of MinIO who may do this and nothing else, as a profile has it."""
         nothing = [{"Effect": "Deny", "Action": ["s3:*"], "Resource": "arn:aws:s3:::*"}]  # a policy has a statement
         sts = self.client("sts")
-        keys = {}
-        for name, some in allowed.items():
-            made = sts.assume_role(
-                RoleArn="arn:aws:iam::123456789012:role/few",
-                RoleSessionName=f"user-{name}",
-                Policy=json.dumps({"Version": "2012-10-17", "Statement": some or nothing}),
-            )["Credentials"]
-            keys[name] = {
-                "aws_access_key_id": made["AccessKeyId"],
-                "aws_secret_access_key": made["SecretAccessKey"],
-                "aws_session_token": made["SessionToken"],
-            }
+        made = sts.assume_role(
+            RoleArn="arn:aws:iam::123456789012:role/few",
+            RoleSessionName="few",
+            Policy=json.dumps({"Version": "2012-10-17", "Statement": allowed or nothing}),
+        )["Credentials"]
         sts.close()
-        return keys
+        return {
+            "aws_access_key_id": made["AccessKeyId"],
+            "aws_secret_access_key": made["SecretAccessKey"],
+            "aws_session_token": made["SessionToken"],
+        }
 
     def _users(self, allowed: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, str]]:
         s3 = self.client()

@@ -20,6 +20,7 @@ class StallProxy:
         self.bytes_moved = 0
         self._trigger = b""
         self._calls_left = 0
+        self._passes = False
         self._counting = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
@@ -32,12 +33,13 @@ class StallProxy:
     def freeze(self) -> None:
         self.moving.clear()
 
-    def freeze_at(self, request: bytes, calls: int) -> None:
-        """Freezes by itself at the `calls`-th request that begins with `request`, which does not pass.
+    def freeze_at(self, request: bytes, calls: int, passes: bool = False) -> None:
+        """Freezes by itself at the `calls`-th request that begins with `request`, which does not pass; or which `passes`,
+        where it is sent in one piece, and whose answer does not.
 
         A caller that polls and then freezes may be late: the run may be over, or not have begun.
         """
-        self._trigger, self._calls_left = request, calls
+        self._trigger, self._calls_left, self._passes = request, calls, passes
 
     @property
     def is_frozen(self) -> bool:
@@ -76,16 +78,18 @@ class StallProxy:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                self._watch(data)
-                self.moving.wait()
+                if not self._is_let_through(data):
+                    self.moving.wait()
                 sink.sendall(data)
                 self.bytes_moved += len(data)
             sink.shutdown(socket.SHUT_WR)
 
-    def _watch(self, data: bytes) -> None:
+    def _is_let_through(self, data: bytes) -> bool:
         with self._counting:
             if not self._trigger or not data.startswith(self._trigger):
-                return
+                return False
             self._calls_left -= 1
-            if self._calls_left <= 0:
-                self.moving.clear()
+            if self._calls_left > 0:
+                return False
+            self.moving.clear()
+            return self._passes and self._calls_left == 0
