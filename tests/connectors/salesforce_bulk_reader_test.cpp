@@ -2,6 +2,7 @@
 //
 // Records by query jobs: each once and in order, from any checkpoint, whatever becomes of the job; and the way over to
 // REST and back where a quota is used up.
+#include <functional>
 #include <set>
 
 #include "connectors/salesforce_bulk_fixture.hpp"
@@ -19,6 +20,13 @@ Rule answer(const std::string& op, const std::string& body, const testing::fault
   return {.op = op, .times = 1, .status = 200, .body = body, .headers = headers};
 }
 class SalesforceReads : public SalesforceJobs {};
+
+// Within ten seconds.
+bool comes_true(const std::function<bool()>& what) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!what() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(milliseconds(5));
+  return what();
+}
 
 TEST_F(SalesforceBulkReader, ReadsEveryRecordOnceInTheOrderOfIds) {
   organization_.entries(7'300);
@@ -87,7 +95,7 @@ TEST_F(SalesforceBulkReader, AnotherProcessGoesOnWithTheJob) {
 
 // What is not there any more is made again behind the last record, in the same process and in another one.
 TEST_F(SalesforceBulkReader, ANewJobFollowsOneThatIsGone) {
-  organization_.entries(6'000);
+  organization_.entries(9'000);  // more than is fetched ahead
   organization_.set({{"bulk_page_records", 2'500}});
   for (const bool is_other_process : {false, true}) {
     for (const std::string what : {"jobs", "locators"}) {
@@ -95,9 +103,13 @@ TEST_F(SalesforceBulkReader, ANewJobFollowsOneThatIsGone) {
       const Read first = read(*reader, 3);
       organization_.server.clear_log();
       organization_.server.control("salesforce_expire", {{"what", what}});
-      if (is_other_process) open(), reader = read_by_bulk(*client_, selection(), first.resumes.back());
+      if (is_other_process) {
+        reader.reset();
+        open();
+        reader = read_by_bulk(*client_, selection(), first.resumes.back());
+      }
       const Read rest = read(*reader);
-      expect_records(rest.ids, first.counts.back(), 6'000);
+      expect_records(rest.ids, first.counts.back(), 9'000);
       EXPECT_EQ(organization_.calls("CreateQueryJob"), 1U) << what;
     }
   }
@@ -144,12 +156,13 @@ TEST_F(SalesforceBulkReader, AJobThatFailsSaysWhy) {
 TEST_F(SalesforceBulkReader, ResultsThatAreCutShortAreReadAgain) {
   organization_.entries(3'000);
   organization_.set({{"bulk_page_records", 1'000}});
-  const auto reader = read_by_bulk(*client_, selection(), "");
-  const Read first = read(*reader, 1);
   const testing::fault::Headers head = {{"Sforce-NumberOfRecords", "1000"}, {"Sforce-Locator", "null"}};
   const std::string names = "\"Account__r.Name\",\"Document__c\",\"Id\"\n";
-  organization_.server.add_rule(
-      answer("GetQueryResults", names + "\"\",\"\",\"" + TestOrganization::id(1'000) + "\"\n", head));
+  Rule cut = answer("GetQueryResults", names + "\"\",\"\",\"" + TestOrganization::id(1'000) + "\"\n", head);
+  cut.nth = 2;
+  organization_.server.add_rule(cut);
+  const auto reader = read_by_bulk(*client_, selection(), "");
+  const Read first = read(*reader, 1);
   const auto missing = error_of([&] { reader->next(context_); });
   ASSERT_TRUE(missing);
   EXPECT_TRUE(missing->retryable());
@@ -160,6 +173,41 @@ TEST_F(SalesforceBulkReader, ResultsThatAreCutShortAreReadAgain) {
   ASSERT_TRUE(broken);
   EXPECT_NE(broken->message().find("not closed"), std::string::npos) << broken->message();
   expect_records(read(*reader).ids, 1'000, 3'000);
+}
+
+TEST_F(SalesforceBulkReader, TheNextPageIsFetchedWhileOneIsWorkedOn) {
+  organization_.entries(5'000);
+  organization_.set({{"bulk_page_records", 1'000}});
+  const auto reader = read_by_bulk(*client_, selection(), "");
+  Read all = read(*reader, 1);
+  EXPECT_TRUE(comes_true([&] { return organization_.calls("GetQueryResults") == 2; })) << "nobody has asked for it yet";
+  // The one that was fetched is the one that is given.
+  organization_.server.add_rule({.op = "GetQueryResults", .nth = 1, .status = 503, .code = "SERVER_UNAVAILABLE"});
+  const RecordPage second = reader->next(context_);
+  EXPECT_EQ(second.records.front().at("Id"), TestOrganization::id(1'000));
+  // Behind it one fails, and is asked for again in the open.
+  expect_records(read(*reader).ids, 2'000, 5'000);
+  EXPECT_EQ(organization_.calls("GetQueryResults"), 5U + 1U);
+}
+
+TEST_F(SalesforceBulkReader, WhoStopsDoesNotWaitForThePageAhead) {
+  organization_.entries(5'000);
+  organization_.set({{"bulk_page_records", 1'000}});
+  organization_.server.add_rule({.op = "GetQueryResults", .nth = 2, .action = testing::fault::Action::delay, .delay_ms = 600'000});
+  auto reader = read_by_bulk(*client_, selection(), "");
+  const Read first = read(*reader, 1);
+  std::chrono::steady_clock::time_point cancelled_at;
+  std::thread other = cancel_after("GetQueryResults", 2, cancelled_at);
+  const auto error = error_of([&] { reader->next(context_); });
+  reader.reset();
+  const auto end = std::chrono::steady_clock::now();
+  other.join();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->error_class(), ErrorClass::cancelled);
+  EXPECT_LT(end - cancelled_at, std::chrono::seconds(2));
+  testing::TestContext again;
+  const auto rest = read_by_bulk(*client_, selection(), first.resumes.back());
+  EXPECT_EQ(rest->next(again).records.front().at("Id"), TestOrganization::id(1'000));
 }
 
 TEST_F(SalesforceBulkReader, FailuresOfAMomentAreWaitedOut) {
@@ -230,16 +278,16 @@ TEST_F(SalesforceReads, EitherWayGoesOnWhereTheOtherStopped) {
 }
 
 TEST_F(SalesforceReads, RestGoesOnWhereTheJobsOfTheDayAreUsedUp) {
-  organization_.entries(6'000);
+  organization_.entries(9'000);  // more than is fetched ahead
   organization_.set({{"daily_query_jobs", 1}, {"bulk_page_records", 2'500}});
   const auto reader = read_records(*client_, selection(), Reads::bulk, "");
   const Read first = read(*reader, 3);
   // The job is lost, and a second one is refused.
   organization_.server.control("salesforce_expire", {{"what", "jobs"}});
-  expect_records(read(*reader).ids, first.counts.back(), 6'000);
+  expect_records(read(*reader).ids, first.counts.back(), 9'000);
   EXPECT_EQ(organization_.calls("CreateQueryJob"), 2U);
   // Refused from the beginning.
-  expect_records(read(*read_records(*client_, selection(), Reads::bulk, "")).ids, 0, 6'000);
+  expect_records(read(*read_records(*client_, selection(), Reads::bulk, "")).ids, 0, 9'000);
 }
 
 // 120,000 records are 60 pages of REST, and 80 calls are ours: the last 50 of them are left to a job, which needs few.
@@ -268,10 +316,11 @@ TEST_F(SalesforceReads, WhereAllCallsAreUsedUpNeitherWayLosesItsPlace) {
   for (const Reads reads : {Reads::rest, Reads::bulk}) {
     organization_.set({{"daily_calls", 100'000}, {"bulk_page_records", 1'000}});
     open("&max_api_share=1");
-    const auto reader = read_records(*client_, selection(), reads, "");
+    auto reader = read_records(*client_, selection(), reads, "");
     const Read first = read(*reader, 1);
     organization_.set({{"daily_calls", 1}});
-    const auto error = error_of([&] { reader->next(context_); });
+    const auto error = error_of([&] { read(*reader); });  // a page may have been fetched ahead
+    reader.reset();
     ASSERT_TRUE(error);
     EXPECT_EQ(error->error_class(), ErrorClass::throttled);
     EXPECT_TRUE(error->retryable());

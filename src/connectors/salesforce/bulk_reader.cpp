@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Records by query jobs of the Bulk API. The results of a job stay as they were when it was made, and can be read from
-// any locator while it exists: a place in them is a checkpoint for another process.
+// any locator while it exists: a place in them is a checkpoint for another process. While a page of results is worked on
+// the next one is fetched. (The pages that Salesforce offers for reading five at once are as long as it likes.)
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "base/text.hpp"
 #include "base/uri.hpp"
 #include "connectors/salesforce/bulk_job.hpp"
+#include "connectors/salesforce/call_ahead.hpp"
 #include "connectors/salesforce/csv.hpp"
 #include "connectors/salesforce/record_place.hpp"
 #include "connectors/salesforce/soql.hpp"
@@ -18,9 +20,9 @@ namespace waybill::salesforce {
 namespace {
 
 constexpr size_t page_records = 2'000;
-// A page of results is one call and is held in memory: as many records as are about so many bytes, after a small first
-// one.
-constexpr uint64_t wanted_result_bytes = 4 << 20;
+// A page of results is one call and is held in memory, two of them at most: as many records as are about so many bytes, after
+// a small first one.
+constexpr uint64_t wanted_result_bytes = 2 << 20;
 constexpr uint64_t first_result_records = 1'000;
 constexpr uint64_t fewest_result_records = 200;
 constexpr uint64_t most_result_records = 50'000;
@@ -36,7 +38,7 @@ bool is_gone(const Error& error) {
 class BulkReader final : public RecordReader {
  public:
   BulkReader(Client& client, Selection selection, RecordPlace place)
-      : client_(client), selection_(std::move(selection)), place_(std::move(place)) {}
+      : client_(client), selection_(std::move(selection)), place_(std::move(place)), ahead_(client) {}
 
   RecordPage next(Context& context) override {
     for (;;) {
@@ -106,11 +108,17 @@ class BulkReader final : public RecordReader {
     }
   }
 
-  void load(Context& context) {
+  Call call_for(const std::string& locator) const {
     Call call = job().call("GET", "/results?maxRecords=" + std::to_string(result_records_));
     call.subject = "the results of " + call.subject;
-    if (!place_.locator.empty()) call.path += "&locator=" + internal::encode_query(place_.locator);
-    internal::HttpResponse response = client_.call(call, context);
+    if (!locator.empty()) call.path += "&locator=" + internal::encode_query(locator);
+    return call;
+  }
+
+  void load(Context& context) {
+    const Call call = call_for(place_.locator);
+    std::optional<internal::HttpResponse> ahead = ahead_.take(call, context);
+    internal::HttpResponse response = ahead ? std::move(*ahead) : client_.call(call, context);
     const std::string_view locator = response.header("sforce-locator");
     next_locator_ = locator == "null" ? "" : std::string(locator);
     expected_ = internal::parse_uint(response.header("sforce-numberofrecords"));
@@ -123,6 +131,7 @@ class BulkReader final : public RecordReader {
     for (const std::string& path : selection_.paths) columns_.push_back(results.require(path));
     id_column_ = results.require(selection_.order);
     results_.emplace(std::move(results));
+    if (!next_locator_.empty()) ahead_.begin(call_for(next_locator_));
   }
 
   RecordPage take(Context& context) {
@@ -181,6 +190,7 @@ class BulkReader final : public RecordReader {
   bool is_complete_ = false;
   int jobs_for_nothing_ = 0;
   uint64_t result_records_ = first_result_records;
+  CallAhead ahead_;  // for the page behind results_
   std::optional<CsvAnswer> results_;  // of place_.locator, its first place_.done rows taken
   std::string next_locator_;          // "": there is no further page
   std::optional<uint64_t> expected_;  // records of the page

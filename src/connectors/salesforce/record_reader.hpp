@@ -41,8 +41,8 @@ class RecordReader {
 /// `resume` is "" or that of an earlier reader of the same kind, "r<id>".
 std::unique_ptr<RecordReader> read_by_rest(Client& client, Selection selection, const std::string& resume);
 
-/// A job, whose results are read in turn; it is deleted with the reader's last page. Pages of at most 2,000; one without records
-/// comes as soon as the job is made, for its resume. `resume` is "" or that of an earlier reader of either kind: of a job,
+/// A job, whose results are read in turn, the next page of them fetched ahead by a thread of the reader's; it is deleted with the
+/// reader's last page. Pages of at most 2,000; one without records comes as soon as the job is made, for its resume. `resume` is "" or that of an earlier reader of either kind: of a job,
 /// "b<job>/<locator>/<records done>/<id>". Where that job is gone, a new one begins behind the last id.
 std::unique_ptr<RecordReader> read_by_bulk(Client& client, Selection selection, const std::string& resume);
 

@@ -10,7 +10,7 @@
 //                      ─► record_writer: collection_writer (safe, fast), bulk_writer (frozen)
 //   files_source ─► files_object (what a file is), files_stream (its bytes)
 //
-// Jobs of the Bulk API are bulk_job, their results csv.
+// Jobs of the Bulk API are bulk_job, their results csv, the next page of them call_ahead.
 #pragma once
 
 #include "waybill/connectors.hpp"
