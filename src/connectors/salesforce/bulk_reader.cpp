@@ -190,7 +190,7 @@ class BulkReader final : public RecordReader {
   bool is_complete_ = false;
   int jobs_for_nothing_ = 0;
   uint64_t result_records_ = first_result_records;
-  CallAhead ahead_;  // for the page behind results_
+  CallAhead ahead_;                   // for the page behind results_
   std::optional<CsvAnswer> results_;  // of place_.locator, its first place_.done rows taken
   std::string next_locator_;          // "": there is no further page
   std::optional<uint64_t> expected_;  // records of the page

@@ -2,7 +2,6 @@
 
 #include "connectors/salesforce/call_ahead.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>

@@ -42,8 +42,9 @@ class RecordReader {
 std::unique_ptr<RecordReader> read_by_rest(Client& client, Selection selection, const std::string& resume);
 
 /// A job, whose results are read in turn, the next page of them fetched ahead by a thread of the reader's; it is deleted with the
-/// reader's last page. Pages of at most 2,000; one without records comes as soon as the job is made, for its resume. `resume` is "" or that of an earlier reader of either kind: of a job,
-/// "b<job>/<locator>/<records done>/<id>". Where that job is gone, a new one begins behind the last id.
+/// reader's last page. Pages of at most 2,000; one without records comes as soon as the job is made, for its resume. `resume` is ""
+/// or that of an earlier reader of either kind: of a job, "b<job>/<locator>/<records done>/<id>". Where that job is gone, a new one
+/// begins behind the last id.
 std::unique_ptr<RecordReader> read_by_bulk(Client& client, Selection selection, const std::string& resume);
 
 /// As `reads` says; automatic is by a job where there are more than 50,000 records behind the first 2,000, else by REST. Where the
